@@ -1,0 +1,1 @@
+"""The ledger: who ran, what it used, what it cost. Knows nothing of budgets."""

@@ -1,0 +1,11 @@
+"""The ledger's Django app."""
+
+from django.apps import AppConfig
+
+
+class AgentsConfig(AppConfig):
+    name = "agents"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from agents import checks  # noqa: F401 - registers the system checks

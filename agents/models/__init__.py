@@ -1,0 +1,25 @@
+"""The ledger's tables, a file per topic."""
+
+from agents.models.calls import LLMCall
+from agents.models.corrections import CostCorrection
+from agents.models.ledger_state import LedgerState
+from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
+from agents.models.prices import ModelPrice
+from agents.models.rollups import TagDay, UsageDay, WorkspaceDay
+from agents.models.runs import AgentRunLog
+
+__all__ = [
+    "Agent",
+    "AgentRunLog",
+    "ApiKey",
+    "Client",
+    "CostCorrection",
+    "LLMCall",
+    "LedgerState",
+    "Membership",
+    "ModelPrice",
+    "TagDay",
+    "UsageDay",
+    "Workspace",
+    "WorkspaceDay",
+]

@@ -1,0 +1,34 @@
+"""Changes of cost after the fact, to be seen and added up."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from agents.models.people import Agent, Workspace
+from agents.models.visibility import VisibleQuerySet
+
+
+class CostCorrection(models.Model):
+    """What repricing moved for one agent, model and day. Written in the transaction that moves the counters."""
+
+    repricing_id = models.UUIDField(db_index=True, help_text="One per repricing; its corrections share it.")
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
+    day = models.DateField()
+    provider = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    calls = models.BigIntegerField()
+    newly_priced_calls = models.BigIntegerField(default=0)
+    cost_before_microcents = models.BigIntegerField()
+    cost_after_microcents = models.BigIntegerField()
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}: {self.calls} calls"

@@ -1,0 +1,32 @@
+"""What holds for the whole ledger and must not drift with a setting."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from django.db import models
+from django.db.models import Q
+
+
+class LedgerState(models.Model):
+    """One row. Days and months in every other table are in `time_zone`; rows before `retained_from` are gone."""
+
+    time_zone = models.CharField(max_length=64)
+    retained_from = models.DateField(null=True, help_text="The first day whose calls are kept; empty: all of them.")
+
+    class Meta:
+        verbose_name_plural = "ledger state"
+        constraints = [models.CheckConstraint(name="only_one_ledger_state", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return self.time_zone
+
+    @classmethod
+    def current(cls) -> LedgerState:
+        """The row; the first asking makes it from the setting."""
+        from django.conf import settings
+
+        return cls.objects.get_or_create(pk=1, defaults={"time_zone": settings.TIME_ZONE})[0]
+
+    def has_let_go_of(self, day: date) -> bool:
+        return self.retained_from is not None and day < self.retained_from

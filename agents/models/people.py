@@ -1,0 +1,169 @@
+"""Workspaces, who belongs to them, the agents that run in them, and the keys they report with."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Self
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from agents.models.visibility import VisibleQuerySet
+
+UNREGISTERED = "unregistered"
+"""The reserved agent that events of unknown agents are booked to when registration is closed."""
+
+
+def new_hash_key() -> str:
+    return secrets.token_hex(16)
+
+
+class ArchivableQuerySet(VisibleQuerySet["models.Model"]):
+    """Rows that are archived, never deleted: their money stays."""
+
+    def live(self) -> Self:
+        return self.filter(archived_at=None)
+
+
+class WorkspaceQuerySet(ArchivableQuerySet):
+    workspace_path = "self"
+
+    def owned_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+        """Where `user` may change budgets: all for a superuser, else the workspaces they own."""
+        if getattr(user, "is_superuser", False):
+            return self
+        return self.filter(memberships__user_id=user.pk, memberships__role=Membership.Role.OWNER)
+
+
+class Workspace(models.Model):
+    slug = models.SlugField(max_length=64, unique=True)
+    name = models.CharField(max_length=200)
+    hash_key = models.CharField(
+        max_length=64,
+        default=new_hash_key,
+        editable=False,
+        help_text="Keys the hashes of prompts that this workspace's agents send in place of text.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = WorkspaceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    class Role(models.TextChoices):
+        VIEWER = "viewer", "Viewer"
+        OWNER = "owner", "Owner"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["workspace", "user"]
+        constraints = [models.UniqueConstraint(fields=["user", "workspace"], name="one_membership_per_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.workspace} ({self.get_role_display()})"
+
+
+class Agent(models.Model):
+    """Who runs. Made by its first event, or by hand; never changes workspace once it has calls."""
+
+    class Effort(models.TextChoices):
+        UNSET = "", "As the code says"
+        LOW = "low", "Low"
+        MEDIUM = "medium", "Medium"
+        HIGH = "high", "High"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="agents")
+    slug = models.CharField(
+        max_length=200,
+        help_text="The name its code reports under.",
+        validators=[RegexValidator(r"^[^\x00/?#\\]+$", "An agent's slug has no slashes, ? or #.")],
+    )
+    name = models.CharField(max_length=200, blank=True, help_text="Shown to people; empty: the slug.")
+    effort = models.CharField(max_length=10, choices=Effort, default=Effort.UNSET, blank=True)
+    default_model = models.CharField(max_length=200, blank=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ArchivableQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["workspace", "slug"]
+        constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug")]
+
+    def __str__(self) -> str:
+        return self.name or self.slug
+
+
+class ApiKey(models.Model):
+    """What a process reports with. Only a prefix and a keyed hash are kept; the key itself is shown once."""
+
+    class Scope(models.TextChoices):
+        EVENTS_WRITE = "events:write", "Report events"
+        READ = "read", "Read agents, runs and spend"
+        BUDGETS_WRITE = "budgets:write", "Change budgets"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="api_keys")
+    agent = models.ForeignKey(
+        Agent, null=True, blank=True, on_delete=models.PROTECT, related_name="api_keys",
+        help_text="When set, the key can report and read this agent only.",
+    )
+    name = models.CharField(max_length=200, blank=True)
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    key_hash = models.CharField(max_length=64, editable=False)
+    scopes = models.JSONField(default=list)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField("revoked at", null=True, blank=True)
+
+    objects = ArchivableQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.name})" if self.name else f"{self.prefix}…"
+
+
+class Client(models.Model):
+    """A process that reports: what it says of its own health. Counts are of the process's life so far."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="clients")
+    client_id = models.UUIDField()
+    host = models.CharField(max_length=200, blank=True)
+    pid = models.PositiveIntegerField(default=0)
+    versions = models.JSONField(default=dict)
+    spool_events = models.BigIntegerField(default=0)
+    spool_bytes = models.BigIntegerField(default=0)
+    dropped = models.JSONField(default=dict)
+    rejected_events = models.BigIntegerField(default=0)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "client_id"], name="one_client_per_id")]
+
+    def __str__(self) -> str:
+        return f"{self.host or 'unknown host'}, process {self.pid}"

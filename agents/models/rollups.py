@@ -1,0 +1,70 @@
+"""Sums by day that answer the pages. Written in the transaction that writes the calls; never the truth themselves:
+`rebuild_rollups` recomputes them from calls and changes nothing on a healthy database."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from agents.models.people import Agent, Workspace
+from agents.models.sums import UsageSums
+from agents.models.visibility import VisibleQuerySet
+
+
+class UsageDay(UsageSums):
+    """By everything a page groups or filters by."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", db_index=False)
+    provider = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=10)
+    effort = models.CharField(max_length=200, blank=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "day", "agent", "provider", "model", "status", "effort"], name="one_usage_day_per_key"),
+        ]
+        indexes = [
+            # Day first and covering: a month over all workspaces is one range of this index alone.
+            models.Index(fields=["day", "workspace", "agent", "model", "cost_microcents", "unpriced_calls", "calls"], name="usage_day_by_day"),
+            models.Index(fields=["agent", "day"], name="usage_day_by_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.agent_id} {self.model}"
+
+
+class TagDay(UsageSums):
+    """By tag. A call with two tags counts under both, so tags do not add up to the total."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", db_index=False)
+    tag = models.CharField(max_length=64)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "day", "tag", "agent"], name="one_tag_day_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.tag}"
+
+
+class WorkspaceDay(UsageSums):
+    """By workspace. Sums of calls that began on the day; `runs` counts the runs that did."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    runs = models.BigIntegerField(default=0)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "day"], name="one_workspace_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.workspace_id}"

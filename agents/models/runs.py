@@ -1,0 +1,61 @@
+"""One execution of an agent, end to end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from agents.models.calls import LLMCall
+from agents.models.people import Agent, Workspace
+from agents.models.sums import UsageSums
+from agents.models.visibility import VisibleQuerySet
+
+
+class AgentRunLog(UsageSums):
+    """A run: recorded once it makes a model call or is refused. Its sums are of its calls."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "Running"
+        OK = "ok", "OK"
+        ERROR = "error", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+        REFUSED = "refused", "Refused"
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs")
+    run_id = models.UUIDField()
+    langchain_run_id = models.UUIDField(null=True)
+    parent_run_id = models.UUIDField(null=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    day = models.DateField(help_text="Of its start, in the ledger's time zone.")
+    status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
+    error_type = models.CharField(max_length=200, blank=True)
+    thread_id = models.CharField(max_length=200, blank=True)
+    tags = models.JSONField(default=list)
+    refused_calls = models.BigIntegerField(default=0)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "run"
+        constraints = [models.UniqueConstraint(fields=["workspace", "run_id"], name="one_run_per_id")]
+        indexes = [
+            models.Index(F("workspace"), F("started_at").desc(), F("id").desc(), name="run_by_workspace"),
+            models.Index(F("agent"), F("started_at").desc(), F("id").desc(), name="run_by_agent"),
+            models.Index(fields=["started_at", "id"], name="run_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent} / {timezone.localtime(self.started_at):%d %b %H:%M}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        return self.ended_at - self.started_at if self.ended_at else None
+
+    def llm_calls(self) -> models.QuerySet[LLMCall]:
+        """Its calls in the order they began, at most a page of them for the caller to slice."""
+        return LLMCall.objects.filter(Q(workspace_id=self.workspace_id, run_id=self.run_id)).order_by("started_at", "id")

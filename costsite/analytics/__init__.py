@@ -1,0 +1,1 @@
+"""The read side: pages over the ledger."""

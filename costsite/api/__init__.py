@@ -1,0 +1,5 @@
+"""The HTTP API, version 1."""
+
+from costsite.api.app import api
+
+__all__ = ["api"]

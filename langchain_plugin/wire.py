@@ -1,0 +1,347 @@
+"""What the plugin and the site say to each other. Standard library and pydantic only.
+
+This is the one module both sides import. Units: tokens are counts, money is **microcents** (10^-8 USD), times are
+Unix seconds in UTC (or ISO 8601 with an offset), durations are seconds. Token totals are *inclusive*, as LangChain
+and OpenTelemetry count them: `input_tokens` contains what was read from and written to a prompt cache,
+`output_tokens` contains reasoning. The other counts are subsets of these two.
+
+Never text: no prompt, no answer, no argument of a tool travels here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+WIRE_VERSION = 1
+
+MAX_EVENTS_PER_BATCH = 1_000
+"""What the server takes in one batch; the plugin sends at most `CLIENT_EVENTS_PER_BATCH`."""
+MAX_BATCH_BYTES = 2 * 1024 * 1024
+"""Of a batch after inflating."""
+CLIENT_EVENTS_PER_BATCH = 500
+CLIENT_BATCH_BYTES = 900_000
+
+MAX_TOKENS_PER_CALL = 100_000_000
+"""No model has a context near this; a larger count is a mistake of the reporter."""
+MAX_NAME_LENGTH = 200
+MAX_TAGS = 8
+MAX_TAG_LENGTH = 64
+MAX_TOOL_CALLS = 64
+
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def clean_name(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
+    """Any value as a name the wire accepts: no control characters, no lone surrogates, cut to `max_length`.
+
+    A call is worth more than the exact spelling of its model, so the plugin cleans instead of dropping.
+    """
+    text = value if isinstance(value, str) else str(value)
+    return _UNSTORABLE.sub("\ufffd", text[:max_length].strip())
+
+
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]
+RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG_LENGTH, pattern=r"^[^\x00]+$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
+Tokens = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS_PER_CALL)]
+Seconds = Annotated[float, Field(ge=0, le=31 * 24 * 3600, allow_inf_nan=False)]
+
+CallStatus = Literal["ok", "error", "abandoned", "cancelled"]
+RunStatus = Literal["ok", "error", "cancelled"]
+RefusalKind = Literal["exhausted", "held", "too_large"]
+UsageBasis = Literal["measured", "estimated"]
+Purpose = Literal["agent", "compaction"]
+
+
+class WireModel(BaseModel):
+    """Unknown fields are an error: a count under a misspelt name would be a count lost in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunEvent(WireModel):
+    """What every event says: which run of which agent."""
+
+    run_id: UUID
+    """Minted by the plugin (UUIDv7): a caller may give LangChain the same run id twice."""
+    agent: RequiredName
+
+
+class RunStarted(RunEvent):
+    type: Literal["run_started"]
+    started_at: AwareDatetime
+    langchain_run_id: UUID | None = None
+    parent_run_id: UUID | None = None
+    thread_id: Name = ""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+
+
+class RunEnded(RunEvent):
+    type: Literal["run_ended"]
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    status: RunStatus
+    error_type: Name = ""
+
+
+class Refused(RunEvent):
+    """Calls that were refused before they were made, summed per run, kind and minute."""
+
+    type: Literal["refused"]
+    refusal_id: UUID
+    kind: RefusalKind
+    refused_at: AwareDatetime
+    count: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
+    policy_id: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+
+class ToolCall(NamedTuple):
+    """A tool the model asked for: its name, and a keyed hash of the arguments (empty until it is known)."""
+
+    name: Name
+    arguments_hash: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{16,64})?$")] = ""
+
+
+class LLMCall(RunEvent):
+    """One model call: what it used, never what it said."""
+
+    type: Literal["llm_call"]
+    call_id: UUID
+    langchain_run_id: UUID | None = None
+    lease_id: UUID | None = None
+    is_root: bool = False
+    """True for a model called outside any chain: the call is its own run, and no run events are sent for it."""
+    call_index: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    step: Name = ""
+    sub_agent: Name = ""
+    purpose: Purpose = "agent"
+
+    provider: Name = ""
+    request_model: Name = ""
+    response_model: Name = ""
+    service_tier: Name = ""
+    effort: Name = ""
+
+    started_at: AwareDatetime
+    ended_at: AwareDatetime
+    status: CallStatus = "ok"
+    error_type: Name = ""
+
+    usage_basis: UsageBasis = "measured"
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    cache_read_tokens: Tokens = 0
+    cache_write_5m_tokens: Tokens = 0
+    cache_write_1h_tokens: Tokens = 0
+    cache_write_unknown_tokens: Tokens = 0
+    reasoning_tokens: Tokens = 0
+    input_audio_tokens: Tokens = 0
+    output_audio_tokens: Tokens = 0
+    served_from_local_cache: bool = False
+
+    max_output_tokens: Tokens | None = None
+    time_to_first_token_seconds: Seconds | None = None
+    prompt_messages: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    prompt_hash: Digest | None = None
+    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=MAX_TOOL_CALLS)] = ()
+    thread_id: Name = ""
+    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> LLMCall:
+        if self.usage_basis == "measured" and (self.input_tokens is None or self.output_tokens is None):
+            raise ValueError('input_tokens and output_tokens are required when usage_basis is "measured"; send "estimated" when the provider reported no usage')
+        cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_write_unknown_tokens
+        if max(cached, self.input_audio_tokens) > (self.input_tokens or 0):
+            raise ValueError(f"input_tokens ({self.input_tokens}) must include its subsets: cache reads and writes come to {cached}, audio to {self.input_audio_tokens}")
+        if max(self.reasoning_tokens, self.output_audio_tokens) > (self.output_tokens or 0):
+            raise ValueError(f"output_tokens ({self.output_tokens}) must include its subsets: reasoning is {self.reasoning_tokens}, audio {self.output_audio_tokens}")
+        return self
+
+
+Event = Annotated[RunStarted | RunEnded | Refused | LLMCall, Field(discriminator="type")]
+
+
+class ClientHealth(WireModel):
+    """How the reporting process fares. `dropped` counts since the process began, by reason."""
+
+    spool_events: Annotated[int, Field(strict=True, ge=0)] = 0
+    spool_bytes: Annotated[int, Field(strict=True, ge=0)] = 0
+    dropped: Annotated[dict[Name, Annotated[int, Field(strict=True, ge=0)]], Field(max_length=32)] = {}
+    versions: Annotated[dict[Name, Name], Field(max_length=16)] = {}
+    host: Name = ""
+    pid: Annotated[int, Field(strict=True, ge=0)] = 0
+
+
+class EventBatch(WireModel):
+    batch_id: UUID
+    client_id: UUID
+    sent_at: AwareDatetime
+    health: ClientHealth = ClientHealth()
+    events: Annotated[list[Event], Field(max_length=MAX_EVENTS_PER_BATCH)]
+
+
+# ── the server's answer ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class AnswerModel(BaseModel):
+    """Answers may grow: an older plugin ignores what it does not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Rejection(AnswerModel):
+    index: int
+    code: str
+    message: str
+    """Says the mend."""
+
+
+class AgentSettings(AnswerModel):
+    agent: str
+    active: bool = True
+    effort: str = ""
+    default_model: str = ""
+
+
+class Notice(AnswerModel):
+    code: str
+    message: str
+
+
+class UnitPrices(AnswerModel):
+    """Microcents per million tokens of each kind: whole numbers, so that no price is ever rounded.
+
+    1 USD per million tokens is 100,000,000. A kind without a price of its own has the price of the kind it is a
+    subset of, filled in by whoever makes the row.
+    """
+
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    reasoning: int
+    input_audio: int
+    output_audio: int
+
+
+class PriceCardEntry(AnswerModel):
+    """Unit prices for a model as the client names it; `prices` is None when the model is unpriced."""
+
+    provider: str
+    model: str
+    service_tier: str = ""
+    prices: UnitPrices | None
+    valid_up_to_input_tokens: int | None = None
+    """Above this context size the price is another; None: at any size."""
+
+
+class BudgetNews(AnswerModel):
+    """The tightest budget that covers an agent, in microcents."""
+
+    agent: str
+    spent_microcents: int
+    limit_microcents: int
+
+
+class Receipt(AnswerModel):
+    """The fate of every event of a batch, by its index. An event not named here stays in the spool."""
+
+    batch_id: UUID
+    accepted: list[int]
+    duplicates: list[int]
+    rejected: list[Rejection]
+    hash_key: str = ""
+    """Keys the hashes of prompts and tool arguments, per workspace."""
+    agent_settings: list[AgentSettings] = []
+    price_card: list[PriceCardEntry] = []
+    budgets: list[BudgetNews] = []
+    notices: list[Notice] = []
+
+    def names_every_event(self, count: int) -> bool:
+        """True when each index below `count` has exactly one fate."""
+        named = sorted([*self.accepted, *self.duplicates, *(rejection.index for rejection in self.rejected)])
+        return named == list(range(count))
+
+
+class ErrorBody(AnswerModel):
+    """The one shape of every error the API answers with."""
+
+    code: str
+    message: str
+    """One sentence that says the mend."""
+    details: list[dict[str, Any]] = []
+
+
+# ── money ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TokenCounts(NamedTuple):
+    """The token counts of one call, or of many: inclusive totals, then their subsets."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_unknown_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+
+
+class Cost(NamedTuple):
+    """Of one call, in microcents."""
+
+    cost: int
+    saved: int
+    """What caching spared: the same tokens at the plain input price, less what they cost. Negative when cache
+    writes cost more than the reads brought back."""
+
+
+def cost_of(tokens: TokenCounts, prices: UnitPrices, *, served_from_local_cache: bool = False) -> Cost:
+    """The cost of one call, rounded once, half-even.
+
+    Every token is priced in exactly one bucket. Input: cache read, cache written (5 minutes, 1 hour; an unknown
+    lifetime counts as 5 minutes, the providers' default), audio, the rest fresh. Output: reasoning, audio, the rest.
+    Where audio and cached tokens overlap, the cached price holds: no provider reports the overlap.
+
+    A call that LangChain's own cache answered cost nothing; what it would have cost is saved.
+    """
+    written_5m = tokens.cache_write_5m_tokens + tokens.cache_write_unknown_tokens
+    cached = tokens.cache_read_tokens + written_5m + tokens.cache_write_1h_tokens
+    input_audio = min(tokens.input_audio_tokens, tokens.input_tokens - cached)
+    fresh = tokens.input_tokens - cached - input_audio
+    output_audio = min(tokens.output_audio_tokens, tokens.output_tokens - tokens.reasoning_tokens)
+    visible = tokens.output_tokens - tokens.reasoning_tokens - output_audio
+
+    cached_at_cached_prices = (
+        tokens.cache_read_tokens * prices.cache_read
+        + written_5m * prices.cache_write_5m
+        + tokens.cache_write_1h_tokens * prices.cache_write_1h
+    )
+    total = (
+        cached_at_cached_prices
+        + fresh * prices.input
+        + input_audio * prices.input_audio
+        + tokens.reasoning_tokens * prices.reasoning
+        + output_audio * prices.output_audio
+        + visible * prices.output
+    )
+    if served_from_local_cache:
+        return Cost(0, _per_million(total))
+    return Cost(_per_million(total), _per_million(cached * prices.input - cached_at_cached_prices))
+
+
+def _per_million(total: int) -> int:
+    """`total` / 1,000,000, to the nearest whole number, ties to the even one."""
+    whole, rest = divmod(total, 1_000_000)
+    if rest > 500_000 or (rest == 500_000 and whole % 2):
+        return whole + 1
+    return whole
