@@ -1,0 +1,93 @@
+"""Who may see and change which row in the admin.
+
+Memberships decide, not Django's permissions per table: a superuser may everything; other staff see the rows of the
+workspaces they belong to and change those of the workspaces they own. So there are no groups to set up, and nobody
+who is made staff sees a workspace by accident.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.http import HttpRequest
+
+from agents.models import Workspace
+
+
+def owned_workspace_ids(request: HttpRequest) -> set[int]:
+    """Of the workspaces that the person behind `request` owns; read once a request."""
+    known: set[int] | None = getattr(request, "_owned_workspace_ids", None)
+    if known is None:
+        known = set(Workspace.objects.owned_by(request.user).values_list("pk", flat=True))
+        request._owned_workspace_ids = known  # type: ignore[attr-defined]
+    return known
+
+
+def is_staff(user: AbstractBaseUser | AnonymousUser) -> bool:
+    return user.is_active and bool(getattr(user, "is_staff", False))
+
+
+def is_superuser(user: AbstractBaseUser | AnonymousUser) -> bool:
+    return user.is_active and bool(getattr(user, "is_superuser", False))
+
+
+def workspace_id_of(row: models.Model) -> int | None:
+    """The workspace a row hangs on; of a workspace, itself."""
+    return row.pk if isinstance(row, Workspace) else getattr(row, "workspace_id", None)
+
+
+class MembersOnlyAdmin(admin.ModelAdmin[Any]):
+    """Rows that hang on a workspace: seen by its members, changed by its owners, deleted by nobody.
+
+    A table needs a manager with `visible_to` and a field `workspace` (or to be the workspace).
+    """
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows: Any = super().get_queryset(request)
+        visible: models.QuerySet[Any] = rows.visible_to(request.user)
+        return visible
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_staff(request.user)
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return is_staff(request.user)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_staff(request.user) and (is_superuser(request.user) or bool(owned_workspace_ids(request)))
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        if not is_staff(request.user):
+            return False
+        if is_superuser(request.user):
+            return True
+        owned = owned_workspace_ids(request)
+        return bool(owned) if obj is None else workspace_id_of(obj) in owned
+
+    def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """A row can be put only where the person may change rows: the choices are those workspaces and their agents."""
+        related: Any = db_field.remote_field.model
+        if "queryset" not in kwargs:
+            if related is Workspace:
+                kwargs["queryset"] = Workspace.objects.owned_by(request.user).live()
+            elif hasattr(related, "workspace_id") and hasattr(related.objects, "visible_to"):
+                kwargs["queryset"] = related.objects.filter(workspace_id__in=owned_workspace_ids(request))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class ReadOnlyAdmin(MembersOnlyAdmin):
+    """What the ledger writes and nobody edits."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        return False
