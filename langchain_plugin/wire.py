@@ -11,10 +11,12 @@ Never text: no prompt, no answer, no argument of a tool travels here.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 WIRE_VERSION = 1
 
@@ -31,6 +33,8 @@ MAX_NAME_LENGTH = 200
 MAX_TAGS = 8
 MAX_TAG_LENGTH = 64
 MAX_TOOL_CALLS = 64
+MAX_COUNT = 2**63 - 1
+"""What a column of the ledger holds."""
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
@@ -49,6 +53,12 @@ RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAM
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG_LENGTH, pattern=r"^[^\x00]+$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS_PER_CALL)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+Instant = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC)),
+]
+"""A time of a clock that may be wrong, but not so wrong that shifting it leaves the calendar."""
 Seconds = Annotated[float, Field(ge=0, le=31 * 24 * 3600, allow_inf_nan=False)]
 
 CallStatus = Literal["ok", "error", "abandoned", "cancelled"]
@@ -74,7 +84,7 @@ class RunEvent(WireModel):
 
 class RunStarted(RunEvent):
     type: Literal["run_started"]
-    started_at: AwareDatetime
+    started_at: Instant
     langchain_run_id: UUID | None = None
     parent_run_id: UUID | None = None
     thread_id: Name = ""
@@ -83,8 +93,8 @@ class RunStarted(RunEvent):
 
 class RunEnded(RunEvent):
     type: Literal["run_ended"]
-    started_at: AwareDatetime
-    ended_at: AwareDatetime
+    started_at: Instant
+    ended_at: Instant
     status: RunStatus
     error_type: Name = ""
 
@@ -95,9 +105,9 @@ class Refused(RunEvent):
     type: Literal["refused"]
     refusal_id: UUID
     kind: RefusalKind
-    refused_at: AwareDatetime
+    refused_at: Instant
     count: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
-    policy_id: Annotated[int, Field(strict=True, ge=1)] | None = None
+    policy_id: Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)] | None = None
 
 
 class ToolCall(NamedTuple):
@@ -127,8 +137,8 @@ class LLMCall(RunEvent):
     service_tier: Name = ""
     effort: Name = ""
 
-    started_at: AwareDatetime
-    ended_at: AwareDatetime
+    started_at: Instant
+    ended_at: Instant
     status: CallStatus = "ok"
     error_type: Name = ""
 
@@ -155,12 +165,23 @@ class LLMCall(RunEvent):
     @model_validator(mode="after")
     def _counts_agree(self) -> LLMCall:
         if self.usage_basis == "measured" and (self.input_tokens is None or self.output_tokens is None):
-            raise ValueError('input_tokens and output_tokens are required when usage_basis is "measured"; send "estimated" when the provider reported no usage')
+            raise PydanticCustomError(
+                "missing_field",
+                'input_tokens and output_tokens are required when usage_basis is "measured"; send "estimated" when the provider reported no usage',
+            )
         cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_write_unknown_tokens
         if max(cached, self.input_audio_tokens) > (self.input_tokens or 0):
-            raise ValueError(f"input_tokens ({self.input_tokens}) must include its subsets: cache reads and writes come to {cached}, audio to {self.input_audio_tokens}")
+            raise PydanticCustomError(
+                "subsets_exceed_total",
+                "input_tokens ({total}) must include its subsets: cache reads and writes come to {cached}, audio to {audio}",
+                {"total": self.input_tokens or 0, "cached": cached, "audio": self.input_audio_tokens},
+            )
         if max(self.reasoning_tokens, self.output_audio_tokens) > (self.output_tokens or 0):
-            raise ValueError(f"output_tokens ({self.output_tokens}) must include its subsets: reasoning is {self.reasoning_tokens}, audio {self.output_audio_tokens}")
+            raise PydanticCustomError(
+                "subsets_exceed_total",
+                "output_tokens ({total}) must include its subsets: reasoning is {reasoning}, audio {audio}",
+                {"total": self.output_tokens or 0, "reasoning": self.reasoning_tokens, "audio": self.output_audio_tokens},
+            )
         return self
 
 
@@ -170,18 +191,18 @@ Event = Annotated[RunStarted | RunEnded | Refused | LLMCall, Field(discriminator
 class ClientHealth(WireModel):
     """How the reporting process fares. `dropped` counts since the process began, by reason."""
 
-    spool_events: Annotated[int, Field(strict=True, ge=0)] = 0
-    spool_bytes: Annotated[int, Field(strict=True, ge=0)] = 0
-    dropped: Annotated[dict[Name, Annotated[int, Field(strict=True, ge=0)]], Field(max_length=32)] = {}
+    spool_events: Count = 0
+    spool_bytes: Count = 0
+    dropped: Annotated[dict[Name, Count], Field(max_length=32)] = {}
     versions: Annotated[dict[Name, Name], Field(max_length=16)] = {}
     host: Name = ""
-    pid: Annotated[int, Field(strict=True, ge=0)] = 0
+    pid: Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)] = 0
 
 
 class EventBatch(WireModel):
     batch_id: UUID
     client_id: UUID
-    sent_at: AwareDatetime
+    sent_at: Instant
     health: ClientHealth = ClientHealth()
     events: Annotated[list[Event], Field(max_length=MAX_EVENTS_PER_BATCH)]
 
@@ -195,9 +216,24 @@ class AnswerModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+RejectionCode = Literal[
+    "unknown_type",
+    "unknown_field",
+    "missing_field",
+    "bad_value",
+    "too_large",
+    "subsets_exceed_total",
+    "too_old",
+    "agent_not_allowed",
+    "not_storable",
+]
+"""Every reason an event is refused for. Sending it again, unchanged, meets the same answer."""
+
+
 class Rejection(AnswerModel):
     index: int
     code: str
+    """One of `RejectionCode`; plain text here, so that an older plugin reads a newer server's answer."""
     message: str
     """Says the mend."""
 
