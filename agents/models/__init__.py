@@ -5,6 +5,7 @@ from agents.models.corrections import CostCorrection
 from agents.models.ledger_state import LedgerState
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice
+from agents.models.refusals import ReportedRefusal
 from agents.models.rollups import TagDay, UsageDay, WorkspaceDay
 from agents.models.runs import AgentRunLog
 
@@ -18,6 +19,7 @@ __all__ = [
     "LedgerState",
     "Membership",
     "ModelPrice",
+    "ReportedRefusal",
     "TagDay",
     "UsageDay",
     "Workspace",

@@ -24,6 +24,11 @@ class LLMCall(models.Model):
         ESTIMATED = "estimated", "Estimated"
         UNPRICED = "unpriced", "Unpriced"
 
+    class TokensFrom(models.TextChoices):
+        CLIENT = "", "The client"
+        MEDIAN = "median", "The median of the agent's recent calls"
+        NOTHING = "nothing", "Not known, counted as 0"
+
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", db_index=False)
     client = models.ForeignKey(Client, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
@@ -60,6 +65,12 @@ class LLMCall(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0)
     input_audio_tokens = models.BigIntegerField(default=0)
     output_audio_tokens = models.BigIntegerField(default=0)
+    tokens_from = models.CharField(
+        max_length=10,
+        choices=TokensFrom,
+        blank=True,
+        help_text="Where a total came from that the client could not tell.",
+    )
     served_from_local_cache = models.BooleanField(default=False)
     provisional = models.BooleanField(default=False, help_text="A measured event for the same call may still replace it, once.")
 

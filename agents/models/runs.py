@@ -29,7 +29,10 @@ class AgentRunLog(UsageSums):
     run_id = models.UUIDField()
     langchain_run_id = models.UUIDField(null=True)
     parent_run_id = models.UUIDField(null=True)
-    started_at = models.DateTimeField()
+    started_at = models.DateTimeField(help_text="The earliest start that the run, its calls and its refusals report.")
+    reported_started_at = models.DateTimeField(
+        null=True, help_text="As the run's own events have it; empty until one came."
+    )
     ended_at = models.DateTimeField(null=True)
     day = models.DateField(help_text="Of its start, in the ledger's time zone.")
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
