@@ -1,0 +1,193 @@
+"""What the callback adds to the caller, beside handlers that only keep a sum in memory.
+
+    python benchmarks/handler_overhead.py [--rounds 15] [--calls 100]
+
+A chat model that answers at once is invoked with no handler, with an empty one, with LangChain's own
+UsageMetadataCallbackHandler, and with CostCallbackHandler (every event appended to its spool file, a real receiver in
+another process taking the batches). The four take turns within each round, so that a noisy machine disturbs all of
+them alike; shown are medians over the rounds, and ratios to UsageMetadataCallbackHandler's added time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gzip
+import json
+import multiprocessing
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from langchain_plugin import CostCallbackHandler
+
+CONTEXTS = {"0.2 kB": (1, 200), "10 kB": (10, 1_000), "400 kB": (40, 10_000)}
+
+
+class InstantModel(BaseChatModel):
+    """Answers at once, with the usage a real integration reports."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "instant"
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return {"ls_provider": "openai", "ls_model_name": "gpt-4o-mini", "ls_model_type": "chat"}
+
+    def _answer(self) -> ChatResult:
+        message = AIMessage(
+            content="Yes.",
+            usage_metadata={
+                "input_tokens": 100, "output_tokens": 20, "total_tokens": 120,
+                "input_token_details": {"cache_read": 64}, "output_token_details": {"reasoning": 0},
+            },
+            response_metadata={"model_name": "gpt-4o-mini-2024-07-18"},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        return self._answer()
+
+    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        await asyncio.sleep(0)
+        return self._answer()
+
+
+class EmptyHandler(BaseCallbackHandler):
+    """What any handler costs: LangChain calls it, it does nothing."""
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    """Takes a batch and says it was accepted."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        batch = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
+        answer = json.dumps(
+            {"batch_id": batch["batch_id"], "accepted": list(range(len(batch["events"]))), "duplicates": [], "rejected": [], "hash_key": "0" * 32}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def _serve(port: Any) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    port.put(server.server_port)
+    server.serve_forever()
+
+
+@contextlib.contextmanager
+def receiver() -> Iterator[str]:
+    """The address of a receiver in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    port: Any = context.Queue()
+    process = context.Process(target=_serve, args=(port,), daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{port.get(timeout=30)}"
+    finally:
+        process.terminate()
+
+
+def microseconds_each(work: Callable[[], None], calls: int) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) / calls * 1e6
+
+
+def invokes(messages: list[BaseMessage], handlers: list[BaseCallbackHandler], calls: int) -> Callable[[], None]:
+    model, config = InstantModel(), {"callbacks": handlers}
+
+    def work() -> None:
+        for _ in range(calls):
+            model.invoke(messages, config)  # type: ignore[arg-type]
+
+    return work
+
+
+def concurrent_ainvokes(messages: list[BaseMessage], handlers: list[BaseCallbackHandler], calls: int) -> Callable[[], None]:
+    model, config = InstantModel(), {"callbacks": handlers}
+
+    async def together() -> None:
+        await asyncio.gather(*(model.ainvoke(messages, config) for _ in range(calls)))  # type: ignore[arg-type]
+
+    return lambda: asyncio.run(together())
+
+
+def compare(make: Callable[..., Callable[[], None]], messages: list[BaseMessage], costs: CostCallbackHandler, rounds: int, calls: int) -> dict[str, list[float]]:
+    variants: dict[str, list[BaseCallbackHandler]] = {
+        "bare": [], "empty": [EmptyHandler()], "usage": [UsageMetadataCallbackHandler()], "costsite": [costs],
+    }
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for handlers in variants.values():
+        make(messages, handlers, min(calls, 20))()
+    for number in range(rounds):
+        names = list(variants)
+        for name in names[number % 4 :] + names[: number % 4]:
+            times[name].append(microseconds_each(make(messages, variants[name], calls), calls))
+    return times
+
+
+def added(times: dict[str, list[float]], name: str) -> float:
+    return statistics.median(one - bare for one, bare in zip(times[name], times["bare"], strict=True))
+
+
+def import_milliseconds(rounds: int = 7) -> float:
+    """Of the plugin after langchain-core's chat models and callbacks are loaded."""
+    code = (
+        "import langchain_core.callbacks, langchain_core.language_models.chat_models, time; t = time.perf_counter();"
+        "from langchain_plugin import CostCallbackHandler; print((time.perf_counter() - t) * 1000)"
+    )
+    times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(rounds)]
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--calls", type=int, default=100)
+    options = parser.parse_args()
+    with receiver() as url, tempfile.TemporaryDirectory() as folder:
+        costs = CostCallbackHandler(agent="benchmark", api_key="cs_0000000000_benchmark", url=url, state_dir=folder)
+        print(f"{'added to model.invoke, us':28}{'bare':>8}{'empty':>8}{'usage':>8}{'costsite':>10}{'ratio':>8}")
+        for label, (count, length) in CONTEXTS.items():
+            messages: list[BaseMessage] = [HumanMessage("x" * length) for _ in range(count)]
+            times = compare(invokes, messages, costs, options.rounds, options.calls)
+            print(
+                f"{label:28}{statistics.median(times['bare']):8.0f}{added(times, 'empty'):8.0f}{added(times, 'usage'):8.0f}"
+                f"{added(times, 'costsite'):10.0f}{added(times, 'costsite') / added(times, 'usage'):8.2f}"
+            )
+        times = compare(concurrent_ainvokes, [HumanMessage("x" * 1_000)], costs, options.rounds, options.calls)
+        ratios = {name: statistics.median(a / b for a, b in zip(times[name], times["bare"], strict=True)) for name in times}
+        print("\n100 concurrent ainvokes, times bare: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+        print(f"import after langchain-core: {import_milliseconds():.0f} ms")
+        costs.flush(10)
+
+
+if __name__ == "__main__":
+    main()

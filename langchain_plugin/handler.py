@@ -1,0 +1,438 @@
+"""The callback: LangChain's events in, finished facts out to the reporter. It never blocks and never raises."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+
+from langchain_plugin import wire
+from langchain_plugin.config import Config
+from langchain_plugin.estimate import estimated_input_tokens, estimated_output_tokens
+from langchain_plugin.last_run import CountedCall, LastRun
+from langchain_plugin.reporter import KeyInfo, Reporter
+from langchain_plugin.request import read_request
+from langchain_plugin.run_tree import OpenCall, OpenRun, RunTree
+from langchain_plugin.usage import Usage, read_usage
+
+logger = logging.getLogger("costsite")
+
+AGENT_METADATA_KEY = "costsite_agent"
+STALE_AFTER_SECONDS = 3600.0
+"""An open call this old is reported as cancelled: a cancelled await tells nobody. If it ends all the same, that
+replaces the report."""
+
+_NOTHING = wire.TokenCounts()
+_trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
+
+
+class CostCallbackHandler(BaseCallbackHandler):
+    """Reports what every run of an agent uses. Add it to `config={"callbacks": [...]}`, or to a model.
+
+    Args:
+        agent: The name the runs are booked to. A run whose config has `metadata={"costsite_agent": ...}` is booked
+            to that instead. Without either: `COSTSITE_AGENT`, else the name of the root that runs.
+        api_key, url: Where to report (`COSTSITE_API_KEY`, `COSTSITE_URL`). Without a key nothing is written or
+            sent, and `last_run` still counts.
+        **settings: Any other field of `langchain_plugin.config.Config`; docs/settings.md lists them.
+
+    Raises:
+        ConfigError: A setting is wrong; the sentence says the mend. Nothing else ever leaves this class.
+    """
+
+    # Only an exception of a synchronous, inline handler with `raise_error` stops a run on every path LangChain has,
+    # which budgets need. So every method here catches what is not meant to leave.
+    raise_error = True
+    run_inline = True
+
+    def __init__(
+        self, agent: str | None = None, *, api_key: str | None = None, url: str | None = None, **settings: Any
+    ) -> None:
+        super().__init__()
+        self.config = Config.resolve(agent=agent, api_key=api_key, url=url, **settings)
+        self.reporter = Reporter.shared(self.config)
+        tree = _trees.get(self.reporter)
+        if tree is None:
+            tree = _trees.setdefault(self.reporter, RunTree())
+            atexit.register(_close_at_exit, weakref.ref(self.reporter))
+        self._tree = tree
+        self._last_run: LastRun | None = None
+        self._told: set[str] = set()
+
+    # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def last_run(self) -> LastRun | None:
+        """The run that ended last among those this handler saw; None before the first."""
+        return self._last_run
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait up to `timeout` seconds until the server has everything; False when it has not."""
+        return self.reporter.flush(timeout)
+
+    def check(self) -> KeyInfo:
+        """Ask the server once whether address and key are right.
+
+        Raises:
+            CheckFailed: One of its kinds, with one sentence that says the mend.
+        """
+        return self.reporter.check()
+
+    # ── chains, tools, retrievers: only who belongs to whom ──────────────────────────────────────────────────────
+
+    def on_chain_start(
+        self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        try:
+            self._tree.enter(run_id, parent_run_id, lambda: self._agent(serialized, kwargs), self)
+        except Exception as error:
+            self._broke(error)
+
+    on_tool_start = on_chain_start
+    on_retriever_start = on_chain_start
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        try:
+            run = self._tree.leave(run_id)
+            if run is not None:
+                self._end_run(run, "ok", "")
+        except Exception as error:
+            self._broke(error)
+
+    on_tool_end = on_chain_end
+    on_retriever_end = on_chain_end
+
+    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+        try:
+            run = self._tree.leave(run_id)
+            if run is not None:
+                self._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
+        except Exception as bug:
+            self._broke(bug)
+
+    on_tool_error = on_chain_error
+    on_retriever_error = on_chain_error
+
+    # ── model calls ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_chat_model_start(
+        self, serialized: dict[str, Any], messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        try:
+            request = read_request(serialized, kwargs)
+            call = self._tree.open_call(
+                run_id, parent_run_id, lambda: self._agent(serialized, kwargs), self, request, messages
+            )
+            if call is None:
+                return
+            run = call.run
+            if not run.is_bare_call and not run.announced:
+                run.announced = True
+                self._announce(run, call)
+            self._watch_for_cancellation(call)
+            self._close_stale()
+        except Exception as error:
+            self._broke(error)
+
+    # Text-completion models: the same facts, with prompts in place of messages.
+    on_llm_start = on_chat_model_start
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        call = self._tree.calls.get(run_id)
+        if call is not None and call.owner is self:
+            call.streamed(len(token) if isinstance(token, str) else _text_length(token))
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        call = self._tree.calls.get(run_id)
+        if call is not None and call.owner is self:
+            call.streamed(_text_length(event))
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        try:
+            call = self._tree.close_call(run_id, self)
+            if call is not None:
+                self._end_call(call, "ok", "", read_usage(response))
+        except Exception as error:
+            self._broke(error)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        try:
+            call = self._tree.close_call(run_id, self)
+            if call is None:
+                return
+            partial = kwargs.get("response")
+            status = "abandoned" if isinstance(error, GeneratorExit) else "cancelled" if _is_cancellation(error) else "error"
+            self._end_call(
+                call,
+                status,
+                "" if status == "abandoned" else type(error).__name__,
+                read_usage(partial) if partial is not None else None,
+                refused_by_provider=_was_refused_by_provider(error) and not call.streamed_characters,
+            )
+        except Exception as bug:
+            self._broke(bug)
+
+    # ── the facts ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _agent(self, serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> str:
+        """Whom a new root is booked to."""
+        metadata = kwargs.get("metadata") or {}
+        name = metadata.get(AGENT_METADATA_KEY) or self.config.agent or metadata.get("lc_agent_name") or kwargs.get("name")
+        if not name and serialized:
+            name = serialized.get("name")
+        return wire.clean_name(name or "") or "unnamed"
+
+    def _announce(self, run: OpenRun, call: OpenCall) -> None:
+        event: dict[str, Any] = {
+            "type": "run_started",
+            "run_id": run.run_id,
+            "agent": run.agent,
+            "started_at": run.started_at,
+            "langchain_run_id": str(run.root_id),
+        }
+        if call.request.thread_id:
+            event["thread_id"] = call.request.thread_id
+        if call.request.tags:
+            event["tags"] = call.request.tags
+        self.reporter.append(event)
+
+    def _end_run(self, run: OpenRun, status: str, error_type: str) -> None:
+        for call in self._tree.open_calls_of(run):
+            self._report_cancelled(call)
+        if not run.announced:
+            return
+        self.reporter.append(
+            {
+                "type": "run_ended",
+                "run_id": run.run_id,
+                "agent": run.agent,
+                "started_at": run.started_at,
+                "ended_at": time.time(),
+                "status": status,
+                "error_type": wire.clean_name(error_type),
+            }
+        )
+        self._show(run, status)
+
+    def _end_call(
+        self, call: OpenCall, status: str, error_type: str, usage: Usage | None, *, refused_by_provider: bool = False
+    ) -> None:
+        if call.forget_task is not None:
+            call.forget_task()
+        run, request = call.run, call.request
+        ended_monotonic = time.monotonic()
+        counts, is_measured, has_output = self._counts(call, status, usage, refused_by_provider)
+        event: dict[str, Any] = {
+            "type": "llm_call",
+            "run_id": run.run_id,
+            "agent": run.agent,
+            "call_id": call.call_id,
+            "langchain_run_id": str(call.langchain_run_id),
+            "call_index": call.index,
+            "provider": request.provider,
+            "request_model": request.request_model,
+            "started_at": call.started_at,
+            "ended_at": call.started_at + (ended_monotonic - call.started_monotonic),
+            "status": status,
+            "input_tokens": counts.input_tokens,
+            "output_tokens": counts.output_tokens if has_output else None,
+            "prompt_messages": _message_count(call),
+        }
+        # What is at its default stays off the line: it is written on the caller's thread.
+        if not is_measured:
+            event["usage_basis"] = "estimated"
+        if counts[2:] != _NOTHING[2:]:
+            event.update({name: count for name, count in zip(_SUBSETS, counts[2:], strict=True) if count})
+        if run.is_bare_call:
+            event["is_root"] = True
+        if error_type:
+            event["error_type"] = wire.clean_name(error_type)
+        if request.step:
+            event["step"] = request.step
+        if request.sub_agent:
+            event["sub_agent"] = request.sub_agent
+        if request.purpose != "agent":
+            event["purpose"] = request.purpose
+        if request.effort:
+            event["effort"] = request.effort
+        if request.max_output_tokens is not None:
+            event["max_output_tokens"] = request.max_output_tokens
+        if request.thread_id:
+            event["thread_id"] = request.thread_id
+        if request.tags:
+            event["tags"] = request.tags
+        if call.first_token_at is not None:
+            event["time_to_first_token_seconds"] = call.first_token_at - call.started_monotonic
+        service_tier = request.service_tier
+        served_from_local_cache = False
+        response_model = ""
+        if usage is not None:
+            service_tier = usage.service_tier or service_tier
+            response_model = usage.response_model
+            served_from_local_cache = usage.served_from_local_cache
+            if response_model:
+                event["response_model"] = response_model
+            if served_from_local_cache:
+                event["served_from_local_cache"] = True
+            if usage.tool_calls:
+                event["tool_calls"] = [(name, "") for name, _ in usage.tool_calls]
+        if service_tier:
+            event["service_tier"] = service_tier
+
+        self.reporter.append(event)
+        if self.reporter.sends and call.messages is not None:
+            self.reporter.fingerprint(call.call_id, call.messages, usage.tool_calls if usage is not None else ())
+        if not call.reported:
+            counted = CountedCall(
+                request.provider, request.request_model, response_model, service_tier, counts, served_from_local_cache
+            )
+            self._sums(run).add(counted, estimated=not is_measured)
+        if run.is_bare_call:
+            self._show(run, status)
+
+    def _counts(
+        self, call: OpenCall, status: str, usage: Usage | None, refused_by_provider: bool
+    ) -> tuple[wire.TokenCounts, bool, bool]:
+        """The counts to report, whether the provider measured them, and whether the output is known at all."""
+        if usage is not None and usage.reported and status == "ok":
+            return usage.counts, True, True
+        if refused_by_provider:
+            return _NOTHING, False, True  # an HTTP error before the first token: providers bill nothing
+        reported = usage.counts if usage is not None and usage.reported else _NOTHING
+        if status == "ok" and not call.reported:
+            self._say_no_usage(call)
+        input_tokens = reported.input_tokens or estimated_input_tokens(call.messages)
+        output_characters = call.streamed_characters
+        output_tokens = max(reported.output_tokens, estimated_output_tokens(output_characters))
+        if not output_tokens and usage is not None:
+            output_tokens = estimated_output_tokens(usage.output_characters)
+        # A cancelled await shows nothing of what the model wrote meanwhile: the site takes the agent's median.
+        has_output = status != "cancelled" or output_tokens > 0
+        return reported._replace(input_tokens=input_tokens, output_tokens=output_tokens), False, has_output
+
+    def _say_no_usage(self, call: OpenCall) -> None:
+        model = call.request.request_model
+        if model in self._told:
+            return
+        self._told.add(model)
+        mend = (
+            "pass stream_usage=True to the model"
+            if call.first_token_at is not None
+            else "check that the provider or proxy returns usage"
+        )
+        logger.warning(
+            "The provider reported no token usage for %s, so its cost is estimated from lengths; %s to have it measured.",
+            model or "a model",
+            mend,
+        )
+
+    # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
+
+    def _watch_for_cancellation(self, call: OpenCall) -> None:
+        """A cancelled await reaches neither end nor error; the end of its task is the only sign."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return
+        if task is None:
+            return
+
+        def task_ended(_: object) -> None:
+            call.forget_task = None
+            if self._tree.is_open(call):
+                self._tree.close_call(call.langchain_run_id, self)
+                self._report_cancelled(call)
+
+        task.add_done_callback(task_ended)
+        call.forget_task = lambda: task.remove_done_callback(task_ended)
+
+    def _close_stale(self) -> None:
+        oldest = self._tree.oldest_call()
+        if oldest is not None and time.monotonic() - oldest.started_monotonic > STALE_AFTER_SECONDS:
+            if oldest.reported:
+                self._tree.calls.pop(oldest.langchain_run_id, None)
+            else:
+                self._report_cancelled(oldest)
+
+    def _report_cancelled(self, call: OpenCall) -> None:
+        """Report an open call as cancelled, by estimate; the call stays known, so that an end may still replace it."""
+        try:
+            self._end_call(call, "cancelled", "", None)
+            call.reported = True
+        except Exception as error:
+            self._broke(error)
+
+    # ── sums for people ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _sums(self, run: OpenRun) -> LastRun:
+        if run.totals is None:
+            run.totals = LastRun(run.agent, run.run_id, self.reporter.news, sends=self.reporter.sends)
+        sums: LastRun = run.totals
+        return sums
+
+    def _show(self, run: OpenRun, status: str) -> None:
+        sums = self._sums(run)
+        sums.status = status
+        for handler in run.watchers:
+            handler._last_run = sums
+
+    def _broke(self, error: Exception) -> None:
+        """A bug of ours costs a record, never the user's call."""
+        self.reporter.dropped("bug")
+        if "bug" not in self._told:
+            self._told.add("bug")
+            logger.warning(
+                "Costsite could not read a callback (%s: %s); the run goes on, and what it missed is counted.",
+                type(error).__name__,
+                error,
+                exc_info=error,
+            )
+
+
+_SUBSETS: Sequence[str] = wire.TokenCounts._fields[2:]
+
+
+def _message_count(call: OpenCall) -> int:
+    messages = call.messages
+    return sum(len(part) if isinstance(part, list) else 1 for part in messages) if messages else 0
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit)
+
+
+def _was_refused_by_provider(error: BaseException) -> bool:
+    """True for an HTTP answer of 4xx or 5xx, in the attribute that the providers' clients share."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+    return isinstance(status, int) and status >= 400
+
+
+def _text_length(block: Any) -> int:
+    """Characters of the text in a streamed block, whatever its shape."""
+    if isinstance(block, str):
+        return len(block)
+    if isinstance(block, dict):
+        return sum(_text_length(block.get(key)) for key in ("text", "reasoning", "thinking", "args", "delta", "content"))
+    if isinstance(block, list):
+        return sum(_text_length(part) for part in block)
+    return 0
+
+
+def _close_at_exit(reporter_ref: weakref.ref[Reporter]) -> None:
+    """A call still open when the process ends was cancelled by it; its record goes out with the last flush."""
+    reporter = reporter_ref()
+    tree = _trees.get(reporter) if reporter is not None else None
+    if tree is None:
+        return
+    for call in tuple(tree.calls.values()):
+        if not call.reported:
+            call.owner._report_cancelled(call)

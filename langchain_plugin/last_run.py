@@ -1,0 +1,132 @@
+"""What `costs.last_run` shows: the run that ended last, in one line."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_plugin import wire
+
+if TYPE_CHECKING:
+    from langchain_plugin.news import News
+
+MICROCENTS_PER_CENT = 1_000_000
+MAX_CALLS_KEPT = 10_000
+"""Of one run, to price them later; a run with more calls is summed at the site, and shown here without a cost."""
+PRICE_WAIT_SECONDS = 1.0
+"""How long printing waits, once per run, for the Receipt that brings a new model's price."""
+
+
+class CountedCall(NamedTuple):
+    """What a cost is worked out from."""
+
+    provider: str
+    request_model: str
+    response_model: str
+    service_tier: str
+    counts: wire.TokenCounts
+    served_from_local_cache: bool
+
+
+class LastRun:
+    """The sums of one run; its cost as soon as the prices are known. Safe to read while the run goes on."""
+
+    def __init__(self, agent: str, run_id: str, news: News, *, sends: bool) -> None:
+        self.agent = agent
+        self.run_id = run_id
+        self.status = "running"
+        self.calls = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.estimated_calls = 0
+        self._news = news
+        self._sends = sends
+        self._counted: list[CountedCall] = []
+        self._lock = threading.Lock()
+        self._waited = False
+
+    def add(self, call: CountedCall, *, estimated: bool) -> None:
+        with self._lock:
+            self.calls += 1
+            self.input_tokens += call.counts.input_tokens
+            self.output_tokens += call.counts.output_tokens
+            self.estimated_calls += estimated
+            if len(self._counted) < MAX_CALLS_KEPT:
+                self._counted.append(call)
+
+    @property
+    def cost_microcents(self) -> int | None:
+        """Estimated cost in microcents (10^-8 USD); None while a model's price is not known here."""
+        if len(self._counted) < self.calls:
+            return None
+        total = 0
+        for call in tuple(self._counted):
+            prices = self._prices(call)
+            if prices is None:
+                return None
+            total += wire.cost_of(call.counts, prices, served_from_local_cache=call.served_from_local_cache).cost
+        return total
+
+    @property
+    def cost_cents(self) -> Decimal | None:
+        """Estimated cost in cents, exact; None while a model's price is not known here."""
+        cost = self.cost_microcents
+        return None if cost is None else Decimal(cost) / MICROCENTS_PER_CENT
+
+    def _prices(self, call: CountedCall) -> wire.UnitPrices | None:
+        return self._news.unit_prices(call.provider, call.request_model, call.service_tier, call.counts.input_tokens)
+
+    def _is_settled(self) -> bool:
+        """Every price is known, or known to be missing."""
+        return all(
+            self._news.knows_model(call.provider, call.request_model, call.service_tier) for call in tuple(self._counted)
+        )
+
+    def __str__(self) -> str:
+        """One line for people. Waits at most a second, once, where a model was never priced before; never on a loop."""
+        if self._sends and not self._waited and not _on_event_loop():
+            self._waited = True
+            self._news.wait_for(self._is_settled, PRICE_WAIT_SECONDS)
+        parts = [
+            f"{self.calls} call" + ("" if self.calls == 1 else "s"),
+            f"{self.input_tokens:,} in",
+            f"{self.output_tokens:,} out",
+            self._cost_in_words(),
+        ]
+        budget = self._news.budget(self.agent)
+        if budget is not None:
+            left = max(0, budget.limit_microcents - budget.spent_microcents)
+            parts.append(f"{show_cents(left)} of {show_cents(budget.limit_microcents)} left")
+        return f"{self.agent}: " + ", ".join(parts)
+
+    def _cost_in_words(self) -> str:
+        cost = self.cost_microcents
+        if cost is not None:
+            return show_cents(cost) + (" (estimated usage)" if self.estimated_calls else "")
+        if not self._sends:
+            return "cost unknown without an API key"
+        return "unpriced" if self._is_settled() else "cost not known yet"
+
+    def __repr__(self) -> str:
+        return f"<LastRun {self.agent} {self.run_id} {self.status}: {self.calls} calls>"
+
+
+def show_cents(microcents: int) -> str:
+    """Cents as people read them: `0.4137¢` under a cent, `41.37¢` above, three figures of the very small."""
+    cents = Decimal(microcents) / MICROCENTS_PER_CENT
+    if cents == 0:
+        return "0¢"
+    if cents < Decimal("0.01"):
+        return f"{cents:.{2 - cents.adjusted()}f}¢"
+    return f"{cents:.4f}¢" if cents < 1 else f"{cents:,.2f}¢"
+
+
+def _on_event_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

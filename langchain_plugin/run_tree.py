@@ -1,0 +1,188 @@
+"""Which model call belongs to which run: LangChain's tree of ids, while they are open.
+
+One tree serves every handler that reports to the same place, so that two handlers on one call count it once: the
+first to see an id owns it. LangChain's ids are keys here and nothing more; a caller may use one twice, so runs and
+calls get ids of their own (UUIDv7: in order of time, which keeps the ledger's index small).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from langchain_plugin.request import Request
+
+MAX_OPEN_IDS = 50_000
+"""Chains that started and, by some bug elsewhere, never end must not grow for ever; the oldest are forgotten."""
+
+
+def new_id() -> str:
+    """A UUIDv7. From the system's randomness: `random` may be seeded by the user, and is copied by a fork."""
+    milliseconds = time.time_ns() // 1_000_000
+    tail = os.urandom(10).hex()
+    variant = "89ab"[int(tail[3], 16) & 3]
+    stamp = f"{milliseconds:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7{tail[:3]}-{variant}{tail[4:7]}-{tail[7:19]}"
+
+
+class OpenRun:
+    """A run from its root's start to its end."""
+
+    __slots__ = (
+        "agent",
+        "announced",
+        "call_numbers",
+        "ended",
+        "is_bare_call",
+        "langchain_run_id",
+        "root_id",
+        "run_id",
+        "started_at",
+        "totals",
+        "watchers",
+    )
+
+    def __init__(self, root_id: UUID, agent: str, watcher: Any, *, is_bare_call: bool = False) -> None:
+        self.root_id = root_id
+        self.run_id = new_id()
+        self.agent = agent
+        self.started_at = time.time()
+        self.is_bare_call = is_bare_call
+        self.announced = False
+        self.ended = False
+        self.call_numbers = itertools.count()
+        self.totals: Any = None
+        self.watchers: list[Any] = [watcher]
+        """The handlers that saw it: each shows it as its last run."""
+
+    def watch(self, handler: Any) -> None:
+        if handler not in self.watchers:
+            self.watchers.append(handler)
+
+
+class OpenCall:
+    """A model call from its start to its end."""
+
+    __slots__ = (
+        "call_id",
+        "first_token_at",
+        "forget_task",
+        "index",
+        "langchain_run_id",
+        "messages",
+        "owner",
+        "prompt_messages",
+        "reported",
+        "request",
+        "run",
+        "shadowed",
+        "started_at",
+        "started_monotonic",
+        "streamed_characters",
+    )
+
+    def __init__(self, langchain_run_id: UUID, run: OpenRun, owner: Any, request: Request, messages: Any) -> None:
+        self.call_id = new_id()
+        self.langchain_run_id = langchain_run_id
+        self.run = run
+        self.owner = owner
+        self.request = request
+        self.messages = messages
+        self.index = next(run.call_numbers)
+        self.started_at = time.time()
+        self.started_monotonic = time.monotonic()
+        self.first_token_at: float | None = None
+        self.streamed_characters = 0
+        self.reported = False
+        """Already reported as cancelled; an end that still comes replaces that."""
+        self.shadowed: OpenCall | None = None
+        """An open call under the same LangChain id, where a caller used one twice at once."""
+        self.forget_task: Callable[[], object] | None = None
+
+    def streamed(self, characters: int) -> None:
+        if self.first_token_at is None:
+            self.first_token_at = time.monotonic()
+        self.streamed_characters += characters
+
+
+class RunTree:
+    """The open ids of one process. Every method is a few dict operations, each atomic under the GIL."""
+
+    def __init__(self) -> None:
+        self.runs: dict[UUID, OpenRun] = {}
+        """By the id of every open chain, tool and retriever: the run it is part of."""
+        self.calls: dict[UUID, OpenCall] = {}
+        if hasattr(os, "register_at_fork"):
+            # What is open at a fork is the parent's to end; the child's calls still join the run they are part of.
+            os.register_at_fork(after_in_child=self.calls.clear)
+
+    def enter(self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any) -> None:
+        """A chain, tool or retriever starts: a root, or part of its parent's run."""
+        run = self.runs.get(langchain_id)
+        if run is not None:
+            run.watch(handler)
+            return
+        parent = self.runs.get(parent_id) if parent_id is not None else None
+        self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
+        if len(self.runs) > MAX_OPEN_IDS:
+            self._forget_oldest(self.runs)
+
+    def leave(self, langchain_id: UUID) -> OpenRun | None:
+        """A chain, tool or retriever ends; the run, when that was its root and nobody else ended it."""
+        run = self.runs.pop(langchain_id, None)
+        if run is None or run.root_id != langchain_id or run.ended:
+            return None
+        run.ended = True
+        return run
+
+    def open_call(
+        self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any, request: Request, messages: Any
+    ) -> OpenCall | None:
+        """A model call starts; None when another handler already owns it."""
+        before = self.calls.get(langchain_id)
+        if before is not None and before.owner is not handler:
+            before.run.watch(handler)
+            return None
+        run = self.runs.get(parent_id) if parent_id is not None else None
+        if run is None:
+            run = OpenRun(langchain_id, agent(), handler, is_bare_call=True)
+        call = OpenCall(langchain_id, run, handler, request, messages)
+        call.shadowed = before
+        self.calls[langchain_id] = call
+        if len(self.calls) > MAX_OPEN_IDS:
+            self._forget_oldest(self.calls)
+        return call
+
+    def close_call(self, langchain_id: UUID, handler: Any) -> OpenCall | None:
+        """A model call ends; None when `handler` does not own it or its end was already seen."""
+        call = self.calls.get(langchain_id)
+        if call is None or call.owner is not handler:
+            return None
+        if call.shadowed is None:
+            self.calls.pop(langchain_id, None)
+        else:
+            self.calls[langchain_id] = call.shadowed
+        return call
+
+    def is_open(self, call: OpenCall) -> bool:
+        top = self.calls.get(call.langchain_run_id)
+        while top is not None and top is not call:
+            top = top.shadowed
+        return top is call and not call.reported
+
+    def open_calls_of(self, run: OpenRun) -> list[OpenCall]:
+        return [call for call in tuple(self.calls.values()) if call.run is run and not call.reported]
+
+    def oldest_call(self) -> OpenCall | None:
+        for call in self.calls.values():
+            return call
+        return None
+
+    @staticmethod
+    def _forget_oldest(table: dict[UUID, Any]) -> None:
+        for key in tuple(itertools.islice(table, MAX_OPEN_IDS // 10)):
+            table.pop(key, None)
