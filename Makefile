@@ -1,0 +1,82 @@
+# What one can do here. `make` alone lists the targets: each has its line after the two hashes.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# `make lock` alone needs uv; setting up needs nothing but Python and make.
+UV ?= uv
+LOCK := $(UV) pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --quiet
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ── setting up ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+# A stamp is written last: an interrupted step is done again, a finished one never. A changed lock is newer than its stamp.
+$(VENV)/.made:
+	@python=""; \
+	for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then \
+			python="$$candidate"; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "Costsite needs Python 3.11, 3.12 or 3.13 with its venv module, and found none." >&2; \
+		echo "Install one (Debian: apt install python3 python3-venv), or name yours: make setup PYTHON=/path/to/python3.12" >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.site: requirements.lock pyproject.toml langchain_plugin/_version.py | $(VENV)/.made
+	@echo "Installing the site's locked libraries (a minute or two the first time)"
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.tests: requirements-dev.lock $(VENV)/.site
+	@echo "Installing what the tests and checks need"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: setup setup-tests lock
+setup: $(VENV)/.site ## Make .venv with the locked libraries (Python 3.11 to 3.13)
+	@echo "Ready. Next: make run"
+
+setup-tests: $(VENV)/.tests ## Add what tests and checks need
+
+lock: ## Remake the locks from pyproject.toml (needs uv; UPGRADE=1 takes the newest versions)
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo -o requirements.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo --extra dev -c requirements.lock -o requirements-dev.lock
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: run serve
+run: $(VENV)/.site ## Run the site with a month of demo data and a real agent (PORT=8000)
+	@COSTSITE_DEMO=true $(BIN)/python manage.py demo $(if $(PORT),--port $(PORT))
+
+serve: $(VENV)/.site ## Run the site with your own data: web and background work (PORT=8000)
+	@$(BIN)/python manage.py serve --migrate $(if $(PORT),--port $(PORT))
+
+# ── testing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: test check format test-oldest
+test: $(VENV)/.tests ## Run the tests (ARGS="-k budget" passes on to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.tests ## Lint, formatting, types and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.tests ## Format the code and mend what lint can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
