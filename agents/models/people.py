@@ -11,7 +11,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from agents.models.visibility import VisibleQuerySet
+from agents.models.visibility import Row, VisibleQuerySet
 
 UNREGISTERED = "unregistered"
 """The reserved agent that events of unknown agents are booked to when registration is closed."""
@@ -21,15 +21,20 @@ def new_hash_key() -> str:
     return secrets.token_hex(16)
 
 
-class ArchivableQuerySet(VisibleQuerySet["models.Model"]):
+class ArchivableQuerySet(VisibleQuerySet[Row]):
     """Rows that are archived, never deleted: their money stays."""
 
     def live(self) -> Self:
         return self.filter(archived_at=None)
 
 
-class WorkspaceQuerySet(ArchivableQuerySet):
+class AgentQuerySet(ArchivableQuerySet["Agent"]):
+    agent_path = "pk"
+
+
+class WorkspaceQuerySet(ArchivableQuerySet["Workspace"]):
     workspace_path = "self"
+    agent_path = None
 
     def owned_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Where `user` may change budgets: all for a superuser, else the workspaces they own."""
@@ -103,7 +108,7 @@ class Agent(models.Model):
     last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ArchivableQuerySet.as_manager()
+    objects = AgentQuerySet.as_manager()
 
     class Meta:
         ordering = ["workspace", "slug"]
