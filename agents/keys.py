@@ -4,37 +4,77 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import OperationalError
+from django.db.models import Q
 
 from agents.models import Agent, ApiKey, Workspace
 
 KEY_START = "cs_"
 DEFAULT_SCOPES = [ApiKey.Scope.EVENTS_WRITE.value, ApiKey.Scope.READ.value]
+LAST_USED_EVERY = timedelta(minutes=1)
+"""How exact `last_used_at` is. Each update is a write of its own, and every batch would make one."""
+
+_SHAPE = re.compile(rf"({KEY_START}[0-9a-f]{{10}})_[A-Za-z0-9_-]{{20,80}}", re.ASCII)
 
 
-def keyed_hash(key: str) -> str:
+def keyed_hash(key: str, secret: str | None = None) -> str:
     """Of the whole key, keyed with the site's secret: a copy of the table alone opens nothing."""
-    return hmac.new(settings.SECRET_KEY.encode(), b"api key:" + key.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    secret_bytes = (settings.SECRET_KEY if secret is None else secret).encode()
+    return hmac.new(secret_bytes, b"api key:" + key.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
-def create_key(workspace: Workspace, *, agent: Agent | None = None, name: str = "", scopes: list[str] | None = None) -> tuple[ApiKey, str]:
-    """A new key: its row, and the key itself, which is not kept and cannot be shown again."""
+def create_key(
+    workspace: Workspace, *, agent: Agent | None = None, name: str = "", scopes: Sequence[str] | None = None
+) -> tuple[ApiKey, str]:
+    """A new key: its row, and the key itself, which is not kept and cannot be shown again.
+
+    ValueError when the agent is another workspace's or a scope does not exist.
+    """
+    if agent is not None and agent.workspace_id != workspace.pk:
+        raise ValueError(f"{agent.slug} is not an agent of {workspace.slug}; name one that is.")
+    wanted = list(dict.fromkeys(DEFAULT_SCOPES if scopes is None else scopes))
+    if not wanted or (unknown := set(wanted) - set(ApiKey.Scope.values)):
+        given = ", ".join(sorted(unknown)) if wanted else "none"
+        raise ValueError(f"A key needs scopes out of {', '.join(ApiKey.Scope.values)}; given: {given}.")
     prefix = KEY_START + secrets.token_hex(5)
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
     row = ApiKey.objects.create(
-        workspace=workspace, agent=agent, name=name, prefix=prefix, key_hash=keyed_hash(key), scopes=scopes or DEFAULT_SCOPES
+        workspace=workspace, agent=agent, name=name[:200], prefix=prefix, key_hash=keyed_hash(key), scopes=wanted
     )
     return row, key
 
 
 def find_key(key: str) -> ApiKey | None:
-    """The live key that `key` is, or None."""
-    if not key.startswith(KEY_START) or len(key) > 100:
+    """The live key that `key` is, with its workspace and agent; None when it is unknown, revoked, or its workspace
+    archived.
+
+    Asked of the database each time: a revoked key stops at once, in every process. A hash is compared whether or not
+    the prefix exists, so the time taken does not tell which prefixes do.
+    """
+    shape = _SHAPE.fullmatch(key)
+    if shape is None:
         return None
-    prefix = key[: len(KEY_START) + 10]
-    row = ApiKey.objects.live().select_related("workspace", "agent").filter(prefix=prefix, workspace__archived_at=None).first()
-    if row is None or not hmac.compare_digest(row.key_hash, keyed_hash(key)):
-        return None
-    return row
+    live = ApiKey.objects.live().select_related("workspace", "agent")
+    row = live.filter(prefix=shape[1], workspace__archived_at=None).first()
+    kept = "" if row is None else row.key_hash
+    # A secret that was rotated still opens what it closed, as Django does with sessions.
+    secrets_in_force = [settings.SECRET_KEY, *map(str, settings.SECRET_KEY_FALLBACKS)]
+    matches = [hmac.compare_digest(kept, keyed_hash(key, secret)) for secret in secrets_in_force]
+    return row if any(matches) else None
+
+
+def note_use(key: ApiKey, now: datetime) -> None:
+    """Keep `last_used_at` true to a minute. The condition in the update lets one of many processes write."""
+    stale = now - LAST_USED_EVERY
+    if key.last_used_at is not None and key.last_used_at > stale:
+        return
+    try:
+        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
+    except OperationalError:
+        return  # a busy database is no reason to turn a reader away; the next use writes it
