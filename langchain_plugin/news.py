@@ -1,0 +1,169 @@
+"""What the site's Receipts told: the key for hashes, prices, settings of agents, budgets. Kept beside the spool.
+
+A process that starts knows what the last one learned, so its first run can already be priced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_plugin import wire
+
+FILE_NAME = "news.json"
+MAX_MODELS_KEPT = 500
+MAX_AGENTS_KEPT = 1_000
+
+_Model = tuple[str, str, str]
+"""Provider, model, service tier."""
+
+
+class News:
+    """Read from any thread without a lock; told by the sender's.
+
+    Args:
+        folder: Where it is kept; None keeps it in memory only.
+
+    """
+
+    def __init__(self, folder: Path | None, *, hasten: Callable[[], None] = lambda: None) -> None:
+        self._folder = folder
+        self._hasten = hasten
+        """Called when somebody waits for news: what waits is sent at once."""
+        self._condition = threading.Condition()
+        self._hash_key = ""
+        self._prices: dict[_Model, tuple[wire.PriceCardEntry, ...]] = {}
+        self._agent_settings: dict[str, wire.AgentSettings] = {}
+        self._budgets: dict[str, wire.BudgetNews] = {}
+        self._is_loaded = folder is None
+
+    def after_fork(self) -> None:
+        self._condition = threading.Condition()
+
+    # ── for the handler ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def hash_key(self) -> str:
+        """Empty until the site has told it."""
+        self._load()
+        return self._hash_key
+
+    def unit_prices(
+        self, provider: str, model: str, service_tier: str = "", input_tokens: int = 0
+    ) -> wire.UnitPrices | None:
+        """Prices of a call with so much input; None when the model is unpriced, or not known yet (`knows_model`)."""
+        entry = self._entry(provider, model, service_tier, input_tokens)
+        return None if entry is None else entry.prices
+
+    def knows_model(self, provider: str, model: str, service_tier: str = "", input_tokens: int = 0) -> bool:
+        """True when the site has told the model's prices, or that it has none."""
+        return self._entry(provider, model, service_tier, input_tokens) is not None
+
+    def agent_settings(self, agent: str) -> wire.AgentSettings | None:
+        self._load()
+        return self._agent_settings.get(agent)
+
+    def budget(self, agent: str) -> wire.BudgetNews | None:
+        """The tightest budget that covers the agent, as of the last Receipt; None without one."""
+        return self._budgets.get(agent)
+
+    def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
+        """Wait until something is true, looking at each Receipt; its last value after `timeout` seconds."""
+        if predicate():
+            return True
+        self._hasten()
+        deadline = time.monotonic() + timeout
+        with self._condition:
+            while not predicate():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._condition.wait(left)
+        return True
+
+    def _entry(self, provider: str, model: str, service_tier: str, input_tokens: int) -> wire.PriceCardEntry | None:
+        self._load()
+        for entry in self._prices.get((provider, model, service_tier), ()):
+            if entry.valid_up_to_input_tokens is None or input_tokens <= entry.valid_up_to_input_tokens:
+                return entry
+        return None
+
+    # ── for the sender ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, receipt: wire.Receipt) -> None:
+        """Take in a Receipt, keep what outlives the process, and wake who waits."""
+        self._load()
+        before = (self._hash_key, self._prices, self._agent_settings)
+        if receipt.hash_key:
+            self._hash_key = receipt.hash_key
+        if receipt.price_card:
+            self._prices = _newest({**self._prices, **_by_model(receipt.price_card)}, MAX_MODELS_KEPT)
+        if receipt.agent_settings:
+            told = {settings.agent: settings for settings in receipt.agent_settings}
+            self._agent_settings = _newest({**self._agent_settings, **told}, MAX_AGENTS_KEPT)
+        if receipt.budgets:
+            self._budgets = _newest({**self._budgets, **{b.agent: b for b in receipt.budgets}}, MAX_AGENTS_KEPT)
+        if before != (self._hash_key, self._prices, self._agent_settings):
+            self._keep()
+        with self._condition:
+            self._condition.notify_all()
+
+    def _load(self) -> None:
+        """Read what was kept, once. A file that cannot be read is as good as none: the next Receipt writes another."""
+        if self._is_loaded:
+            return
+        with self._condition:
+            if self._is_loaded or self._folder is None:
+                return
+            try:
+                from langchain_plugin import wire
+
+                kept: dict[str, Any] = json.loads((self._folder / FILE_NAME).read_bytes())
+                prices = _by_model([wire.PriceCardEntry.model_validate(entry) for entry in kept["price_card"]])
+                settings = [wire.AgentSettings.model_validate(entry) for entry in kept["agent_settings"]]
+                self._hash_key = str(kept["hash_key"])
+                self._prices = prices
+                self._agent_settings = {entry.agent: entry for entry in settings}
+            except (OSError, ValueError, KeyError, TypeError):
+                pass
+            self._is_loaded = True
+
+    def _keep(self) -> None:
+        if self._folder is None:
+            return
+        kept = {
+            "hash_key": self._hash_key,
+            "price_card": [entry.model_dump() for entries in self._prices.values() for entry in entries],
+            "agent_settings": [settings.model_dump() for settings in self._agent_settings.values()],
+        }
+        path = self._folder / FILE_NAME
+        fresh = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh.touch(mode=0o600)
+            fresh.write_text(json.dumps(kept), encoding="ascii")
+            fresh.replace(path)
+        except OSError:
+            fresh.unlink(missing_ok=True)
+
+
+def _by_model(card: list[wire.PriceCardEntry]) -> dict[_Model, tuple[wire.PriceCardEntry, ...]]:
+    """Each model's entries, the one for the smallest context first."""
+    models: dict[_Model, list[wire.PriceCardEntry]] = {}
+    for entry in card:
+        models.setdefault((entry.provider, entry.model, entry.service_tier), []).append(entry)
+    return {
+        model: tuple(sorted(entries, key=lambda entry: entry.valid_up_to_input_tokens or math.inf))
+        for model, entries in models.items()
+    }
+
+
+def _newest(entries: dict[Any, Any], count: int) -> dict[Any, Any]:
+    return dict(list(entries.items())[-count:])

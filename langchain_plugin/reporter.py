@@ -1,0 +1,236 @@
+"""The door to the sending side: one for a process, site and key, whatever number of handlers there are."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from langchain_plugin.adoption import Adoption
+from langchain_plugin.config import Config
+from langchain_plugin.errors import NoKey
+from langchain_plugin.fingerprints import Fingerprints
+from langchain_plugin.losses import Losses
+from langchain_plugin.news import News
+from langchain_plugin.sender import Sender
+from langchain_plugin.spool import Spool
+from langchain_plugin.transport import KeyInfo, Transport
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["KeyInfo", "Reporter"]
+
+logger = logging.getLogger("costsite")
+
+MAX_EVENT_BYTES = 800_000
+"""An event longer than this fits no batch."""
+
+_reporters: dict[tuple[str, str | None, Path, bool], Reporter] = {}
+_making = threading.Lock()
+
+
+def _json_line(event: Any) -> bytes:
+    return (json.dumps(event, separators=(",", ":"), default=str) + "\n").encode()
+
+
+def _line_encoder() -> Callable[[Any], bytes]:
+    """An event as a line. orjson comes with langsmith, which comes with langchain-core: 0.4 us instead of 5."""
+    try:
+        import orjson
+    except ImportError:
+        return _json_line
+    dumps, options = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+
+    def encode(event: Any) -> bytes:
+        try:
+            return dumps(event, str, options)
+        except TypeError:  # lone surrogates, integers past 64 bits, keys that are no text: json takes them
+            return _json_line(event)
+
+    return encode
+
+
+class Reporter:
+    """Takes events in the JSON form of `langchain_plugin.wire`, keeps them in the spool, and has them sent.
+
+    Get it by `Reporter.shared`. Nothing here raises or blocks, but for `flush` and `check`, which are asked to.
+    """
+
+    def __init__(self, config: Config, *, http: httpx.BaseTransport | None = None) -> None:
+        self.config = config
+        self.sends = config.api_key is not None and not config.disabled
+        """False: events go nowhere, and nothing is written."""
+        self._losses = Losses()
+        self._encode = _line_encoder()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten)
+        self._fingerprints = Fingerprints(self._losses)
+        self._spool = Spool(config.spool_folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
+        self._adoption = Adoption(config.spool_folder, self._losses)
+        self._sender = Sender(
+            config,
+            self._spool,
+            self._adoption,
+            self.news,
+            self._fingerprints,
+            self._losses,
+            Transport(config, http),
+            self._wake,
+        )
+        self._is_bound_to_exit = False
+        if self.sends:
+            atexit.register(self._at_exit)
+
+    @classmethod
+    def shared(cls, config: Config) -> Reporter:
+        """The process's one reporter for the site, the key and the folder of `config`.
+
+        The first to ask decides the settings of delivery.
+        """
+        where = (config.url, config.api_key, config.state_dir, config.disabled)
+        reporter = _reporters.get(where)
+        if reporter is None:
+            with _making:
+                reporter = _reporters.get(where)
+                if reporter is None:
+                    reporter = _reporters[where] = cls(config)
+                    if config.api_key is None and not config.disabled:
+                        logger.info(
+                            "Costsite has no API key: runs are counted in `last_run` and reported nowhere; "
+                            "set COSTSITE_API_KEY to report them."
+                        )
+        return reporter
+
+    def append(self, *events: dict[str, Any]) -> None:
+        """Keep events until the site has them: one write, and it outlives the process."""
+        if not self.sends:
+            return
+        try:
+            data = self._encode(events[0]) if len(events) == 1 else b"".join([self._encode(event) for event in events])
+            if len(data) < MAX_EVENT_BYTES:
+                self._spool.append(data, len(events))
+                return
+        except Exception:  # noqa: S110 - one of them is to blame; the others are kept below
+            pass
+        for event in events:
+            self._append_alone(event)
+
+    def _append_alone(self, event: dict[str, Any]) -> None:
+        try:
+            data = self._encode(event)
+        except Exception:
+            self._losses.count("not_json")
+            return
+        if len(data) >= MAX_EVENT_BYTES:
+            self._losses.count("too_large")
+            return
+        try:
+            self._spool.append(data, 1)
+        except Exception:
+            self._losses.count("bug")
+
+    def fingerprint(self, call_id: str, messages: Any, tool_calls: Sequence[tuple[str, Any]]) -> None:
+        """Have the prompt and the arguments of tools hashed on another thread; no text is kept after that."""
+        if self.sends:
+            self._fingerprints.put(call_id, messages, tool_calls)
+
+    def dropped(self, reason: str, count: int = 1) -> None:
+        """Count a loss, by one of `losses.LossReason`."""
+        self._losses.count(reason, count)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """Since the process began, by reason."""
+        return self._losses.by_reason()
+
+    @property
+    def pending(self) -> int:
+        """Events of this process that wait for the site."""
+        return self._spool.pending
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
+        if not self.sends or not self._spool.pending:
+            return True
+        return self._sender.flush(timeout, give_up_in_trouble=False)
+
+    def drain(self, timeout: float) -> bool:
+        """Send everything in the folder, what dead processes left included; False when `timeout` came first.
+
+        Raises:
+            CheckFailed: The site cannot take it.
+
+        """
+        return self._sender.drain(timeout)
+
+    def check(self) -> KeyInfo:
+        """Ask the site once whether address and key are right.
+
+        Raises:
+            CheckFailed: One of its kinds, with one sentence that says the mend.
+
+        """
+        if self.config.api_key is None:
+            raise NoKey("There is no API key: set COSTSITE_API_KEY to what `manage.py create_api_key` printed.")
+        transport = Transport(self.config)
+        try:
+            return transport.key()
+        finally:
+            transport.close()
+
+    def _wake_sender(self) -> None:
+        self._wake.put(None)
+        if not self._is_bound_to_exit:
+            self._bind_to_exit_of_multiprocessing()
+        self._sender.start()
+
+    def _hasten(self) -> None:
+        if self._spool.pending:
+            self._sender.hurry()
+
+    def _bind_to_exit_of_multiprocessing(self) -> None:
+        """A child of multiprocessing leaves by `os._exit` and runs no atexit; its own finalizers it does run."""
+        self._is_bound_to_exit = True
+        process = sys.modules.get("multiprocessing.process")
+        util = sys.modules.get("multiprocessing.util")
+        if process is not None and util is not None and process.parent_process() is not None:
+            util.Finalize(None, self._at_exit, exitpriority=0)
+
+    def _at_exit(self) -> None:
+        """Send what waits, within bounds. What stays is sent by the next process with this site and key."""
+        try:
+            if self._spool.pending and self._sender.trouble is None:
+                self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+            self._spool.close_if_empty()
+        except Exception:
+            self._losses.count("bug")
+
+    def _after_fork(self) -> None:
+        """In a child: nothing is shared with the parent but the settings and the news."""
+        self._losses.after_fork()
+        self._wake = SimpleQueue()
+        self.news.after_fork()
+        self._fingerprints.after_fork()
+        self._spool.after_fork()
+        self._adoption.release()
+        self._sender.after_fork(self._wake)
+        self._is_bound_to_exit = False
+
+
+def _after_fork_in_child() -> None:
+    global _making
+    _making = threading.Lock()
+    for reporter in _reporters.values():
+        reporter._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,392 @@
+"""The one thread that talks to the site: it waits, gathers, sends, and lets go only of what a Receipt names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from langchain_plugin._version import __version__
+from langchain_plugin.adoption import KEEP_SECONDS, Adoption
+from langchain_plugin.batch import Batch, gather
+from langchain_plugin.config import Config
+from langchain_plugin.errors import BatchRefused, CheckFailed
+from langchain_plugin.fingerprints import Fingerprints
+from langchain_plugin.losses import Losses
+from langchain_plugin.news import News
+from langchain_plugin.rejected import RejectedEvent, keep_rejected
+from langchain_plugin.spool import Spool
+from langchain_plugin.transport import READ_SECONDS, Transport, not_a_site
+
+if TYPE_CHECKING:
+    from langchain_plugin import wire
+
+logger = logging.getLogger("costsite")
+
+SEND_AT_EVENTS = 100
+"""So many do not wait for more."""
+FIRST_RETRY_SECONDS = 0.5
+MISTAKE_RETRY_MAX_SECONDS = 300.0
+"""Where a setting is wrong; somebody may mend it on the server's side."""
+FLUSH_RETRY_SECONDS = 1.0
+FINGERPRINT_WAIT_SECONDS = 1.0
+
+
+class Sender:
+    """Sends what waits in the spool, and what dead processes left. Started by the first event; a daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        spool: Spool,
+        adoption: Adoption,
+        news: News,
+        fingerprints: Fingerprints,
+        losses: Losses,
+        transport: Transport,
+        wake: SimpleQueue[None],
+    ) -> None:
+        self._config = config
+        self._spool = spool
+        self._adoption = adoption
+        self._news = news
+        self._fingerprints = fingerprints
+        self._losses = losses
+        self._transport = transport
+        self._versions: dict[str, str] = {}
+        self.after_fork(wake)
+
+    def after_fork(self, wake: SimpleQueue[None]) -> None:
+        self._wake = wake
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._turn = threading.Lock()
+        self._settled = threading.Condition()
+        self._hurried_until = 0.0
+        self._limit = 0
+        """Events in a batch, after one was refused as a whole; 0: as many as may be."""
+        self._gathering_since: float | None = None
+        self._look_at = 0.0
+        self._retry_at = self._hurried_retry_at = 0.0
+        self._failures = 0
+        self._asked_to_wait_until = 0.0
+        self._complained = False
+        self._told: set[str] = set()
+        self._noticed: set[str] = set()
+        self.trouble: CheckFailed | None = None
+        """Why nothing can be sent now."""
+        self._transport.after_fork()
+
+    def start(self) -> bool:
+        """Start the thread if it does not run; False where none can be started, as at the interpreter's end."""
+        if self._thread is not None and self._thread.is_alive():
+            return True
+        if not self._starting.acquire(blocking=False):
+            return True
+        try:
+            thread = threading.Thread(target=self._run, name="costsite-sender", daemon=True)
+            thread.start()
+            self._thread = thread
+        except RuntimeError:
+            return False
+        finally:
+            self._starting.release()
+        return True
+
+    def flush(self, timeout: float, *, give_up_in_trouble: bool) -> bool:
+        """Send all that this process has appended so far; False when that took longer, or cannot be done now."""
+        mark = self._spool.mark()
+        deadline = time.monotonic() + timeout
+        self._hurried_until = deadline
+        self._hurried_retry_at = 0.0
+        if self.start():
+            self._wake.put(None)
+            with self._settled:
+                while not self._spool.has_settled(mark):
+                    left = deadline - time.monotonic()
+                    if left <= 0 or (give_up_in_trouble and self.trouble is not None):
+                        return False
+                    self._settled.wait(left)
+            return True
+        while not self._spool.has_settled(mark) and (left := deadline - time.monotonic()) > 0:
+            with self._my_turn(left) as mine:
+                if not mine or not self._send_next(timeout=left):
+                    break
+        return self._spool.has_settled(mark)
+
+    def drain(self, timeout: float) -> bool:
+        """Adopt and send all there is in the folder, on this thread; for the command line.
+
+        Raises:
+            CheckFailed: The site cannot take it.
+
+        """
+        deadline = time.monotonic() + timeout
+        with self._my_turn(timeout):
+            while time.monotonic() < deadline:
+                self._look()
+                if not self._spool.pending and not self._adoption.pending:
+                    return True
+                while self._send_next(timeout=READ_SECONDS) and time.monotonic() < deadline:
+                    pass
+                if self.trouble is not None:
+                    raise self.trouble
+        return False
+
+    def hurry(self, seconds: float = 1.0) -> None:
+        """Somebody waits: do not gather first."""
+        self._hurried_until = max(self._hurried_until, time.monotonic() + seconds)
+        self._wake.put(None)
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _my_turn(self, timeout: float) -> Iterator[bool]:
+        """Only one thread sends at a time: at the interpreter's end it may be the main one."""
+        mine = self._turn.acquire(timeout=max(0.0, timeout))
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._turn.release()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._wait()
+                with self._turn:
+                    self._round()
+            except Exception as error:  # ours: this thread outlives it, and the events stay where they are
+                self._losses.count("bug")
+                self._tell_once("bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying.")
+                self._retry_at = time.monotonic() + self._config.retry_max_seconds
+
+    def _wait(self) -> None:
+        """Until there is something to send and a reason to send it now, or files to look for."""
+        while (pause := self._pause()) > 0:
+            with suppress(Empty):
+                self._wake.get(timeout=pause)
+
+    def _pause(self) -> float:
+        """Seconds to wait; the spool is armed to end the wait early."""
+        now = time.monotonic()
+        until_look = self._look_at - now
+        if self._retry_at > now:
+            if self._is_hurried() and self._asked_to_wait_until <= now:
+                return min(self._retry_at - now, self._hurried_retry_at - now, until_look)
+            return min(self._retry_at - now, until_look)
+        if self._adoption.pending:
+            return 0.0
+        if self._spool.arm(1):
+            self._gathering_since = None
+            return until_look
+        if self._gathering_since is None:
+            self._gathering_since = now
+        until_send = self._gathering_since + self._config.send_after_seconds - now
+        if self._is_hurried() or until_send <= 0 or not self._spool.arm(SEND_AT_EVENTS):
+            return 0.0
+        return min(until_send, until_look)
+
+    def _is_hurried(self) -> bool:
+        return time.monotonic() < self._hurried_until
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look()
+        if self._spool.complaint is not None and not self._complained:
+            self._complain(self._spool.complaint)
+        self._spool.seal()
+        if self._may_try(now):
+            went_on = self._send_next(timeout=READ_SECONDS)
+            # A batch that was halved goes on at once; what came in meanwhile gathers first.
+            self._gathering_since = 0.0 if went_on and self._limit else None
+
+    def _may_try(self, now: float) -> bool:
+        if now >= self._retry_at:
+            return True
+        return self._is_hurried() and now >= max(self._asked_to_wait_until, self._hurried_retry_at)
+
+    def _look(self) -> None:
+        """For files of dead processes, for what is too old, and for how much room is left."""
+        self._look_at = time.monotonic() + self._config.adopt_every_seconds
+        self._adoption.look(except_for=self._spool.own_files())
+        self._spool.expire(time.time() - KEEP_SECONDS)
+        self._spool.make_room(self._adoption.others_bytes + self._adoption.pending_bytes)
+
+    # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _send_next(self, *, timeout: float) -> bool:
+        """Send one batch; True when there may be more to send at once."""
+        from langchain_plugin import wire
+
+        self._fingerprints.settle(FINGERPRINT_WAIT_SECONDS)
+        if len(self._fingerprints) and not self._news.hash_key and not self._learn_hash_key(timeout):
+            return False
+        batch = gather(
+            [*self._spool.sources(), *self._adoption.segments],
+            self._fingerprints,
+            self._news.hash_key,
+            max_events=self._limit or wire.CLIENT_EVENTS_PER_BATCH,
+            max_bytes=wire.CLIENT_BATCH_BYTES,
+        )
+        if not batch.lines:
+            self._settle(batch)
+            return False
+        try:
+            receipt = self._post(batch, timeout)
+        except BatchRefused as refusal:
+            return self._split(batch, refusal, timeout)
+        except CheckFailed as trouble:
+            self._back_off(trouble)
+            return False
+        self._limit = self._limit * 2 if self._limit * 2 < wire.CLIENT_EVENTS_PER_BATCH else 0
+        rejected = [
+            RejectedEvent(batch.lines[rejection.index], rejection.code, rejection.message)
+            for rejection in receipt.rejected
+        ]
+        self._reject(rejected)
+        self._settle(batch)
+        self._recover()
+        return True
+
+    def _post(self, batch: Batch, timeout: float) -> wire.Receipt:
+        """The Receipt of a batch.
+
+        Raises:
+            CheckFailed: There is none, whatever the status said.
+
+        """
+        from langchain_plugin import wire
+
+        content = self._transport.post_events(batch.body(self._spool.client_id, self._health()), timeout=timeout)
+        try:
+            receipt = wire.Receipt.model_validate_json(content)
+        except ValueError:
+            raise not_a_site(self._config, "it answers 200, but not with a receipt") from None
+        if receipt.batch_id != batch.batch_id or not receipt.names_every_event(len(batch.lines)):
+            raise not_a_site(self._config, "its receipt is not for what was sent")
+        self._news.tell(receipt)
+        for notice in receipt.notices:
+            if notice.code not in self._noticed:
+                self._noticed.add(notice.code)
+                logger.warning("Costsite: %s", notice.message)
+        return receipt
+
+    def _learn_hash_key(self, timeout: float) -> bool:
+        """Ask with an empty batch, once for each folder: the first calls would else go out without their hashes."""
+        try:
+            self._post(Batch(), timeout)
+        except CheckFailed as trouble:
+            self._back_off(trouble)
+            return False
+        if not self._news.hash_key:
+            self._fingerprints.forget(self._fingerprints.call_ids())
+        return True
+
+    def _split(self, batch: Batch, refusal: BatchRefused, timeout: float) -> bool:
+        """Halve a batch that was refused as a whole, down to the event that is to blame."""
+        if len(batch.lines) > 1:
+            self._limit = len(batch.lines) // 2
+            return True
+        try:
+            # An empty batch that is refused too says that no event is to blame: then none may be given up.
+            self._post(Batch(), timeout)
+        except CheckFailed as trouble:
+            self._back_off(trouble)
+            return False
+        self._reject([RejectedEvent(batch.lines[0], refusal.code, str(refusal))])
+        self._settle(batch)
+        self._recover()
+        return True
+
+    def _reject(self, rejected: list[RejectedEvent]) -> None:
+        if not rejected:
+            return
+        keep_rejected(self._config.spool_folder, rejected, self._losses)
+        first = rejected[0]
+        self._tell_once(
+            f"rejected {first.code}",
+            f"Costsite rejected an event ({first.code}: {first.message}); `costsite status` shows all that were.",
+        )
+
+    def _settle(self, batch: Batch) -> None:
+        self._losses.count("torn_line", batch.torn)
+        batch.settle()
+        self._adoption.drop_empty()
+        self._fingerprints.forget(batch.call_ids)
+        with self._settled:
+            self._settled.notify_all()
+
+    # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _back_off(self, trouble: CheckFailed) -> None:
+        cap = MISTAKE_RETRY_MAX_SECONDS if trouble.needs_a_person else self._config.retry_max_seconds
+        wait = min(cap, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 16))
+        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - so that a thousand clients do not come back at once
+        now = time.monotonic()
+        if trouble.retry_after_seconds is not None:
+            wait = max(wait, trouble.retry_after_seconds)
+            self._asked_to_wait_until = now + wait
+        self._failures += 1
+        self._retry_at = now + wait
+        self._hurried_retry_at = now + min(wait, FLUSH_RETRY_SECONDS)
+        self.trouble = trouble
+        self._tell_once(trouble.kind, f"{trouble} Events wait in {self._config.spool_folder} until then.")
+        with self._settled:
+            self._settled.notify_all()
+
+    def _recover(self) -> None:
+        self._failures = 0
+        self._retry_at = self._asked_to_wait_until = 0.0
+        if self.trouble is not None:
+            self.trouble = None
+            self._told.difference_update({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
+            logger.info("Costsite at %s takes reports again; what waited is being sent.", self._config.url)
+
+    def _complain(self, error: OSError) -> None:
+        self._complained = True
+        logger.warning(
+            "Costsite cannot write to %s (%s): events are kept in memory, and lost if the process is killed; free "
+            "space there, or set COSTSITE_STATE_DIR to a local folder that can be written.",
+            self._config.spool_folder,
+            error.strerror or type(error).__name__,
+        )
+
+    def _tell_once(self, kind: str, sentence: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            logger.warning("%s", sentence)
+
+    def _health(self) -> dict[str, Any]:
+        if not self._versions:
+            self._versions = versions()
+        return {
+            "spool_events": self._spool.pending + self._adoption.pending,
+            "spool_bytes": self._spool.pending_bytes + self._adoption.pending_bytes,
+            "dropped": self._losses.by_reason(),
+            "versions": self._versions,
+            "host": socket.gethostname()[:200],
+            "pid": os.getpid(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Of what a report may depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"costsite": __version__, "python": ".".join(str(part) for part in sys.version_info[:3])}
+    for package in ("langchain-core", "langchain", "langgraph", "httpx", "pydantic"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
