@@ -1,0 +1,1 @@
+"""Web and background work under one command: `manage.py serve`."""

@@ -1,0 +1,25 @@
+"""The background service: django-q2's cluster, with the schedule it keeps. `python -m costsite.serve.background`."""
+
+from __future__ import annotations
+
+import os
+
+import django
+
+from costsite.serve import lifeline
+
+
+def main() -> None:
+    lifeline.hold()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
+    django.setup()
+    from django.core.management import call_command
+
+    from costsite.tasks import schedule_tick
+
+    schedule_tick()
+    call_command("qcluster", skip_checks=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Which services make up the site, and how large each is."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from django.conf import settings
+
+from costsite.serve.supervisor import Service
+
+THREADS = 4
+"""Per web process. The interpreter runs one at a time; the others wait for the disk or the database."""
+
+
+def default_web_processes() -> int:
+    """SQLite has one writer, and a second process gained nothing measurable; PostgreSQL takes one per processor."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return 1
+    return max(2, os.cpu_count() or 2)
+
+
+def site_services(host: str, port: int, *, web_processes: int | None = None, access_log: bool = True) -> list[Service]:
+    web = [
+        sys.executable, "-m", "costsite.serve.web", "--host", host, "--port", str(port),
+        "--processes", str(web_processes or default_web_processes()), "--threads", str(THREADS),
+    ]  # fmt: skip
+    if not access_log:
+        web.append("--no-access-log")
+    return [
+        Service("The web service", web, grace_seconds=12),
+        # A task that is cut off is taken up again, so a deploy does not wait for a long one.
+        Service("The background service", [sys.executable, "-m", "costsite.serve.background"], grace_seconds=20),
+    ]

@@ -1,0 +1,59 @@
+"""Background work that belongs to the site as a whole: the tick.
+
+One schedule, made from code, runs every minute and computes from the database what is due. Nothing rests on it running
+once, or on time: a missed tick is made up for by the next. (One schedule whose arguments did not parse would stop every
+schedule of django-q2, so there is one, and it has none.)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from django.utils import timezone
+from django_q.models import Schedule
+
+log = logging.getLogger(__name__)
+
+TICK = "costsite tick"
+
+
+def schedule_tick() -> None:
+    """Make the schedule, or mend the one that is there. Safe to call at every start, by any number of processes."""
+    schedule, made = Schedule.objects.get_or_create(
+        name=TICK,
+        defaults={
+            "func": "costsite.tasks.tick",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+            "repeats": -1,
+            "next_run": timezone.now(),
+        },
+    )
+    if not made:
+        Schedule.objects.filter(pk=schedule.pk).update(
+            func="costsite.tasks.tick",
+            args=None,
+            kwargs=None,
+            hook=None,
+            schedule_type=Schedule.MINUTES,
+            minutes=1,
+            repeats=-1,
+        )
+
+
+def due_work() -> dict[str, Callable[[], object]]:
+    """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
+    return {}
+
+
+def tick() -> dict[str, str]:
+    """Do what is due; one piece that fails does not keep the others from theirs."""
+    done = {}
+    for name, work in due_work().items():
+        try:
+            done[name] = str(work())
+        except Exception:
+            log.exception("The tick's %s failed; the next tick tries again.", name)
+            done[name] = "failed"
+    return done
