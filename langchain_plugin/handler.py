@@ -87,18 +87,19 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     # ── chains, tools, retrievers: only who belongs to whom ──────────────────────────────────────────────────────
 
-    def on_chain_start(
-        self, serialized: dict[str, Any], inputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
-    ) -> None:
+    # `*args, **kwargs` on purpose: with `raise_error`, an argument that a newer LangChain adds, or passes by name,
+    # would otherwise break the user's run before a line of ours is reached.
+
+    def on_chain_start(self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         try:
-            self._tree.enter(run_id, parent_run_id, lambda: self._agent(serialized, kwargs), self)
+            self._tree.enter(run_id, parent_run_id, lambda: self._agent(args, kwargs), self)
         except Exception as error:
             self._broke(error)
 
     on_tool_start = on_chain_start
     on_retriever_start = on_chain_start
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_end(self, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
             run = self._tree.leave(run_id)
             if run is not None:
@@ -109,7 +110,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     on_tool_end = on_chain_end
     on_retriever_end = on_chain_end
 
-    def on_chain_error(self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
             run = self._tree.leave(run_id)
             if run is not None:
@@ -122,13 +123,12 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     # ── model calls ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def on_chat_model_start(
-        self, serialized: dict[str, Any], messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
-    ) -> None:
+    def on_chat_model_start(self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         try:
+            serialized, messages = args[0], args[1]
             request = read_request(serialized, kwargs)
             call = self._tree.open_call(
-                run_id, parent_run_id, lambda: self._agent(serialized, kwargs), self, request, messages
+                run_id, parent_run_id, lambda: self._agent(args, kwargs), self, request, messages
             )
             if call is None:
                 return
@@ -144,25 +144,25 @@ class CostCallbackHandler(BaseCallbackHandler):
     # Text-completion models: the same facts, with prompts in place of messages.
     on_llm_start = on_chat_model_start
 
-    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        call = self._tree.calls.get(run_id)
-        if call is not None and call.owner is self:
-            call.streamed(len(token) if isinstance(token, str) else _text_length(token))
-
-    def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        call = self._tree.calls.get(run_id)
-        if call is not None and call.owner is self:
-            call.streamed(_text_length(event))
-
-    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
+    def on_llm_new_token(self, token: Any, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
-            call = self._tree.close_call(run_id, self)
-            if call is not None:
-                self._end_call(call, "ok", "", read_usage(response))
+            call = self._tree.calls.get(run_id)
+            if call is not None and call.owner is self:
+                call.streamed(len(token) if isinstance(token, str) else _text_length(token))
         except Exception as error:
             self._broke(error)
 
-    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+    on_stream_event = on_llm_new_token
+
+    def on_llm_end(self, response: Any, *args: Any, run_id: UUID, **kwargs: Any) -> None:
+        try:
+            call = self._tree.close_call(run_id, self)
+            if call is not None:
+                self._end_call(call, "ok", "", read_usage(response, call.request))
+        except Exception as error:
+            self._broke(error)
+
+    def on_llm_error(self, error: BaseException, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
             call = self._tree.close_call(run_id, self)
             if call is None:
@@ -173,7 +173,7 @@ class CostCallbackHandler(BaseCallbackHandler):
                 call,
                 status,
                 "" if status == "abandoned" else type(error).__name__,
-                read_usage(partial) if partial is not None else None,
+                read_usage(partial, call.request) if partial is not None else None,
                 refused_by_provider=_was_refused_by_provider(error) and not call.streamed_characters,
             )
         except Exception as bug:
@@ -181,12 +181,12 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     # ── the facts ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _agent(self, serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> str:
+    def _agent(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Whom a new root is booked to."""
         metadata = kwargs.get("metadata") or {}
         name = metadata.get(AGENT_METADATA_KEY) or self.config.agent or metadata.get("lc_agent_name") or kwargs.get("name")
-        if not name and serialized:
-            name = serialized.get("name")
+        if not name and args and isinstance(args[0], dict):
+            name = args[0].get("name")
         return wire.clean_name(name or "") or "unnamed"
 
     def _announce(self, run: OpenRun, call: OpenCall) -> None:
@@ -305,10 +305,10 @@ class CostCallbackHandler(BaseCallbackHandler):
             return usage.counts, True, True
         if refused_by_provider:
             return _NOTHING, False, True  # an HTTP error before the first token: providers bill nothing
-        reported = usage.counts if usage is not None and usage.reported else _NOTHING
-        if status == "ok" and not call.reported:
+        reported = usage.counts if usage is not None else _NOTHING  # a total of 0 is one the provider left out
+        if status == "ok" and not call.reported and not (usage is not None and usage.served_from_local_cache):
             self._say_no_usage(call)
-        input_tokens = reported.input_tokens or estimated_input_tokens(call.messages)
+        input_tokens = reported.input_tokens or estimated_input_tokens(call.messages, call.request.tools)
         output_characters = call.streamed_characters
         output_tokens = max(reported.output_tokens, estimated_output_tokens(output_characters))
         if not output_tokens and usage is not None:

@@ -42,6 +42,8 @@ class Request(NamedTuple):
     """How many prompts LangChain started together with this one."""
     cache_ttl: str = ""
     """How long a prompt cache is to keep what this call writes to it (`5m`, `1h`), where the request says so."""
+    tools: Any = None
+    """The tool definitions as the provider gets them. Only for measuring the prompt: they never leave the process."""
 
 
 def read_request(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
@@ -78,6 +80,7 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
         answers if _is_count(answers) else 1,
         batch_size if _is_count(batch_size) else 1,
         _name(cache_control.get("ttl")) if isinstance(cache_control, dict) else "",
+        params.get("tools") or params.get("functions"),
     )
 
 
