@@ -12,8 +12,6 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-from uuid import UUID
 
 from langchain_plugin.file_lock import try_lock
 from langchain_plugin.losses import Losses
@@ -82,18 +80,9 @@ def spool_files(folder: Path) -> Iterator[Path]:
     yield from sorted((folder / name for name in names), key=_modified_at)
 
 
-def client_id_of(path: Path) -> UUID | None:
-    """Whose file it is, by its name."""
-    match = _SPOOL_FILE.fullmatch(path.name)
-    try:
-        return UUID(match[1]) if match else None
-    except ValueError:
-        return None
-
-
 def take(path: Path) -> Segment | None:
     """The file, locked, if nobody alive owns it."""
-    fd = _open(path)
+    fd = open_file(path)
     if fd is None:
         return None
     try:
@@ -113,36 +102,7 @@ def take(path: Path) -> Segment | None:
     return None
 
 
-class Waiting(NamedTuple):
-    """What one file holds, for people."""
-
-    path: Path
-    is_alive: bool
-    """Its owner lives, and sends it."""
-    events: int
-    bytes: int
-    written_at: float
-
-
-def waiting(folder: Path) -> list[Waiting]:
-    """What lies in a folder, without taking any of it for longer than a look."""
-    found: list[Waiting] = []
-    for path in spool_files(folder):
-        fd = _open(path)
-        if fd is None:
-            continue
-        try:
-            state = os.fstat(fd)
-            is_alive = not try_lock(fd)
-            found.append(Waiting(path, is_alive, count_lines(fd, 0, state.st_size), state.st_size, state.st_mtime))
-        except OSError:
-            continue
-        finally:
-            os.close(fd)
-    return found
-
-
-def _open(path: Path) -> int | None:
+def open_file(path: Path) -> int | None:
     flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         return os.open(path, flags)

@@ -64,14 +64,17 @@ class Reporter:
     Get it by `Reporter.shared`. Nothing here raises or blocks, but for `flush` and `check`, which are asked to.
     """
 
-    def __init__(self, config: Config, *, http: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, config: Config, *, spool_folder: Path | None = None, http: httpx.BaseTransport | None = None
+    ) -> None:
         self.config = config
+        folder = config.spool_folder if spool_folder is None else spool_folder
         self.sends = config.api_key is not None and not config.disabled
         """False: events go nowhere, and nothing is written."""
         self._losses = Losses()
         self._encode = _line_encoder()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten)
+        self.news = News(folder if self.sends else None, hasten=self._hasten)
         self._fingerprints = Fingerprints(self._losses)
         self._spool = Spool(config.spool_folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
         self._adoption = Adoption(config.spool_folder, self._losses)

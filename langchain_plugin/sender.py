@@ -25,6 +25,7 @@ from langchain_plugin.news import News
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
 from langchain_plugin.spool import Spool
 from langchain_plugin.transport import READ_SECONDS, Transport, not_a_site
+from langchain_plugin.waiting import describe_folder
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
@@ -131,15 +132,17 @@ class Sender:
         """
         deadline = time.monotonic() + timeout
         with self._my_turn(timeout):
-            while time.monotonic() < deadline:
+            while True:
                 self._look()
                 if not self._spool.pending and not self._adoption.pending:
                     return True
                 while self._send_next(timeout=READ_SECONDS) and time.monotonic() < deadline:
                     pass
-                if self.trouble is not None:
+                if self.trouble is not None and (self.trouble.needs_a_person or self._retry_at > deadline):
                     raise self.trouble
-        return False
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(max(0.0, self._retry_at - time.monotonic()))
 
     def hurry(self, seconds: float = 1.0) -> None:
         """Somebody waits: do not gather first."""
@@ -218,6 +221,7 @@ class Sender:
     def _look(self) -> None:
         """For files of dead processes, for what is too old, and for how much room is left."""
         self._look_at = time.monotonic() + self._config.adopt_every_seconds
+        describe_folder(self._config)
         self._adoption.look(except_for=self._spool.own_files())
         self._spool.expire(time.time() - KEEP_SECONDS)
         self._spool.make_room(self._adoption.others_bytes + self._adoption.pending_bytes)
@@ -311,7 +315,7 @@ class Sender:
     def _reject(self, rejected: list[RejectedEvent]) -> None:
         if not rejected:
             return
-        keep_rejected(self._config.spool_folder, rejected, self._losses)
+        keep_rejected(self._spool.folder, rejected, self._losses)
         first = rejected[0]
         self._tell_once(
             f"rejected {first.code}",
@@ -340,7 +344,7 @@ class Sender:
         self._retry_at = now + wait
         self._hurried_retry_at = now + min(wait, FLUSH_RETRY_SECONDS)
         self.trouble = trouble
-        self._tell_once(trouble.kind, f"{trouble} Events wait in {self._config.spool_folder} until then.")
+        self._tell_once(trouble.kind, f"{trouble} Events wait in {self._spool.folder} until then.")
         with self._settled:
             self._settled.notify_all()
 
@@ -357,7 +361,7 @@ class Sender:
         logger.warning(
             "Costsite cannot write to %s (%s): events are kept in memory, and lost if the process is killed; free "
             "space there, or set COSTSITE_STATE_DIR to a local folder that can be written.",
-            self._config.spool_folder,
+            self._spool.folder,
             error.strerror or type(error).__name__,
         )
 

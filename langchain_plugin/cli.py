@@ -1,0 +1,230 @@
+"""`costsite doctor | status | flush`: is it set up right, what waits, and send it now."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+from langchain_plugin._version import __version__
+from langchain_plugin.config import Config
+from langchain_plugin.errors import CheckFailed, ConfigError
+from langchain_plugin.rejected import FILE_NAME as REJECTED_FILE
+from langchain_plugin.rejected import rejected_by_reason
+from langchain_plugin.reporter import KeyInfo, Reporter
+from langchain_plugin.sender import versions
+from langchain_plugin.waiting import Folder, Waiting, folders, look_into
+
+CLOCK_TOLERANCE_SECONDS = 60
+"""Beyond this the site shifts what a client reports."""
+WRITE_SCOPE = "events:write"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 all is well (flush: nothing waits any more), 1 something is not, 2 a setting is wrong."""
+    parser = argparse.ArgumentParser(prog="costsite", description="Reports what LangChain agents spend.")
+    parser.add_argument("--version", action="version", version=f"costsite {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="doctor | status | flush")
+    commands.add_parser("doctor", help="check settings, folder, site, key and clock, and say what to mend")
+    commands.add_parser("status", help="show the events that wait for a site, and those it rejected")
+    flush = commands.add_parser("flush", help="send what waits, also what dead processes left; 0 only when all is sent")
+    flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="default 60")
+    flush.add_argument(
+        "--from-key",
+        metavar="PREFIX",
+        help="also send, with the key in force, what waits for this site under another key that is no longer valid",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        config = Config.resolve()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.command == "doctor":
+        return doctor(config)
+    if options.command == "status":
+        return status(config)
+    return send_all(config, options.timeout, options.from_key)
+
+
+# ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def doctor(config: Config) -> int:
+    """Each part with its finding, then a verdict with the mend of the first that is wrong."""
+    print(f"costsite {__version__}\n\nsettings")
+    for name, source in config.sources.items():
+        value = getattr(config, name)
+        shown = f"{config.key_prefix}…" if name == "api_key" and value else "-" if value is None else str(value)
+        print(f"  {name:20} {shown:40} {source}")
+    print("\nchecks")
+    mends: list[str] = []
+
+    def check(part: str, finding: Callable[[], str]) -> None:
+        try:
+            print(f"  {part:10} ok      {finding()}")
+        except (CheckFailed, _Finding) as wrong:
+            print(f"  {part:10} WRONG   {wrong}")
+            mends.append(str(wrong))
+
+    if config.disabled:
+        mends.append("Costsite is switched off: unset COSTSITE_DISABLED to report runs.")
+    check("folder", lambda: _check_folder(config))
+    told: list[KeyInfo] = []
+
+    def ask() -> str:
+        asked_at = time.monotonic()
+        told.append(Reporter(config).check())
+        return f"{config.url} answered in {(time.monotonic() - asked_at) * 1000:.0f} ms"
+
+    check("site", ask)
+    if told:
+        check("key", lambda: _check_key(config, told[0]))
+        check("clock", lambda: _check_clock(told[0]))
+    print("  versions   " + "        " + ", ".join(f"{name} {version}" for name, version in versions().items()))
+    print()
+    if mends:
+        print(f"Not ready. {mends[0]}")
+        return 1
+    print(f"Ready: runs are reported to the workspace {told[0].workspace_name} at {config.url}.")
+    return 0
+
+
+class _Finding(Exception):  # noqa: N818 - not an error of the program, but what it found
+    pass
+
+
+def _check_folder(config: Config) -> str:
+    folder = config.spool_folder
+    trial = folder / f"{uuid4()}.trial"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        trial.write_bytes(b"{}\n")
+        trial.unlink()
+    except OSError as error:
+        raise _Finding(
+            f"{folder} cannot be written ({error.strerror}): set COSTSITE_STATE_DIR to a local folder that can be."
+        ) from None
+    return f"{folder} can be written; {_count(look_into(folder).events, 'event')} wait there"
+
+
+def _check_key(config: Config, told: KeyInfo) -> str:
+    if WRITE_SCOPE not in told.scopes:
+        raise _Finding(
+            f"the key {config.key_prefix}… may not report (it has {', '.join(told.scopes) or 'no scope'}): "
+            f"make one with the scope {WRITE_SCOPE}."
+        )
+    if told.agent is not None and config.agent not in (None, told.agent):
+        raise _Finding(
+            f"the key {config.key_prefix}… reports for {told.agent} only, and COSTSITE_AGENT is {config.agent}: "
+            "make them the same, or use a key for the whole workspace."
+        )
+    return f"workspace {told.workspace_name} ({told.workspace_slug}), {told.agent or 'any agent'}"
+
+
+def _check_clock(told: KeyInfo) -> str:
+    seconds = told.clock_difference_seconds
+    if abs(seconds) > CLOCK_TOLERANCE_SECONDS:
+        raise _Finding(
+            f"this machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the site's: set "
+            "it right, or calls near the end of a day or month are booked by the site's correction."
+        )
+    return f"{abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} the site's"
+
+
+# ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def status(config: Config) -> int:
+    """Every folder, whatever its site and key: 1 when something needs a person, else 0."""
+    needs_a_person = False
+    found = list(folders(config.state_dir))
+    if not any(folder.files or (folder.path / REJECTED_FILE).exists() for folder in found):
+        print(f"Nothing waits in {config.state_dir}.")
+        return 0
+    for folder in found:
+        is_in_force = folder.path == config.spool_folder
+        print(f"{folder.url or 'a site unknown'}, key {folder.key_prefix or 'unknown'}…  {folder.path}")
+        for file in folder.files:
+            print(f"  {_file_line(file)}")
+        if not folder.files:
+            print("  nothing waits")
+        if folder.events and not is_in_force:
+            needs_a_person = True
+            print(f"  {_mend_of_foreign(folder, config)}")
+        for (code, message), count in sorted(rejected_by_reason(folder.path).items()):
+            needs_a_person = True
+            print(f"  rejected: {_count(count, 'event')}, {code}: {message}  ({folder.path / REJECTED_FILE})")
+    return 1 if needs_a_person else 0
+
+
+def _file_line(file: Waiting) -> str:
+    owner = "process alive" if file.is_alive else "process dead "
+    oldest = "" if file.oldest_at is None else f", the oldest {_age(time.time() - file.oldest_at)} old"
+    return f"{file.path.name[:8]}  {owner}  {_count(file.events, 'event')}, {file.bytes / 1000:.1f} kB{oldest}"
+
+
+def _mend_of_foreign(folder: Folder, config: Config) -> str:
+    if folder.url and folder.url == config.url:
+        return f"the key in force is another: `costsite flush --from-key {folder.key_prefix}` sends these with it."
+    return f"the site in force is another: `COSTSITE_URL={folder.url} costsite flush` with that site's key sends these."
+
+
+# ── flush ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def send_all(config: Config, timeout: float, from_key: str | None) -> int:
+    """Send what waits; 0 only when nothing is left."""
+    if config.api_key is None:
+        print("There is no API key: set COSTSITE_API_KEY to send what waits.", file=sys.stderr)
+        return 2
+    # COSTSITE_DISABLED switches the agents' reports off, not a command that somebody typed.
+    config = replace(config, disabled=False)
+    targets = [config.spool_folder]
+    if from_key is not None:
+        others = [
+            folder.path
+            for folder in folders(config.state_dir)
+            if folder.url == config.url
+            and folder.key_prefix.startswith(from_key)
+            and folder.path != config.spool_folder
+        ]
+        if not others or not from_key:
+            print(f"Nothing waits for {config.url} under a key that begins with {from_key!r}.", file=sys.stderr)
+            return 2
+        targets += others
+    deadline = time.monotonic() + timeout
+    left = 0
+    for target in targets:
+        before = look_into(target).events
+        reporter = Reporter(config, spool_folder=target)
+        try:
+            reporter.drain(max(0.0, deadline - time.monotonic()))
+        except CheckFailed as error:
+            print(error, file=sys.stderr)
+        remaining = look_into(target)
+        left += remaining.events
+        print(f"{target}: {_count(max(0, before - remaining.events), 'event')} sent, {remaining.events} left.")
+        if rejected := reporter.losses.get("rejected"):
+            print(f"  {_count(rejected, 'event')} rejected; `costsite status` says why.")
+        if alive := sum(file.events for file in remaining.files if file.is_alive):
+            print(f"  {_count(alive, 'event')} of processes that are alive, which send them themselves.")
+    return 1 if left else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            return _count(int(seconds // length), unit)
+    return _count(max(0, int(seconds)), "second")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
