@@ -265,6 +265,8 @@ class UnitPrices(AnswerModel):
     reasoning: int
     input_audio: int
     output_audio: int
+    request: int = 0
+    """Microcents per call that was answered, whatever its tokens: what search models charge for the search."""
 
 
 class PriceCardEntry(AnswerModel):
@@ -369,6 +371,7 @@ def cost_of(tokens: TokenCounts, prices: UnitPrices, *, served_from_local_cache:
         + tokens.reasoning_tokens * prices.reasoning
         + output_audio * prices.output_audio
         + visible * prices.output
+        + (prices.request * 1_000_000 if tokens.output_tokens else 0)
     )
     if served_from_local_cache:
         return Cost(0, _per_million(total))
