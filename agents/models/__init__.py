@@ -4,7 +4,7 @@ from agents.models.calls import LLMCall
 from agents.models.corrections import CostCorrection
 from agents.models.ledger_state import LedgerState
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
-from agents.models.prices import ModelPrice
+from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
 from agents.models.rollups import TagDay, UsageDay, WorkspaceDay
 from agents.models.runs import AgentRunLog
@@ -19,6 +19,7 @@ __all__ = [
     "LedgerState",
     "Membership",
     "ModelPrice",
+    "PriceListState",
     "ReportedRefusal",
     "TagDay",
     "UsageDay",
