@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "costsite",
 ]
 MIDDLEWARE = [
+    "costsite.api.errors.ApiErrorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "costsite.content_policy.ContentPolicyMiddleware",

@@ -1,20 +1,18 @@
-"""The API: its routes, its authentication, its one shape of error."""
+"""The API: its routes and its one shape of error."""
 
 from __future__ import annotations
 
-from ninja import NinjaAPI
-from ninja.security import HttpBearer
+from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from agents.keys import find_key
-from agents.models import ApiKey
-from costsite.api import events
-from django.http import HttpRequest
+from costsite.api import agents, errors, events, key, openapi, runs, spend
+from costsite.api.authentication import BearerKey
 
-
-class BearerKey(HttpBearer):
-    def authenticate(self, request: HttpRequest, token: str) -> ApiKey | None:
-        return find_key(token)
+api = openapi.CostsiteAPI(title="Costsite", version="1", docs_url=None, openapi_url=None)
+errors.install(api)
+for topic in (events, key, agents, runs, spend):
+    api.add_router("", topic.router)
 
 
-api = NinjaAPI(title="Costsite", version="1", auth=BearerKey(), docs_url=None, openapi_url=None)
-api.add_router("", events.router)
+@api.get("/openapi.json", auth=BearerKey(None), include_in_schema=False)
+def show_openapi(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(api.get_openapi_schema())

@@ -1,0 +1,76 @@
+"""Lists as CSV: streamed, and safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from django.http import StreamingHttpResponse
+
+from agents.models.sums import UsageSums
+from costsite.api.schemas import cents_text, sums_of
+
+Row = TypeVar("Row")
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What makes a spreadsheet compute a cell; agents, models and tags are names that anyone may choose."""
+
+
+class Column(NamedTuple):
+    title: str
+    value: Callable[[Any], object]
+
+
+SUM_COLUMNS = (
+    Column("Calls", lambda row: row.calls),
+    Column("Failed calls", lambda row: row.failed_calls),
+    Column("Unpriced calls", lambda row: row.unpriced_calls),
+    Column("Estimated calls", lambda row: row.estimated_calls),
+    Column("Input tokens", lambda row: row.input_tokens),
+    Column("Output tokens", lambda row: row.output_tokens),
+    Column("Cache read tokens", lambda row: row.cache_read_tokens),
+    Column("Reasoning tokens", lambda row: row.reasoning_tokens),
+    Column("Estimated cost (cents)", lambda row: _cost(row)),
+)
+
+
+def _cost(row: UsageSums) -> str | None:
+    return cents_text(sums_of(row)["cost_microcents"])
+
+
+class _Line:
+    """A file for the csv module that hands back what was written to it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_answer(
+    name: str, columns: Sequence[Column], rows: Iterable[Row], *, next_link: str = ""
+) -> StreamingHttpResponse:
+    """`rows` as a file `name`.csv, a line at a time. `next_link` says where the list goes on, when it does."""
+    response = StreamingHttpResponse(_lines(columns, rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    if next_link:
+        response["Link"] = f'<{next_link}>; rel="next"'
+    return response
+
+
+def _lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
+    writer = csv.writer(_Line())
+    yield str(writer.writerow([column.title for column in columns]))
+    for row in rows:
+        yield str(writer.writerow([_cell(column.value(row)) for column in columns]))
+
+
+def _cell(value: object) -> object:
+    """`value` as text; unknown is empty, and text that a spreadsheet would compute gets an apostrophe before it."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return f"'{value}"
+    return value
