@@ -7,7 +7,7 @@ who is made staff sees a workspace by accident.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -15,6 +15,15 @@ from django.db import models
 from django.http import HttpRequest
 
 from agents.models import Workspace
+
+
+# The stubs know these classes as generic; Django's own are not.
+if TYPE_CHECKING:
+    AnyAdmin = admin.ModelAdmin[Any]
+    AnyInline = admin.TabularInline[Any, Any]
+else:
+    AnyAdmin = admin.ModelAdmin
+    AnyInline = admin.TabularInline
 
 
 def owned_workspace_ids(request: HttpRequest) -> set[int]:
@@ -39,7 +48,7 @@ def workspace_id_of(row: models.Model) -> int | None:
     return row.pk if isinstance(row, Workspace) else getattr(row, "workspace_id", None)
 
 
-class MembersOnlyAdmin(admin.ModelAdmin[Any]):
+class MembersOnlyAdmin(AnyAdmin):
     """Rows that hang on a workspace: seen by its members, changed by its owners, deleted by nobody.
 
     A table needs a manager with `visible_to` and a field `workspace` (or to be the workspace).

@@ -1,0 +1,92 @@
+"""API keys: made here, shown once, revoked, never deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from agents.admin.access import MembersOnlyAdmin, is_superuser, owned_workspace_ids
+from agents.keys import DEFAULT_SCOPES, create_key
+from agents.models import ApiKey
+
+
+class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(
+        choices=ApiKey.Scope.choices, widget=forms.CheckboxSelectMultiple, initial=DEFAULT_SCOPES, label="May"
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ["workspace", "agent", "name", "scopes"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        agent, workspace = cleaned.get("agent"), cleaned.get("workspace")
+        if agent and workspace and agent.workspace_id != workspace.pk:
+            raise ValidationError({"agent": f"{agent} runs in another workspace than {workspace}; choose an agent of {workspace}, or none."})
+        return cleaned
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(MembersOnlyAdmin):
+    list_display = ("prefix", "name", "workspace", "agent", "may", "last_used_at", "archived_at")
+    list_select_related = ("workspace", "agent")
+    search_fields = ("prefix", "name")
+    raw_id_fields = ("agent",)
+    actions = ("revoke",)
+    ordering = ("-pk",)
+    show_full_result_count = False
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewKeyForm
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return ("workspace", "agent", "name", "scopes")
+        return ("name", "prefix", "workspace", "agent", "may", "created_by", "created_at", "last_used_at", "archived_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Who holds a key relies on what it opens; another reach is another key.
+        return () if obj is None else ("prefix", "workspace", "agent", "may", "created_by", "created_at", "last_used_at", "archived_at")
+
+    @admin.display(description="may")
+    def may(self, key: ApiKey) -> str:
+        labels = dict(ApiKey.Scope.choices)
+        return ", ".join(str(labels.get(scope, scope)) for scope in key.scopes)
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            obj.save(update_fields=["name"])
+            return
+        made, key = create_key(obj.workspace, agent=obj.agent, name=obj.name, scopes=form.cleaned_data["scopes"])
+        ApiKey.objects.filter(pk=made.pk).update(created_by=request.user.pk)
+        obj.pk, obj.prefix = made.pk, made.prefix
+        request._made_key = key  # type: ignore[attr-defined]  # for this answer alone: it is stored nowhere
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """The key itself, on the page that answers the form: a redirect would have to keep it somewhere on the way."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "The new API key",
+            "opts": self.opts,
+            "key": request._made_key,  # type: ignore[attr-defined]
+            "row": obj,
+        }
+        response = TemplateResponse(request, "admin/agents/apikey/made.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @admin.action(description="Revoke", permissions=["change"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        mine = keys if is_superuser(request.user) else keys.filter(workspace_id__in=owned_workspace_ids(request))
+        count = mine.filter(archived_at=None).update(archived_at=timezone.now())
+        self.message_user(request, f"Revoked: {count}. What reports with them is refused from its next request on.")

@@ -1,0 +1,93 @@
+"""What the ledger wrote: runs, model calls, reporting processes, corrections. To be read, never edited."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from agents.admin.access import ReadOnlyAdmin
+from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
+from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
+from agents.models.sums import cents
+
+
+def written_cents(row: Any) -> str:
+    """Exact cents; the word where the cost is not known."""
+    cost = row.estimated_cost_cents
+    return "unpriced" if cost is None else f"{cost.normalize():,f}"
+
+
+@admin.register(AgentRunLog)
+class AgentRunLogAdmin(LargeTableAdmin):
+    id_field = "run_id"
+    newest_first = ("-started_at", "-id")
+    list_display = ("run_id", "agent", "started_at", "status", "calls", "input_tokens", "output_tokens", "estimated_cost_in_cents")
+    list_select_related = ("agent", "workspace")
+    search_help_text = "The first 8 or more digits of a run id."
+
+    def get_ordering(self, request: Any) -> tuple[str, ...]:
+        return self.newest_first  # run_by_time serves those who see every workspace
+
+    @admin.display(description="Estimated cost (cents)")
+    def estimated_cost_in_cents(self, run: AgentRunLog) -> str:
+        return written_cents(run)
+
+    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+        names = [field.name for field in AgentRunLog._meta.fields if field.name not in {"id", "cost_microcents", "saved_microcents"}]
+        return [*names, "estimated_cost_in_cents"]
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+        return self.get_fields(request, obj)
+
+
+@admin.register(LLMCall)
+class LLMCallAdmin(LargeTableAdmin):
+    id_field = "call_id"
+    newest_first = ("-day", "-id")
+    list_display = ("call_id", "agent", "started_at", "model", "status", "input_tokens", "output_tokens", "cost_basis", "estimated_cost_in_cents")
+    list_select_related = ("agent", "workspace")
+    search_help_text = "The first 8 or more digits of a call id."
+
+    @admin.display(description="Estimated cost (cents)")
+    def estimated_cost_in_cents(self, call: LLMCall) -> str:
+        return written_cents(call)
+
+    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+        names = [field.name for field in LLMCall._meta.fields if field.name not in {"id", "cost_microcents", "saved_microcents"}]
+        return [*names, "estimated_cost_in_cents"]
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+        return self.get_fields(request, obj)
+
+
+@admin.register(Client)
+class ClientAdmin(ReadOnlyAdmin):
+    list_display = ("client_id", "workspace", "host", "pid", "spool_events", "lost_events", "rejected_events", "last_seen_at")
+    list_select_related = ("workspace",)
+    ordering = ("-last_seen_at", "-pk")
+    paginator = NewestPaginator
+    show_full_result_count = False
+    sortable_by = ()
+
+    @admin.display(description="lost events")
+    def lost_events(self, client: Client) -> str:
+        return ", ".join(f"{reason} {count:,}" for reason, count in client.dropped.items() if count) or "0"
+
+
+@admin.register(CostCorrection)
+class CostCorrectionAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "workspace", "agent", "day", "model", "calls", "before_in_cents", "after_in_cents", "reason")
+    list_select_related = ("workspace", "agent")
+    ordering = ("-pk",)
+    paginator = NewestPaginator
+    show_full_result_count = False
+    sortable_by = ()
+
+    @admin.display(description="Before (cents)")
+    def before_in_cents(self, correction: CostCorrection) -> str:
+        return f"{cents(correction.cost_before_microcents).normalize():,f}"
+
+    @admin.display(description="After (cents)")
+    def after_in_cents(self, correction: CostCorrection) -> str:
+        return f"{cents(correction.cost_after_microcents).normalize():,f}"

@@ -1,0 +1,120 @@
+"""Workspaces with their members, and agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from agents.admin.access import AnyInline, MembersOnlyAdmin, is_superuser, owned_workspace_ids, workspace_id_of
+from agents.models import Agent, Membership, Workspace
+
+
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A member is named by their username, typed: a list to choose from would tell every owner who else has a login."""
+
+    user = forms.ModelChoiceField(
+        queryset=get_user_model()._default_manager.filter(is_active=True),
+        to_field_name=get_user_model().USERNAME_FIELD,
+        label="Username",
+        widget=forms.TextInput,
+        error_messages={"invalid_choice": "Nobody active has this username. An administrator can add them under Users."},
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["user", "role"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["user"] = self.instance.user.get_username()
+            self.fields["user"].disabled = True
+
+
+class MembershipInline(AnyInline):
+    model = Membership
+    form = MembershipForm
+    extra = 1
+    verbose_name_plural = "Members"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("user", "workspace")
+
+    def _owns(self, request: HttpRequest, workspace: Any) -> bool:
+        return is_superuser(request.user) or (workspace is not None and workspace_id_of(workspace) in owned_workspace_ids(request))
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True  # who sees the workspace sees who is in it
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._owns(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._owns(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._owns(request, obj)
+
+
+class ArchivingAdmin(MembersOnlyAdmin):
+    """Archived in place of deleted: the money that was spent stays in every sum."""
+
+    actions = ("archive", "restore")
+
+    @admin.action(description="Archive (keeps what was spent)", permissions=["change"])
+    def archive(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        count = self._changeable(request, rows).filter(archived_at=None).update(archived_at=timezone.now())
+        self.message_user(request, f"Archived: {count}.")
+
+    @admin.action(description="Take out of the archive", permissions=["change"])
+    def restore(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
+        count = self._changeable(request, rows).exclude(archived_at=None).update(archived_at=None)
+        self.message_user(request, f"Restored: {count}.")
+
+    def _changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Of the rows that were ticked, those that this person may change: they see more than they own."""
+        if is_superuser(request.user):
+            return rows
+        path = "pk__in" if self.model is Workspace else "workspace_id__in"
+        return rows.filter(**{path: owned_workspace_ids(request)})
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(ArchivingAdmin):
+    list_display = ("name", "slug", "created_at", "archived_at")
+    search_fields = ("name", "slug")
+    fields = ("name", "slug", "archived_at")
+    readonly_fields = ("archived_at",)
+    inlines = (MembershipInline,)
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return is_superuser(request.user)
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Any = None) -> dict[str, Any]:
+        return {"slug": ("name",)} if obj is None else {}
+
+
+@admin.register(Agent)
+class AgentAdmin(ArchivingAdmin):
+    list_display = ("slug", "name", "workspace", "effort", "default_model", "active", "last_run_at")
+    list_filter = ("active", "effort")
+    list_select_related = ("workspace",)
+    search_fields = ("slug", "name")
+    fields = ("workspace", "slug", "name", "effort", "default_model", "owner", "active", "archived_at")
+    raw_id_fields = ("owner",)
+    readonly_fields = ("archived_at",)
+    ordering = ("slug", "pk")
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        # Its calls are booked to the workspace, and its code reports under the slug: neither can change after the fact.
+        fixed = ("workspace", "slug") if obj is not None else ()
+        owner = () if is_superuser(request.user) else ("owner",)
+        return (*self.readonly_fields, *fixed, *owner)
