@@ -1,0 +1,138 @@
+"""manage.py demo: what `make run` runs. The whole site, filled, with an agent that reports to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+from django.urls import reverse
+from sesame.utils import get_query_string
+
+from agents.models import Workspace
+from costsite.demo import cast
+from costsite.demo.people import ADMIN, admin_login, demo_key
+from costsite.serve import readiness
+from costsite.serve.services import site_services
+from costsite.serve.supervisor import Supervisor
+
+HOST = "127.0.0.1"
+"""The demo hands out a login link, so nobody else's machine may reach it."""
+STARTING_SECONDS = 60.0
+AGENT_SECONDS = 120.0
+EXAMPLE = "examples/support_agent.py"
+
+
+class Command(BaseCommand):
+    help = "Run the site with a month of believable data and a real agent. Sign-in links work; not for real data."
+    requires_system_checks = []  # they need the databases, which are made first
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="Port to listen on (8000, or the next free one).")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEMO:
+            raise CommandError(
+                "The demo hands out sign-in links. Start it with COSTSITE_DEMO=true, as `make run` does."
+            )
+        readiness.migrate_everything()
+        self.check(databases=list(settings.DATABASES))
+        call_command("load_demo", verbosity=0, stdout=self.stdout)
+        admin, password = admin_login()
+        key = demo_key(Workspace.objects.get(slug=cast.SUPPORT.slug))
+        link = reverse("login-link") + get_query_string(admin)
+        try:
+            port = readiness.first_free(HOST, options["port"])
+        except readiness.NotReadyError as error:
+            raise CommandError(str(error)) from error
+        connections.close_all()
+
+        log = settings.STATE_DIR / "serve.log"
+        settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            supervisor = Supervisor(site_services(HOST, port), settings.BASE_DIR, say=self.stdout.write, output=output)
+            supervisor.stop_on_signals()
+            supervisor.start()
+            try:
+                self._run(supervisor, f"http://{HOST}:{port}", options["port"], link, password, key)
+            finally:
+                supervisor.stop()
+                self.stdout.write("\nStopped. make run starts it again, with the same data.")
+
+    def _run(
+        self, supervisor: Supervisor, url: str, wanted_port: int, link: str, password: str | None, key: str
+    ) -> None:
+        log = shown(settings.STATE_DIR / "serve.log")
+        if not _answers(url, supervisor):
+            if not supervisor.stopping.is_set():
+                raise CommandError(f"The site did not answer in {STARTING_SECONDS:.0f} s; {log} says why.")
+            return
+        self._run_agent(url, key)
+        moved = "" if url.endswith(f":{wanted_port}") else f" (port {wanted_port} is taken)"
+        python = shown(sys.executable)
+        self.stdout.write(
+            "\n".join(
+                (
+                    f"\nCostsite runs on {url}/{moved}",
+                    f"  Dashboard  {url}{link}   signs you in, once",
+                    f"  Admin      {url}/admin/   {ADMIN} / {password or '(as shown the first time)'}",
+                    f"  API key    {key}",
+                    f"  Try        in a second terminal: COSTSITE_URL={url} COSTSITE_API_KEY={key} {python} {EXAMPLE}",
+                    f"  Log        {log}",
+                    "  Stop       Ctrl-C",
+                )
+            )
+        )
+        supervisor.watch()
+
+    def _run_agent(self, url: str, key: str) -> None:
+        """Run the example as anyone would, in a process of its own, through the callback and HTTP."""
+        self.stdout.write(f"Running an agent: {EXAMPLE}")
+        environment = os.environ | {
+            "COSTSITE_URL": url,
+            "COSTSITE_API_KEY": key,
+            "COSTSITE_STATE_DIR": str(settings.STATE_DIR / "agent"),
+        }
+        command = [sys.executable, str(settings.BASE_DIR / EXAMPLE)]
+        try:
+            ended = subprocess.run(  # noqa: S603 - our own example
+                command, env=environment, capture_output=True, text=True, timeout=AGENT_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            self.stderr.write(f"  It did not end in {AGENT_SECONDS:.0f} s; the site runs on without it.")
+            return
+        for line in ended.stdout.splitlines():
+            self.stdout.write(f"  {line}")
+        if ended.returncode:
+            reason = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            self.stderr.write(f"  It failed: {reason}. Try: {shlex.join(command)}")
+
+
+def _answers(url: str, supervisor: Supervisor) -> bool:
+    """Wait until the site answers; False when it has not in time, or was told to stop."""
+    until = time.monotonic() + STARTING_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{url}{reverse('login')}", timeout=5).close()  # noqa: S310 - our own address
+            return True
+        if supervisor.stopping.wait(0.1):
+            return False
+    return False
+
+
+def shown(path: object) -> str:
+    """A path as one types it from the project's folder."""
+    with contextlib.suppress(ValueError):
+        return (
+            os.path.relpath(str(path), settings.BASE_DIR) if str(path).startswith(str(settings.BASE_DIR)) else str(path)
+        )
+    return str(path)
