@@ -49,17 +49,24 @@ class InstantModel(BaseChatModel):
         message = AIMessage(
             content="Yes.",
             usage_metadata={
-                "input_tokens": 100, "output_tokens": 20, "total_tokens": 120,
-                "input_token_details": {"cache_read": 64}, "output_token_details": {"reasoning": 0},
+                "input_tokens": 100,
+                "output_tokens": 20,
+                "total_tokens": 120,
+                "input_token_details": {"cache_read": 64},
+                "output_token_details": {"reasoning": 0},
             },
             response_metadata={"model_name": "gpt-4o-mini-2024-07-18"},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _generate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+    def _generate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
         return self._answer()
 
-    async def _agenerate(self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
         await asyncio.sleep(0)
         return self._answer()
 
@@ -83,7 +90,13 @@ class _Receiver(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         batch = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
         answer = json.dumps(
-            {"batch_id": batch["batch_id"], "accepted": list(range(len(batch["events"]))), "duplicates": [], "rejected": [], "hash_key": "0" * 32}
+            {
+                "batch_id": batch["batch_id"],
+                "accepted": list(range(len(batch["events"]))),
+                "duplicates": [],
+                "rejected": [],
+                "hash_key": "0" * 32,
+            }
         ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -130,7 +143,9 @@ def invokes(messages: list[BaseMessage], handlers: list[BaseCallbackHandler], ca
     return work
 
 
-def concurrent_ainvokes(messages: list[BaseMessage], handlers: list[BaseCallbackHandler], calls: int) -> Callable[[], None]:
+def concurrent_ainvokes(
+    messages: list[BaseMessage], handlers: list[BaseCallbackHandler], calls: int
+) -> Callable[[], None]:
     model, config = InstantModel(), {"callbacks": handlers}
 
     async def together() -> None:
@@ -139,9 +154,18 @@ def concurrent_ainvokes(messages: list[BaseMessage], handlers: list[BaseCallback
     return lambda: asyncio.run(together())
 
 
-def compare(make: Callable[..., Callable[[], None]], messages: list[BaseMessage], costs: CostCallbackHandler, rounds: int, calls: int) -> dict[str, list[float]]:
+def compare(
+    make: Callable[..., Callable[[], None]],
+    messages: list[BaseMessage],
+    costs: CostCallbackHandler,
+    rounds: int,
+    calls: int,
+) -> dict[str, list[float]]:
     variants: dict[str, list[BaseCallbackHandler]] = {
-        "bare": [], "empty": [EmptyHandler()], "usage": [UsageMetadataCallbackHandler()], "costsite": [costs],
+        "bare": [],
+        "empty": [EmptyHandler()],
+        "usage": [UsageMetadataCallbackHandler()],
+        "costsite": [costs],
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
     for handlers in variants.values():
@@ -163,7 +187,10 @@ def import_milliseconds(rounds: int = 7) -> float:
         "import langchain_core.callbacks, langchain_core.language_models.chat_models, time; t = time.perf_counter();"
         "from langchain_plugin import CostCallbackHandler; print((time.perf_counter() - t) * 1000)"
     )
-    times = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout) for _ in range(rounds)]
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(rounds)
+    ]
     return statistics.median(times)
 
 
@@ -178,13 +205,16 @@ def main() -> None:
         for label, (count, length) in CONTEXTS.items():
             messages: list[BaseMessage] = [HumanMessage("x" * length) for _ in range(count)]
             times = compare(invokes, messages, costs, options.rounds, options.calls)
-            print(
-                f"{label:28}{statistics.median(times['bare']):8.0f}{added(times, 'empty'):8.0f}{added(times, 'usage'):8.0f}"
-                f"{added(times, 'costsite'):10.0f}{added(times, 'costsite') / added(times, 'usage'):8.2f}"
-            )
+            bare, ours, theirs = statistics.median(times["bare"]), added(times, "costsite"), added(times, "usage")
+            print(f"{label:28}{bare:8.0f}{added(times, 'empty'):8.0f}{theirs:8.0f}{ours:10.0f}{ours / theirs:8.2f}")
         times = compare(concurrent_ainvokes, [HumanMessage("x" * 1_000)], costs, options.rounds, options.calls)
-        ratios = {name: statistics.median(a / b for a, b in zip(times[name], times["bare"], strict=True)) for name in times}
-        print("\n100 concurrent ainvokes, times bare: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+        ratios = {
+            name: statistics.median(a / b for a, b in zip(times[name], times["bare"], strict=True)) for name in times
+        }
+        print(
+            "\n100 concurrent ainvokes, times bare: "
+            + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+        )
         print(f"import after langchain-core: {import_milliseconds():.0f} ms")
         costs.flush(10)
 

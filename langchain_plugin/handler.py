@@ -45,6 +45,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     Raises:
         ConfigError: A setting is wrong; the sentence says the mend. Nothing else ever leaves this class.
+
     """
 
     # Only an exception of a synchronous, inline handler with `raise_error` stops a run on every path LangChain has,
@@ -82,6 +83,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
         Raises:
             CheckFailed: One of its kinds, with one sentence that says the mend.
+
         """
         return self.reporter.check()
 
@@ -152,7 +154,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         except Exception as error:
             self._broke(error)
 
-    on_stream_event = on_llm_new_token
+    def on_stream_event(self, event: Any, *args: Any, run_id: UUID, **kwargs: Any) -> None:
+        self.on_llm_new_token(event, run_id=run_id)
 
     def on_llm_end(self, response: Any, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
@@ -168,7 +171,9 @@ class CostCallbackHandler(BaseCallbackHandler):
             if call is None:
                 return
             partial = kwargs.get("response")
-            status = "abandoned" if isinstance(error, GeneratorExit) else "cancelled" if _is_cancellation(error) else "error"
+            status = (
+                "abandoned" if isinstance(error, GeneratorExit) else "cancelled" if _is_cancellation(error) else "error"
+            )
             self._end_call(
                 call,
                 status,
@@ -184,7 +189,9 @@ class CostCallbackHandler(BaseCallbackHandler):
     def _agent(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Whom a new root is booked to."""
         metadata = kwargs.get("metadata") or {}
-        name = metadata.get(AGENT_METADATA_KEY) or self.config.agent or metadata.get("lc_agent_name") or kwargs.get("name")
+        name = (
+            metadata.get(AGENT_METADATA_KEY) or self.config.agent or metadata.get("lc_agent_name") or kwargs.get("name")
+        )
         if not name and args and isinstance(args[0], dict):
             name = args[0].get("name")
         return wire.clean_name(name or "") or "unnamed"
@@ -328,7 +335,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             else "check that the provider or proxy returns usage"
         )
         logger.warning(
-            "The provider reported no token usage for %s, so its cost is estimated from lengths; %s to have it measured.",
+            "The provider reported no token usage for %s: its cost is estimated from lengths; %s to have it measured.",
             model or "a model",
             mend,
         )
@@ -421,7 +428,9 @@ def _text_length(block: Any) -> int:
     if isinstance(block, str):
         return len(block)
     if isinstance(block, dict):
-        return sum(_text_length(block.get(key)) for key in ("text", "reasoning", "thinking", "args", "delta", "content"))
+        return sum(
+            _text_length(block.get(key)) for key in ("text", "reasoning", "thinking", "args", "delta", "content")
+        )
     if isinstance(block, list):
         return sum(_text_length(part) for part in block)
     return 0

@@ -80,7 +80,8 @@ class LastRun:
     def _is_settled(self) -> bool:
         """Every price is known, or known to be missing."""
         return all(
-            self._news.knows_model(call.provider, call.request_model, call.service_tier) for call in tuple(self._counted)
+            self._news.knows_model(call.provider, call.request_model, call.service_tier)
+            for call in tuple(self._counted)
         )
 
     def __str__(self) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
+
+from langchain_core.runnables.config import var_child_runnable_config
 
 from langchain_plugin.request import Request
 
@@ -20,13 +23,18 @@ MAX_OPEN_IDS = 50_000
 """Chains that started and, by some bug elsewhere, never end must not grow for ever; the oldest are forgotten."""
 
 
+# Seeded from the system, apart from the `random` a user may seed; not `os.urandom` for each id, because a system call
+# gives the interpreter's lock away, and the caller would wait for whoever takes it.
+_random = random.Random()  # noqa: S311 - ids must be unique, not secret
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
 def new_id() -> str:
-    """A UUIDv7. From the system's randomness: `random` may be seeded by the user, and is copied by a fork."""
-    milliseconds = time.time_ns() // 1_000_000
-    tail = os.urandom(10).hex()
-    variant = "89ab"[int(tail[3], 16) & 3]
-    stamp = f"{milliseconds:012x}"
-    return f"{stamp[:8]}-{stamp[8:]}-7{tail[:3]}-{variant}{tail[4:7]}-{tail[7:19]}"
+    """A UUIDv7: in order of time, then 74 random bits."""
+    stamp = f"{time.time_ns() // 1_000_000:012x}"
+    bits = f"{_random.getrandbits(76):019x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:]}"
 
 
 class OpenRun:
@@ -126,7 +134,7 @@ class RunTree:
         if run is not None:
             run.watch(handler)
             return
-        parent = self.runs.get(parent_id) if parent_id is not None else None
+        parent = self._run_of(parent_id)
         self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
         if len(self.runs) > MAX_OPEN_IDS:
             self._forget_oldest(self.runs)
@@ -140,14 +148,20 @@ class RunTree:
         return run
 
     def open_call(
-        self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any, request: Request, messages: Any
+        self,
+        langchain_id: UUID,
+        parent_id: UUID | None,
+        agent: Callable[[], str],
+        handler: Any,
+        request: Request,
+        messages: Any,
     ) -> OpenCall | None:
         """A model call starts; None when another handler already owns it."""
         before = self.calls.get(langchain_id)
         if before is not None and before.owner is not handler:
             before.run.watch(handler)
             return None
-        run = self.runs.get(parent_id) if parent_id is not None else None
+        run = self._run_of(parent_id)
         if run is None:
             run = OpenRun(langchain_id, agent(), handler, is_bare_call=True)
         call = OpenCall(langchain_id, run, handler, request, messages)
@@ -156,6 +170,17 @@ class RunTree:
         if len(self.calls) > MAX_OPEN_IDS:
             self._forget_oldest(self.calls)
         return call
+
+    def _run_of(self, parent_id: UUID | None) -> OpenRun | None:
+        """The run of a parent. Where LangChain names none (`with_fallbacks` hands its runnables the config it was
+        given, not its child's), the run in whose context this happens.
+        """
+        if parent_id is None:
+            config = var_child_runnable_config.get()
+            parent_id = getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+            if parent_id is None:
+                return None
+        return self.runs.get(parent_id)
 
     def close_call(self, langchain_id: UUID, handler: Any) -> OpenCall | None:
         """A model call ends; None when `handler` does not own it or its end was already seen."""

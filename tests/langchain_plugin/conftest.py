@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ Spooled = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def handler(tmp_path: Path) -> Iterator[CostCallbackHandler]:
+def handler(tmp_path: Path) -> CostCallbackHandler:
     # A port that nothing listens on: the discard port of this machine.
-    yield CostCallbackHandler(agent="support-bot", api_key="cs_0123456789_test", url="http://127.0.0.1:9", state_dir=tmp_path)
+    return CostCallbackHandler(
+        agent="support-bot", api_key="cs_0123456789_test", url="http://127.0.0.1:9", state_dir=tmp_path
+    )
 
 
 @pytest.fixture

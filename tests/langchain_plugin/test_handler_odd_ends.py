@@ -95,14 +95,14 @@ def test_a_call_open_at_the_end_of_its_run_is_cancelled_and_a_late_end_replaces_
 
 
 def test_a_call_the_provider_refused_cost_nothing(handler: CostCallbackHandler, spooled: Spooled) -> None:
-    class RateLimited(Exception):
+    class RateLimitError(Exception):
         status_code = 429
 
-    with pytest.raises(RateLimited):
-        ScriptedModel(answers=[RateLimited()]).invoke(QUESTION, {"callbacks": [handler]})
+    with pytest.raises(RateLimitError):
+        ScriptedModel(answers=[RateLimitError()]).invoke(QUESTION, {"callbacks": [handler]})
 
     [call] = calls_of(spooled())
-    assert (call["status"], call["error_type"]) == ("error", "RateLimited")
+    assert (call["status"], call["error_type"]) == ("error", "RateLimitError")
     assert (call["input_tokens"], call["output_tokens"]) == (0, 0)
 
 

@@ -78,7 +78,20 @@ def with_fallbacks(model: Any, config: Any) -> None:
     model.with_fallbacks([ScriptedModel()]).invoke(QUESTION, config)
 
 
-WAYS = [invoke, ainvoke, stream, astream, astream_events, batch, abatch, generate, agenerate, lcel, with_retry, with_fallbacks]
+WAYS = [
+    invoke,
+    ainvoke,
+    stream,
+    astream,
+    astream_events,
+    batch,
+    abatch,
+    generate,
+    agenerate,
+    lcel,
+    with_retry,
+    with_fallbacks,
+]
 
 
 @pytest.mark.parametrize("model", [ScriptedModel, StreamingModel], ids=["whole", "streaming"])
@@ -164,7 +177,9 @@ def test_a_nested_agent_is_part_of_the_run_that_called_it(handler: CostCallbackH
         """Ask the researcher."""
         return str(inner.invoke({"messages": [HumanMessage(question)]})["messages"][-1].content)
 
-    outer = create_agent(ScriptedModel(answers=[tool_call("research", question="?"), "42."]), tools=[research], name="boss")
+    outer = create_agent(
+        ScriptedModel(answers=[tool_call("research", question="?"), "42."]), tools=[research], name="boss"
+    )
 
     outer.invoke(state(), {"callbacks": [handler]})
 
@@ -182,7 +197,11 @@ def test_a_failing_agent_ends_as_an_error(handler: CostCallbackHandler, spooled:
         agent.invoke(state(), {"callbacks": [handler]})
 
     events = spooled()
-    assert (events[-1]["type"], events[-1]["status"], events[-1]["error_type"]) == ("run_ended", "error", "RuntimeError")
+    assert (events[-1]["type"], events[-1]["status"], events[-1]["error_type"]) == (
+        "run_ended",
+        "error",
+        "RuntimeError",
+    )
     assert calls_of(events)[0]["status"] == "error"
 
 
