@@ -1,18 +1,44 @@
-"""The one write path: a batch of events becomes calls, runs and rollups, each exactly once."""
+"""The one write path: a batch of events becomes calls, runs and rollups, each exactly once.
+
+Events come in any order, late, twice, from several processes at a time. What is read and worked out without a lock is
+done first; then one short transaction claims the runs, inserts the calls that are new, replaces those that were
+provisional, and adds the differences to the sums. Nothing here depends on the order of batches, save what arrival
+itself decides: which agent a run belongs to, and which of two provisional reports of a call stands.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F
+from django.db.models import Min
 
-from agents.models import Agent, AgentRunLog, Client, LedgerState, LLMCall, UsageDay, Workspace, WorkspaceDay
+from agents import arrivals, pricing
+from agents.arrivals import CallArrival, call_arrival
+from agents.clock import EARLIEST, days_of, settled
+from agents.estimates import typical_usage
+from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
+from agents.registration import KnownAgent, agents_named, note_runs, slug_of
+from agents.rollups import NO_SUMS, Place, Postings, sums_of, total
+from agents.run_facts import UNSEEN, End, RunFacts, end_from_stored
 from agents.signals import usage_recorded
+from agents.storage import Storage, storage
+from agents.write_lock import writing
 from langchain_plugin import wire
+from langchain_plugin.wire import TokenCounts
+
+_RUN_COLUMNS = (
+    "workspace_id", "run_id", "agent_id", "started_at", "reported_started_at", "ended_at", "day", "status",
+    "error_type", "thread_id", "tags", "langchain_run_id", "parent_run_id", "refused_calls",
+)  # fmt: skip
+_REFUSAL_COLUMNS = (
+    "workspace_id", "refusal_id", "agent_id", "run_id", "kind", "refused_at", "day", "count", "policy_id",
+)  # fmt: skip
 
 
 @dataclass
@@ -23,55 +49,451 @@ class Recorded:
     accepted: list[int] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
     rejected: list[wire.Rejection] = field(default_factory=list)
+    agents: dict[str, KnownAgent] = field(default_factory=dict)
+    """By the name the events reported."""
+    spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
+    """Microcents by agent id and local day that this batch added, differences of replaced calls included."""
+    spent_by_lease: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    """Microcents by the lease that the calls name."""
+    price_card: list[wire.PriceCardEntry] = field(default_factory=list)
+    """The unit prices in force now of the models in the batch."""
+
+    def reject(self, index: int, code: wire.RejectionCode, message: str) -> None:
+        self.rejected.append(wire.Rejection(index=index, code=code, message=message))
 
 
 def record(
     workspace: Workspace,
-    events: list[tuple[int, wire.Event]],
+    events: Sequence[tuple[int, wire.Event]],
     *,
     client: Client | None,
     received_at: datetime,
+    clock_shift: timedelta = timedelta(0),
+    key_agent: Agent | None = None,
 ) -> Recorded:
-    """Write what is new of `events` (index in the batch, event) in one transaction."""
+    """Write what is new of `events` (index in the batch, event) in one transaction.
+
+    `clock_shift` is added to every time the events report (`agents.clock.clock_shift`). `key_agent`: the one agent the
+    key may report for. An event that cannot be booked is rejected by itself, with the mend; the others are written.
+    `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and the client sends it again.
+    """
+    received_at = received_at.astimezone(UTC)
     recorded = Recorded(workspace)
-    zone = ZoneInfo(LedgerState.current().time_zone)
-    with transaction.atomic():
-        for index, event in events:
-            agent, _ = Agent.objects.get_or_create(workspace=workspace, slug=event.agent)
-            started_at = event.refused_at if isinstance(event, wire.Refused) else event.started_at
-            day = started_at.astimezone(zone).date()
-            run, fresh = AgentRunLog.objects.get_or_create(
-                workspace=workspace, run_id=event.run_id, defaults={"agent": agent, "started_at": started_at, "day": day}
-            )
-            if fresh:
-                WorkspaceDay.objects.get_or_create(workspace=workspace, day=day)
-                WorkspaceDay.objects.filter(workspace=workspace, day=day).update(runs=F("runs") + 1)
-            if isinstance(event, wire.RunEnded):
-                AgentRunLog.objects.filter(pk=run.pk).update(status=event.status, ended_at=event.ended_at)
-            if not isinstance(event, wire.LLMCall):
-                recorded.accepted.append(index)
-                continue
-            _, new = LLMCall.objects.get_or_create(
-                workspace=workspace,
-                call_id=event.call_id,
-                defaults={
-                    "agent": agent, "client": client, "run_id": event.run_id, "provider": event.provider, "model": event.request_model,
-                    "request_model": event.request_model, "response_model": event.response_model, "started_at": started_at,
-                    "ended_at": event.ended_at, "received_at": received_at, "day": day, "status": event.status,
-                    "input_tokens": event.input_tokens or 0, "output_tokens": event.output_tokens or 0, "cost_basis": "unpriced",
-                },
-            )
-            if not new:
-                recorded.duplicates.append(index)
-                continue
-            recorded.accepted.append(index)
-            sums: dict[str, int] = defaultdict(int, calls=1, unpriced_calls=1, input_tokens=event.input_tokens or 0, output_tokens=event.output_tokens or 0)
-            AgentRunLog.objects.filter(pk=run.pk).update(**{name: F(name) + value for name, value in sums.items()})
-            for model, key in (
-                (WorkspaceDay, {"workspace": workspace, "day": day}),
-                (UsageDay, {"workspace": workspace, "day": day, "agent": agent, "provider": event.provider, "model": event.request_model, "status": event.status, "effort": event.effort}),
-            ):
-                row, _ = model.objects.get_or_create(**key)
-                model.objects.filter(pk=row.pk).update(**{name: F(name) + value for name, value in sums.items()})
+    batch = _Batch(recorded, storage(), received_at, clock_shift, client.pk if client else None)
+    for index, event in events:
+        if key_agent is not None and slug_of(event.agent) != key_agent.slug:
+            recorded.reject(index, "agent_not_allowed", _not_allowed(key_agent, event.agent))
+        else:
+            batch.arrive(index, event)
+    with writing():
+        batch.write(key_agent)
         usage_recorded.send(Recorded, recorded=recorded)
+    recorded.accepted.sort()
+    recorded.duplicates.sort()
     return recorded
+
+
+def _not_allowed(key_agent: Agent, reported: str) -> str:
+    return (
+        f"This key may report for the agent {key_agent.slug!r} only, not for {reported!r}: give the handler"
+        f" agent={key_agent.slug!r}, or a key of the whole workspace."
+    )
+
+
+@dataclass(slots=True)
+class _Run:
+    """A run while a batch is written: its facts as merged so far, and what they were."""
+
+    run_id: str
+    agent_id: int
+    facts: RunFacts
+    day: date | None = None
+    """Where the run is counted; None until it is."""
+    calls: int = 0
+    """In the ledger before this batch."""
+    changed: bool = False
+    lost_its_start: bool = False
+    """The call that began it was replaced by one that begins later."""
+
+
+@dataclass(slots=True)
+class _RunArrival:
+    index: int
+    event: wire.RunStarted | wire.RunEnded | wire.Refused
+    at: datetime
+    ended_at: datetime | None = None
+
+
+class _Batch:
+    def __init__(
+        self,
+        recorded: Recorded,
+        storage: Storage,
+        received_at: datetime,
+        shift: timedelta,
+        client_id: int | None,
+    ) -> None:
+        self.recorded = recorded
+        self.workspace_id = recorded.workspace.pk
+        self.storage = storage
+        self.received_at = received_at
+        self.shift = shift
+        self.client_id = client_id
+        self.calls: list[CallArrival] = []
+        self.told: list[_RunArrival] = []
+        self.runs: dict[str, _Run] = {}
+        self.postings = Postings(self.workspace_id)
+
+    def arrive(self, index: int, event: wire.Event) -> None:
+        if isinstance(event, wire.LLMCall):
+            self.calls.append(call_arrival(index, event, shift=self.shift, received_at=self.received_at))
+            return
+        at = settled(
+            event.refused_at if isinstance(event, wire.Refused) else event.started_at, self.shift, self.received_at
+        )
+        told = _RunArrival(index, event, at)
+        if isinstance(event, wire.RunEnded):
+            told.ended_at = max(at, settled(event.ended_at, self.shift, self.received_at))
+        self.told.append(told)
+
+    def write(self, key_agent: Agent | None) -> None:
+        zone_name, retained_from = self.storage.ledger_state()
+        self.days = days_of(zone_name)
+        self.book = pricing.price_book(self.workspace_id)
+        self._turn_away_too_old(retained_from)
+        self._find_agents()
+        self._claim_runs(key_agent)
+        for told in self.told:
+            self._tell(told)
+        self._write_refusals()
+        self._write_calls()
+        self._write_runs()
+        self.postings.post_rollups(self.storage)
+        self._write_price_card()
+
+    # ── who and when ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _turn_away_too_old(self, retained_from: date | None) -> None:
+        horizon = EARLIEST
+        if retained_from is not None:
+            horizon = max(horizon, self.days.start(retained_from))
+
+        def kept(index: int, at: datetime) -> bool:
+            if at >= horizon:
+                return True
+            self.recorded.reject(
+                index,
+                "too_old",
+                f"It began at {at:%Y-%m-%d %H:%M} UTC and the ledger keeps nothing from before {horizon:%Y-%m-%d}:"
+                " if the date is wrong, set the clock of the reporting host.",
+            )
+            return False
+
+        self.calls = [call for call in self.calls if kept(call.index, call.started_at)]
+        self.told = [told for told in self.told if kept(told.index, told.at)]
+
+    def _find_agents(self) -> None:
+        reported = {event.agent for event in self._events()}
+        if reported:
+            by_slug = agents_named(self.workspace_id, map(slug_of, reported), self.storage)
+            self.recorded.agents = {name: by_slug[slug_of(name)] for name in reported}
+
+    def _events(self) -> list[wire.Event]:
+        return [*(call.event for call in self.calls), *(told.event for told in self.told)]
+
+    def _claim_runs(self, key_agent: Agent | None) -> None:
+        first: dict[str, tuple[int, int, datetime]] = {}
+        for index, event, at in [
+            *((call.index, call.event, call.started_at) for call in self.calls),
+            *((told.index, told.event, told.at) for told in self.told),
+        ]:
+            run_id = event.run_id.hex
+            if run_id not in first or index < first[run_id][0]:
+                first[run_id] = (index, self.recorded.agents[event.agent].id, at)
+        if not first:
+            return
+        store = self.storage
+        for row in store.claim_runs(
+            (*_RUN_COLUMNS[1:], "calls"),
+            self.workspace_id,
+            [(run_id, agent, store.time(at), store.day(self.days.of(at))) for run_id, (_, agent, at) in first.items()],
+        ):
+            run = _stored_run(row, store)
+            self.runs[run.run_id] = run
+        for run_id, (_, agent_id, _) in first.items():
+            if run_id not in self.runs:
+                self.runs[run_id] = _Run(run_id, agent_id, RunFacts(), changed=True)
+        if key_agent is not None:
+            self._turn_away_runs_of_others(key_agent)
+
+    def _turn_away_runs_of_others(self, key_agent: Agent) -> None:
+        def kept(index: int, run_id: str) -> bool:
+            if self.runs[run_id].agent_id == key_agent.pk:
+                return True
+            self.recorded.reject(
+                index,
+                "agent_not_allowed",
+                f"This run belongs to another agent, and this key may report for {key_agent.slug!r} only:"
+                " use a key of the whole workspace where one run spans agents.",
+            )
+            return False
+
+        self.calls = [call for call in self.calls if kept(call.index, call.run_id)]
+        self.told = [told for told in self.told if kept(told.index, told.event.run_id.hex)]
+
+    # ── what is told of runs ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, told: _RunArrival) -> None:
+        event = told.event
+        if isinstance(event, wire.Refused):
+            return
+        run = self.runs[event.run_id.hex]
+        facts = run.facts
+        before = copy(facts)
+        if isinstance(event, wire.RunStarted):
+            tags = tuple(dict.fromkeys(event.tags))
+            facts.begin(told.at, event.thread_id, tags, event.langchain_run_id, event.parent_run_id)
+        else:
+            assert told.ended_at is not None
+            facts.finish(told.at, End(told.ended_at, event.status, event.error_type))
+        if facts == before:
+            self.recorded.duplicates.append(told.index)
+        else:
+            run.changed = True
+            self.recorded.accepted.append(told.index)
+
+    def _write_refusals(self) -> None:
+        refusals = [(told, told.event) for told in self.told if isinstance(told.event, wire.Refused)]
+        if not refusals:
+            return
+        ids = {event.refusal_id.hex for _, event in refusals}
+        seen = {
+            self.storage.read_uuid(row[0])
+            for row in self.storage.find(ReportedRefusal, ["refusal_id"], "refusal_id", self.workspace_id, ids)
+        }
+        fresh: dict[str, tuple[_RunArrival, wire.Refused]] = {}
+        for told, event in refusals:
+            refusal_id = event.refusal_id.hex
+            if refusal_id in seen or refusal_id in fresh:
+                self.recorded.duplicates.append(told.index)
+            else:
+                fresh[refusal_id] = told, event
+        store = self.storage
+        rows = [
+            (
+                self.workspace_id, refusal_id, self.runs[event.run_id.hex].agent_id, event.run_id.hex, event.kind,
+                store.time(told.at), store.day(self.days.of(told.at)), event.count, event.policy_id,
+            )
+            for refusal_id, (told, event) in fresh.items()
+        ]  # fmt: skip
+        there = store.insert(ReportedRefusal, _REFUSAL_COLUMNS, "refusal_id", sorted(rows))
+        for refusal_id, (told, event) in fresh.items():
+            if refusal_id in there:
+                self.recorded.duplicates.append(told.index)
+                continue
+            run = self.runs[event.run_id.hex]
+            run.facts.saw(told.at)
+            run.facts.refused_calls += event.count
+            run.changed = True
+            self.recorded.accepted.append(told.index)
+
+    # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write_calls(self) -> None:
+        if not self.calls:
+            return
+        store = self.storage
+        stored = {
+            store.read_uuid(call_id): (bool(provisional), store.read_uuid(run_id))
+            for call_id, provisional, run_id in store.find(
+                LLMCall,
+                ["call_id", "provisional", "run_id"],
+                "call_id",
+                self.workspace_id,
+                [call.call_id for call in self.calls],
+            )
+        }
+        new: dict[str, CallArrival] = {}
+        replacing: dict[str, CallArrival] = {}
+        for call in self.calls:
+            if self._is_news(call, stored, new, replacing):
+                self.recorded.accepted.append(call.index)
+            else:
+                self.recorded.duplicates.append(call.index)
+        self._price([*new.values(), *replacing.values()])
+
+        time_received = store.time(self.received_at)
+        rows = {}
+        for call in (*new.values(), *replacing.values()):
+            agent_id = self.runs[call.run_id].agent_id
+            day = store.day(self.days.of(call.started_at))
+            rows[call.call_id] = call.row(self.workspace_id, agent_id, self.client_id, time_received, day, store)
+        for call_id in store.insert(LLMCall, arrivals.COLUMNS, "call_id", [rows[call_id] for call_id in new]):
+            # Under another run id, or it would have waited for the run: an id that was used twice.
+            call = new.pop(call_id)
+            self.recorded.accepted.remove(call.index)
+            self.recorded.duplicates.append(call.index)
+        for call in new.values():
+            self._book(call)
+        if replacing:
+            self._replace(replacing, rows)
+
+    def _is_news(
+        self,
+        call: CallArrival,
+        stored: dict[str, tuple[bool, str]],
+        new: dict[str, CallArrival],
+        replacing: dict[str, CallArrival],
+    ) -> bool:
+        """Sort the call in, by what is known of its id: nothing, a provisional report, or a measured one."""
+        call_id = call.call_id
+        rival = new.get(call_id) or replacing.get(call_id)
+        if rival is not None:
+            if call.provisional or not rival.provisional or call.run_id != rival.run_id:
+                return False
+            new[call_id] = call  # the provisional one never reaches the table
+            return True
+        if call_id not in stored:
+            new[call_id] = call
+            return True
+        provisional, run_id = stored[call_id]
+        if call.provisional or not provisional or call.run_id != run_id:
+            return False
+        replacing[call_id] = call
+        return True
+
+    def _price(self, calls: Sequence[CallArrival]) -> None:
+        for call in calls:
+            if call.lacks_tokens:
+                self._guess_tokens(call)
+            call.price(self.book)
+
+    def _guess_tokens(self, call: CallArrival) -> None:
+        """Where nobody can tell a call's usage, what the agent's calls of the model typically use."""
+        typical = typical_usage(self.workspace_id, self.runs[call.run_id].agent_id, call.model)
+        if call.event.input_tokens is None:
+            call.tokens = call.tokens._replace(input_tokens=typical.input_tokens)
+        if call.event.output_tokens is None:
+            call.tokens = call.tokens._replace(output_tokens=typical.output_tokens)
+        call.tokens_from = (LLMCall.TokensFrom.MEDIAN if typical.calls else LLMCall.TokensFrom.NOTHING).value
+
+    def _book(self, call: CallArrival) -> None:
+        run = self.runs[call.run_id]
+        run.facts.saw(call.started_at)
+        event = call.event
+        if event.is_root:
+            run.facts.is_the_call(
+                call.started_at, call.ended_at, event.status, event.error_type, event.thread_id, call.tags,
+                event.langchain_run_id,
+            )  # fmt: skip
+        day = self.days.of(call.started_at)
+        self.postings.add(call.place(run.agent_id, day), call.sums())
+        self._spend(run.agent_id, day, event.lease_id, call.cost)
+
+    def _spend(self, agent_id: int, day: date, lease_id: UUID | None, cost: int | None, sign: int = 1) -> None:
+        if cost:
+            self.recorded.spent[agent_id, day] += sign * cost
+            if lease_id is not None:
+                self.recorded.spent_by_lease[lease_id] += sign * cost
+
+    def _replace(self, replacing: dict[str, CallArrival], rows: dict[str, tuple[Any, ...]]) -> None:
+        """Take out what provisional reports were booked as, and book the measured ones."""
+        before = LLMCall.objects.filter(
+            workspace_id=self.workspace_id, call_id__in=[UUID(call_id) for call_id in replacing]
+        )
+        for old in before:
+            call = replacing[old.call_id.hex]
+            run = self.runs[call.run_id]
+            self.postings.take_out(place_of(old), sums_of_stored(old))
+            self._spend(old.agent_id, old.day, old.lease_id, old.cost_microcents, sign=-1)
+            if call.event.is_root:
+                run.facts.forget_the_call()
+            run.lost_its_start = run.lost_its_start or old.started_at == run.facts.started_at < call.started_at
+            self._book(call)
+        self.storage.replace(LLMCall, arrivals.COLUMNS, 2, [rows[call_id] for call_id in sorted(replacing)])
+
+    # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _write_runs(self) -> None:
+        store = self.storage
+        rows = []
+        last: dict[int, datetime] = {}
+        for run in self.runs.values():
+            vectors = self.postings.runs.get(run.run_id)
+            if not (run.changed or vectors):
+                continue
+            sums = total(vectors) if vectors else NO_SUMS
+            facts = run.facts
+            if facts.started_at is UNSEEN:
+                facts.started_at = self.received_at  # claimed for events that all turned out to be known
+            elif run.lost_its_start:
+                facts.started_at = _earliest(self.workspace_id, run.run_id, facts.reported_started_at)
+            day = self.days.of(facts.started_at)
+            if run.day != day:
+                self.postings.run_begins(day)
+                if run.day is not None:
+                    self.postings.run_leaves(run.day)
+            end = facts.end
+            rows.append(
+                (
+                    self.workspace_id, run.run_id, run.agent_id, store.time(facts.started_at),
+                    store.time(facts.reported_started_at) if facts.reported_started_at else None,
+                    store.time(end.ended_at) if end else None, store.day(day), facts.status(run.calls + sums[0]),
+                    end.error_type if end else "", facts.thread_id, store.json(facts.tags),
+                    facts.langchain_run_id.hex if facts.langchain_run_id else None,
+                    facts.parent_run_id.hex if facts.parent_run_id else None, facts.refused_calls, *sums,
+                )
+            )  # fmt: skip
+            last[run.agent_id] = max(facts.started_at, last.get(run.agent_id, facts.started_at))
+        store.save_runs(_RUN_COLUMNS, rows)
+        note_runs(last, self.recorded.agents.values())
+
+    def _write_price_card(self) -> None:
+        seen = {(call.event.provider, call.event.request_model, call.event.service_tier) for call in self.calls}
+        for provider, model, tier in sorted(seen):
+            self.recorded.price_card.append(self.book.card_entry(provider, model, tier, self.received_at))
+
+
+def _stored_run(row: Sequence[Any], store: Storage) -> _Run:
+    (
+        run_id, agent_id, started_at, reported_started_at, ended_at, day, status, error_type, thread_id, tags,
+        langchain_run_id, parent_run_id, refused_calls, calls,
+    ) = row  # fmt: skip
+    facts = RunFacts(
+        store.read_time(started_at),
+        reported_started_at and store.read_time(reported_started_at),
+        end_from_stored(status, ended_at and store.read_time(ended_at), error_type),
+        thread_id,
+        tuple(store.read_json(tags)),
+        langchain_run_id and UUID(store.read_uuid(langchain_run_id)),
+        parent_run_id and UUID(store.read_uuid(parent_run_id)),
+        refused_calls,
+    )
+    return _Run(store.read_uuid(run_id), agent_id, facts, store.read_day(day), calls)
+
+
+def _earliest(workspace_id: int, run_id: str, reported: datetime | None) -> datetime:
+    """The start of a run from all that is stored of it; asked only when the call that set it is gone."""
+    of_run = {"workspace_id": workspace_id, "run_id": UUID(run_id)}
+    call = LLMCall.objects.filter(**of_run).aggregate(at=Min("started_at"))["at"]
+    refusal = ReportedRefusal.objects.filter(**of_run).aggregate(at=Min("refused_at"))["at"]
+    return min(at for at in (reported, call, refusal) if at is not None)
+
+
+def place_of(call: LLMCall) -> Place:
+    """Where a stored call's sums stand."""
+    return Place(
+        call.day, call.agent_id, call.provider, call.model, call.status, call.effort, tuple(call.tags), call.run_id.hex
+    )
+
+
+def sums_of_stored(call: LLMCall) -> tuple[int, ...]:
+    """A stored call's vector, as it was posted."""
+    return sums_of(
+        TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
+        failed=call.status != LLMCall.Status.OK,
+        basis=call.cost_basis,
+        local_cache_hit=call.served_from_local_cache,
+        cost=call.cost_microcents,
+        saved=call.saved_microcents,
+    )

@@ -1,0 +1,48 @@
+"""The processes that report, and how they say they fare."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import F
+from django.utils import timezone
+
+from agents.models import Client, Workspace
+from agents.write_lock import writing
+from langchain_plugin import wire
+
+NOTED_EVERY: Final = timedelta(seconds=5)
+"""Health is for people to look at; a row and a disk sync for each batch would cost more than the batch."""
+
+
+def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime | None = None) -> Client:
+    """The client that sent `batch`, with its health as of at most five seconds ago."""
+    now = now or timezone.now()
+    client = Client.objects.filter(workspace=workspace, client_id=batch.client_id).first()
+    if client is not None and now - client.last_seen_at < NOTED_EVERY:
+        return client
+    health = batch.health
+    facts = {
+        "host": health.host,
+        "pid": health.pid,
+        "versions": health.versions,
+        "spool_events": health.spool_events,
+        "spool_bytes": health.spool_bytes,
+        "dropped": health.dropped,
+        "last_seen_at": now,
+    }
+    with writing():
+        return Client.objects.update_or_create(
+            workspace=workspace,
+            client_id=batch.client_id,
+            defaults=facts,
+            create_defaults=facts | {"first_seen_at": now},
+        )[0]
+
+
+def note_rejected(client: Client, events: int) -> None:
+    """Add to what of a client's events was rejected. A batch sent again counts again: it is a sign, not a sum."""
+    if events:
+        with writing():
+            Client.objects.filter(pk=client.pk).update(rejected_events=F("rejected_events") + events)

@@ -1,0 +1,79 @@
+"""Whose clock holds, and which day an instant belongs to. Pure: times come in, times go out."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+TOLERATED_SKEW: Final = timedelta(seconds=60)
+"""Below this the difference between two clocks is mostly the batch's way through the network."""
+TOLERATED_LEAD: Final = timedelta(minutes=5)
+"""How far ahead of the server a call may begin: one clock of a host can be off while the batch's was not."""
+EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""No agent ran before; a clock that lost its battery says 1970."""
+
+
+def clock_shift(sent_at: datetime, received_at: datetime) -> timedelta:
+    """What to add to the times of a batch: nothing while both clocks agree within a minute."""
+    difference = received_at - sent_at
+    return difference if abs(difference) > TOLERATED_SKEW else timedelta(0)
+
+
+def settled(reported: datetime, shift: timedelta, received_at: datetime) -> datetime:
+    """A reported time in UTC as the ledger keeps it: shifted, and never later than it can have been."""
+    at = (reported + shift if shift else reported).astimezone(UTC)
+    return received_at if at - received_at > TOLERATED_LEAD else at
+
+
+class Days:
+    """Local days of one time zone, remembered by the quarter of an hour.
+
+    Every offset since 2020, and every change of one, falls on a quarter: within it all instants share their day.
+    """
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._by_quarter: dict[int, date] = {}
+
+    def of(self, at: datetime) -> date:
+        """The local day of an aware time."""
+        quarter = int(at.timestamp() // 900)
+        day = self._by_quarter.get(quarter)
+        if day is None:
+            if len(self._by_quarter) > 50_000:  # more than a year of quarters: a backfill, not traffic
+                self._by_quarter.clear()
+            day = self._by_quarter[quarter] = at.astimezone(self.zone).date()
+        return day
+
+    def start(self, day: date) -> datetime:
+        """The first instant of a local day, in UTC. Where the clock skips midnight, the first that exists."""
+        midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+        while self.of(midnight) < day:
+            midnight += timedelta(minutes=15)
+        while self.of(midnight - timedelta(minutes=15)) >= day:
+            midnight -= timedelta(minutes=15)
+        return midnight
+
+
+@lru_cache(maxsize=8)
+def days_of(zone_name: str) -> Days:
+    """The days of a zone by its name, shared within the process: a zone never changes its name's meaning."""
+    return Days(ZoneInfo(zone_name))
+
+
+def month_bounds(month: str) -> tuple[date, date]:
+    """'2026-11' as its first day and the first day after it. ValueError, with the mend, on anything else."""
+    year, dash, number = month.partition("-")
+    if not (
+        dash and len(year) == 4 and len(number) == 2 and month.replace("-", "", 1).isdigit() and 1 <= int(number) <= 12
+    ):
+        raise ValueError(f'{month!r} is no month; write it as "2026-11".')
+    first = date(int(year), int(number), 1)
+    return first, (first + timedelta(days=31)).replace(day=1)
+
+
+def month_of(day: date) -> str:
+    """The month a day belongs to, as 'YYYY-MM'."""
+    return f"{day:%Y-%m}"

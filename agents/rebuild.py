@@ -1,0 +1,262 @@
+"""Runs and rollups against the calls they sum up: what differs, and its mend.
+
+One statement per workspace, day and table adds up the calls and takes the stored sums off. A statement sees one moment
+of the database, so no lock is held while it reads, however long the day. And because sums only ever move by
+differences, what it found stays right whatever is recorded before it is posted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection, models
+from django.db.models import Max, Min
+
+from agents.clock import Days, days_of
+from agents.models import AgentRunLog, LLMCall, ReportedRefusal, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models.sums import SUM_COLUMNS
+from agents.rollups import NO_SUMS, TAG_KEY, USAGE_KEY, WORKSPACE_KEY
+from agents.run_facts import RunFacts, end_from_stored
+from agents.storage import Storage, storage
+from agents.write_lock import writing
+from langchain_plugin.wire import TokenCounts
+
+MENDED_AT_ONCE: Final = 100
+"""Differences in one transaction: well under 200 ms."""
+
+_CALL: Final = LLMCall._meta.db_table
+_RUN: Final = AgentRunLog._meta.db_table
+_REFUSAL: Final = ReportedRefusal._meta.db_table
+
+_OF_A_CALL: Final = {
+    "calls": "1",
+    "failed_calls": "CASE WHEN c.status <> 'ok' THEN 1 ELSE 0 END",
+    "estimated_calls": "CASE WHEN c.cost_basis = 'estimated' THEN 1 ELSE 0 END",
+    "unpriced_calls": "CASE WHEN c.cost_basis = 'unpriced' THEN 1 ELSE 0 END",
+    "local_cache_hits": "CASE WHEN c.served_from_local_cache THEN 1 ELSE 0 END",
+    **{name: f"c.{name}" for name in TokenCounts._fields},
+    "cost_microcents": "COALESCE(c.cost_microcents, 0)",
+    "saved_microcents": "c.saved_microcents",
+}
+"""`rollups.sums_of` once more, in SQL: the two must agree, and the property test compares them."""
+_ADDENDS: Final = ", ".join(f"{_OF_A_CALL[name]} AS {name}" for name in SUM_COLUMNS)
+_NOTHING: Final = ", ".join(f"0 AS {name}" for name in SUM_COLUMNS)
+_TAGS: Final = {
+    "sqlite": "CROSS JOIN json_each(c.tags) AS tag",
+    "postgresql": "CROSS JOIN LATERAL jsonb_array_elements_text(c.tags) AS tag(value)",
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What must be added to a row of sums to make it right; a row that is not there counts as zeros."""
+
+    workspace: Workspace
+    table: type[models.Model]
+    key: tuple[Any, ...]
+    """The values of the table's key behind the workspace; of a run, its id."""
+    missing: dict[str, int]
+    """By column. Of a run that is not there at all, nothing: it is made from its calls."""
+
+    def __str__(self) -> str:
+        where = " / ".join(str(part) for part in self.key if part != "")
+        amounts = ", ".join(f"{name} {amount:+,}" for name, amount in self.missing.items() if amount)
+        return f"{self.workspace.slug}: {self.table._meta.verbose_name} {where}: {amounts or 'is not there'}"
+
+
+def differences(workspace: Workspace) -> Iterator[Difference]:
+    """What is wrong in a workspace's runs and rollups, day by day. Days whose calls are gone stay as they are."""
+    zone_name, retained_from = storage().ledger_state()
+    days = days_of(zone_name)
+    for day in _days(workspace, days, retained_from):
+        yield from _lost_runs(workspace, day)
+        yield from _runs(workspace, day, days)
+        yield from _rollups(workspace, day, days)
+
+
+def mend(found: Iterator[Difference]) -> Iterator[Difference]:
+    """Post differences, a bounded number in each transaction, and pass on each that was posted.
+
+    A difference is posted once and by one process: two rebuilds at a time would post what both found.
+    """
+    while batch := list(islice(found, MENDED_AT_ONCE)):
+        with writing():
+            for difference in batch:
+                _post(difference, storage())
+        yield from batch
+
+
+# ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _days(workspace: Workspace, days: Days, retained_from: date | None) -> Iterator[date]:
+    ends: list[date] = []
+    for table in (LLMCall, UsageDay, TagDay, WorkspaceDay):
+        span = table._default_manager.filter(workspace=workspace).aggregate(first=Min("day"), last=Max("day"))
+        ends += [day for day in span.values() if day is not None]
+    starts = AgentRunLog.objects.filter(workspace=workspace).aggregate(first=Min("started_at"), last=Max("started_at"))
+    ends += [days.of(at) for at in starts.values() if at is not None]
+    if not ends:
+        return
+    day = max(min(ends), retained_from) if retained_from else min(ends)
+    while day <= max(ends):
+        yield day
+        day += timedelta(days=1)
+
+
+def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference]:
+    store = storage()
+    of_day = "c.workspace_id = %s AND c.day = %s"
+    here = [workspace.pk, store.day(day)]
+    calls = f"FROM {_CALL} AS c WHERE {of_day}"
+    tagged = f"FROM {_CALL} AS c {_TAGS[connection.vendor]} WHERE {of_day}"
+    begun, ended = store.time(days.start(day)), store.time(days.start(day + timedelta(days=1)))
+    for table, key, parts in (
+        (
+            UsageDay,
+            ("workspace_id", *USAGE_KEY[2:]),
+            [
+                (
+                    f"SELECT c.workspace_id, c.agent_id, c.provider, c.model, c.status, c.effort, {_ADDENDS} {calls}",
+                    here,
+                )
+            ],
+        ),
+        (
+            TagDay,
+            ("workspace_id", *TAG_KEY[2:]),
+            [(f"SELECT c.workspace_id, tag.value AS tag, c.agent_id, {_ADDENDS} {tagged}", here)],
+        ),
+        (
+            WorkspaceDay,
+            ("workspace_id",),
+            [
+                (f"SELECT c.workspace_id, 0 AS runs, {_ADDENDS} {calls}", here),
+                (
+                    f"SELECT workspace_id, 1 AS runs, {_NOTHING} FROM {_RUN}"
+                    " WHERE workspace_id = %s AND started_at >= %s AND started_at < %s",
+                    [workspace.pk, begun, ended],
+                ),
+            ],
+        ),
+    ):
+        sums = ("runs", *SUM_COLUMNS) if table is WorkspaceDay else SUM_COLUMNS
+        minus = ", ".join([*key, *(f"-{column} AS {column}" for column in sums)])
+        parts.append((f"SELECT {minus} FROM {table._meta.db_table} AS c WHERE {of_day}", here))
+        for row in _unbalanced(key, sums, parts):
+            missing = dict(zip(sums, map(int, row[len(key) :]), strict=True))
+            yield Difference(workspace, table, (day, *row[1 : len(key)]), missing)
+
+
+def _runs(workspace: Workspace, day: date, days: Days, run_id: str | None = None) -> Iterator[Difference]:
+    store = storage()
+    if run_id is None:
+        these = "r.workspace_id = %s AND r.started_at >= %s AND r.started_at < %s"
+        here = [workspace.pk, store.time(days.start(day)), store.time(days.start(day + timedelta(days=1)))]
+    else:
+        these, here = "r.workspace_id = %s AND r.run_id = %s", [workspace.pk, run_id]
+    of_run = "ON {0}.workspace_id = r.workspace_id AND {0}.run_id = r.run_id"
+    sums = ("refused_calls", *SUM_COLUMNS)
+    minus = ", ".join(f"-r.{column} AS {column}" for column in sums)
+    parts = [
+        (
+            f"SELECT r.run_id, 0 AS refused_calls, {_ADDENDS} FROM {_RUN} AS r"
+            f" JOIN {_CALL} AS c {of_run.format('c')} WHERE {these}",
+            here,
+        ),
+        (
+            f"SELECT r.run_id, f.count AS refused_calls, {_NOTHING} FROM {_RUN} AS r"
+            f" JOIN {_REFUSAL} AS f {of_run.format('f')} WHERE {these}",
+            here,
+        ),
+        (f"SELECT r.run_id, {minus} FROM {_RUN} AS r WHERE {these}", here),
+    ]
+    for row in _unbalanced(("run_id",), sums, parts):
+        missing = dict(zip(sums, map(int, row[1:]), strict=True))
+        yield Difference(workspace, AgentRunLog, (store.read_uuid(row[0]),), missing)
+
+
+def _lost_runs(workspace: Workspace, day: date) -> Iterator[Difference]:
+    """Calls whose run is not there."""
+    store = storage()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT DISTINCT c.run_id FROM {_CALL} AS c LEFT JOIN {_RUN} AS r"
+            " ON r.workspace_id = c.workspace_id AND r.run_id = c.run_id"
+            " WHERE c.workspace_id = %s AND c.day = %s AND r.id IS NULL",
+            [workspace.pk, store.day(day)],
+        )
+        for (run_id,) in cursor.fetchall():
+            yield Difference(workspace, AgentRunLog, (store.read_uuid(run_id),), {})
+
+
+def _unbalanced(
+    key: Sequence[str], sums: Sequence[str], parts: Sequence[tuple[str, Sequence[Any]]]
+) -> list[tuple[Any, ...]]:
+    """The sums of all parts by key, where any of them is not 0: a whole comparison in one statement."""
+    wanted = ", ".join([*key, *(f"COALESCE(SUM({column}), 0)" for column in sums)])
+    unequal = " OR ".join(f"SUM({column}) <> 0" for column in sums)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {wanted} FROM ({' UNION ALL '.join(sql for sql, _ in parts)}) AS part"
+            f" GROUP BY {', '.join(key)} HAVING {unequal}",
+            [value for _, values in parts for value in values],
+        )
+        return list(cursor.fetchall())
+
+
+# ── mending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_KEYS: Final[dict[type[models.Model], tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    UsageDay: (USAGE_KEY, ("calls",)),
+    TagDay: (TAG_KEY, ("calls",)),
+    WorkspaceDay: (WORKSPACE_KEY, ("calls", "runs")),
+}
+
+
+def _post(difference: Difference, store: Storage) -> None:
+    workspace = difference.workspace
+    if difference.table is AgentRunLog:
+        if not difference.missing:
+            _revive(workspace, difference.key[0])
+        else:
+            _post_run(difference, store)
+        return
+    key, counts = _KEYS[difference.table]
+    row = (workspace.pk, *(store.day(part) if isinstance(part, date) else part for part in difference.key))
+    store.add_up(difference.table, key, tuple(difference.missing), [(*row, *difference.missing.values())])
+    store.drop_empty(difference.table, key, counts, [row])
+
+
+def _post_run(difference: Difference, store: Storage) -> None:
+    sums = tuple(difference.missing[name] for name in SUM_COLUMNS)
+    store.add_to_runs([(difference.workspace.pk, difference.key[0], *sums)])
+    run = AgentRunLog.objects.get(workspace=difference.workspace, run_id=UUID(difference.key[0]))
+    refused = run.refused_calls + difference.missing["refused_calls"]
+    end = end_from_stored(run.status, run.ended_at, run.error_type)
+    AgentRunLog.objects.filter(pk=run.pk).update(
+        refused_calls=refused, status=RunFacts(end=end, refused_calls=refused).status(run.calls)
+    )
+
+
+def _revive(workspace: Workspace, run_id: str) -> None:
+    """Make a run anew from its calls, and count it on the day it began."""
+    store = storage()
+    days = days_of(store.ledger_state()[0])
+    calls = LLMCall.objects.filter(workspace=workspace, run_id=UUID(run_id)).order_by("started_at", "id")
+    first = calls.first()
+    if first is None or AgentRunLog.objects.filter(workspace=workspace, run_id=UUID(run_id)).exists():
+        return
+    day = days.of(first.started_at)
+    AgentRunLog.objects.create(
+        workspace=workspace, agent_id=first.agent_id, run_id=UUID(run_id), started_at=first.started_at, day=day,
+        thread_id=first.thread_id,
+    )  # fmt: skip
+    for difference in _runs(workspace, day, days, run_id):
+        _post_run(difference, store)
+    store.add_up(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), [(workspace.pk, store.day(day), 1, *NO_SUMS)])

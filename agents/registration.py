@@ -1,0 +1,96 @@
+"""Agents register by their first event. Money is never turned away: what may not register is booked to a reserved agent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+from django.utils import timezone
+
+from agents.models import Agent
+from agents.models.people import UNREGISTERED
+from agents.storage import Storage
+
+_NOT_IN_A_SLUG: Final = re.compile(r"[/?#\\\x00]")
+"""What would break an address; `Agent.slug` refuses the same."""
+
+LAST_RUN_STEP: Final = timedelta(minutes=1)
+"""`Agent.last_run_at` is news for people; writing it with every batch would make one hot row of every agent."""
+
+
+@dataclass(slots=True)
+class KnownAgent:
+    """What a batch needs to know of an agent, without the cost of a model instance."""
+
+    id: int
+    slug: str
+    active: bool
+    effort: str
+    default_model: str
+    last_run_at: datetime | None
+
+
+def slug_of(name: str) -> str:
+    """The slug that a reported agent name stands for: what an address cannot hold becomes a dash."""
+    return _NOT_IN_A_SLUG.sub("-", name.strip())
+
+
+def agents_named(workspace_id: int, slugs: Iterable[str], storage: Storage) -> dict[str, KnownAgent]:
+    """The agent that each slug is booked to; agents seen for the first time are made.
+
+    Where registration is closed (COSTSITE_REGISTER_AGENTS) or the workspace is full (COSTSITE_MAX_AGENTS_PER_WORKSPACE)
+    a new slug is booked to `unregistered`. Inactive and archived agents are booked like any other: the money is spent.
+    """
+    wanted = sorted(set(slugs))
+    known = _look_up(workspace_id, wanted, storage)
+    missing = [slug for slug in wanted if slug not in known]
+    if not missing:
+        return known
+    welcome = missing[: _free_places(workspace_id)]
+    if len(welcome) < len(missing) and UNREGISTERED not in known:
+        welcome = sorted({*welcome, UNREGISTERED})  # its place is reserved
+    # In sorted order, and without a complaint about those another process registers at this moment.
+    Agent.objects.bulk_create(
+        [Agent(workspace_id=workspace_id, slug=slug, created_at=timezone.now()) for slug in welcome],
+        ignore_conflicts=True,
+    )
+    known |= _look_up(workspace_id, welcome, storage)
+    return {slug: known[slug] if slug in known else known[UNREGISTERED] for slug in wanted}
+
+
+def _free_places(workspace_id: int) -> int:
+    if not settings.COSTSITE_REGISTER_AGENTS:
+        return 0
+    return max(0, settings.COSTSITE_MAX_AGENTS_PER_WORKSPACE - Agent.objects.filter(workspace_id=workspace_id).count())
+
+
+def _look_up(workspace_id: int, slugs: list[str], storage: Storage) -> dict[str, KnownAgent]:
+    if not slugs:
+        return {}
+    places = ", ".join(["%s"] * len(slugs))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, slug, active, effort, default_model, last_run_at FROM {Agent._meta.db_table}"
+            f" WHERE workspace_id = %s AND slug IN ({places})",
+            [workspace_id, *slugs],
+        )
+        return {
+            slug: KnownAgent(agent_id, slug, bool(active), effort, default_model, at and storage.read_time(at))
+            for agent_id, slug, active, effort, default_model, at in cursor.fetchall()
+        }
+
+
+def note_runs(started: dict[int, datetime], known: Iterable[KnownAgent]) -> None:
+    """Move `last_run_at` of agents (by id) to the start of a run, at most once a minute each."""
+    last = {agent.id: agent.last_run_at for agent in known}
+    for agent_id, at in sorted(started.items()):
+        before = last.get(agent_id)
+        if before is None or at - before >= LAST_RUN_STEP:
+            older = Q(last_run_at=None) | Q(last_run_at__lte=at - LAST_RUN_STEP)
+            Agent.objects.filter(older, pk=agent_id).update(last_run_at=at)

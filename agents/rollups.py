@@ -1,0 +1,141 @@
+"""How calls become sums: the one vector that runs and rollups share, and where each call's vector goes.
+
+Every change of the ledger is posted as a difference: a new call adds its vector, a replaced or repriced one takes
+the old vector out and puts the new one in. Sums only ever move by differences, so writers need no common lock and a
+rebuild can mend while they write.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from agents.models import TagDay, UsageDay, WorkspaceDay
+from agents.models.sums import SUM_COLUMNS
+from langchain_plugin.wire import TokenCounts
+
+if TYPE_CHECKING:
+    from agents.storage import Storage
+
+Sums = tuple[int, ...]
+"""One number for each of `SUM_COLUMNS`, in their order."""
+
+NO_SUMS: Sums = (0,) * len(SUM_COLUMNS)
+
+USAGE_KEY = ("workspace_id", "day", "agent_id", "provider", "model", "status", "effort")
+TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
+WORKSPACE_KEY = ("workspace_id", "day")
+
+
+def sums_of(
+    tokens: TokenCounts, *, failed: bool, basis: str, local_cache_hit: bool, cost: int | None, saved: int
+) -> Sums:
+    """The vector of one call. `basis`: how sure its cost is; `cost` and `saved` in microcents.
+
+    An estimated call without a price counts as unpriced: what is missing is said before what is rough.
+    """
+    return (
+        1,
+        1 if failed else 0,
+        1 if basis == "estimated" else 0,
+        1 if basis == "unpriced" else 0,
+        1 if local_cache_hit else 0,
+        *tokens,
+        cost or 0,
+        saved,
+    )
+
+
+def total(vectors: Iterable[Sums]) -> Sums:
+    return tuple(map(sum, zip(*vectors, strict=True)))
+
+
+def negative(sums: Sums) -> Sums:
+    return tuple([-number for number in sums])
+
+
+class Place(NamedTuple):
+    """Where a call's sums go."""
+
+    day: date
+    agent_id: int
+    provider: str
+    model: str
+    status: str
+    effort: str
+    tags: tuple[str, ...]
+    run_id: str
+    """As 32 hex digits, the way the write path names rows."""
+
+
+class Postings:
+    """What one transaction adds to a workspace's sums; `post_rollups` writes it, in an order all writers share."""
+
+    def __init__(self, workspace_id: int) -> None:
+        self.workspace_id = workspace_id
+        self.runs: dict[str, list[Sums]] = defaultdict(list)
+        self._usage: dict[tuple[date, int, str, str, str, str], list[Sums]] = defaultdict(list)
+        self._tags: dict[tuple[date, str, int], list[Sums]] = defaultdict(list)
+        self._runs_begun: dict[date, int] = defaultdict(int)
+        self._may_empty = False
+
+    def add(self, place: Place, sums: Sums) -> None:
+        self._usage[place[:6]].append(sums)
+        self.runs[place.run_id].append(sums)
+        for tag in place.tags:
+            self._tags[place.day, tag, place.agent_id].append(sums)
+
+    def take_out(self, place: Place, sums: Sums) -> None:
+        self._may_empty = True
+        self.add(place, negative(sums))
+
+    def run_begins(self, day: date) -> None:
+        self._runs_begun[day] += 1
+
+    def run_leaves(self, day: date) -> None:
+        self._may_empty = True
+        self._runs_begun[day] -= 1
+
+    def post_rollups(self, storage: Storage) -> None:
+        """Add to the rollups: the finest first, the row every batch of the workspace touches last and shortest.
+
+        Keys are sorted, so two writers meet in the same order and neither waits for the other in a circle.
+        """
+        workspace_id = self.workspace_id
+        usage = [(key, total(vectors)) for key, vectors in sorted(self._usage.items())]
+        by_day: dict[date, list[Sums]] = defaultdict(list)
+        for key, sums in usage:
+            by_day[key[0]].append(sums)
+        for day in self._runs_begun:
+            by_day.setdefault(day, [NO_SUMS])
+        tags = [(key, total(vectors)) for key, vectors in sorted(self._tags.items())]
+        days = [(day, self._runs_begun.get(day, 0), total(by_day[day])) for day in sorted(by_day)]
+
+        day_of = storage.day
+        usage_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in usage]
+        tag_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in tags]
+        day_rows = [(workspace_id, day_of(day)) for day, _, _ in days]
+        storage.add_up(
+            UsageDay, USAGE_KEY, SUM_COLUMNS, [(*row, *sums) for row, (_, sums) in zip(usage_rows, usage, strict=True)]
+        )
+        storage.add_up(
+            TagDay, TAG_KEY, SUM_COLUMNS, [(*row, *sums) for row, (_, sums) in zip(tag_rows, tags, strict=True)]
+        )
+        storage.add_up(
+            WorkspaceDay,
+            WORKSPACE_KEY,
+            ("runs", *SUM_COLUMNS),
+            [(*row, runs, *sums) for row, (_, runs, sums) in zip(day_rows, days, strict=True)],
+        )
+        if self._may_empty:
+            # A row that sums up nothing would make a replaced call differ from one that came right at once.
+            storage.drop_empty(UsageDay, USAGE_KEY, ("calls",), usage_rows)
+            storage.drop_empty(TagDay, TAG_KEY, ("calls",), tag_rows)
+            storage.drop_empty(WorkspaceDay, WORKSPACE_KEY, ("calls", "runs"), day_rows)
+
+    def post_runs(self, storage: Storage) -> None:
+        """Add to the sums of runs that exist, for changes that touch nothing else of them."""
+        rows = [(self.workspace_id, run_id, *total(vectors)) for run_id, vectors in sorted(self.runs.items())]
+        storage.add_to_runs(rows)

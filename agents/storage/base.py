@@ -1,0 +1,141 @@
+"""What the write path asks of a database."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection, models
+from django.db.backends.utils import CursorWrapper
+
+from agents.models import AgentRunLog, LedgerState
+from agents.models.sums import SUM_COLUMNS
+
+Row = tuple[Any, ...]
+
+
+class Storage(ABC):
+    """One vendor's statements. All run in the caller's transaction, on the default database."""
+
+    # ── values ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @staticmethod
+    @abstractmethod
+    def time(value: datetime) -> Any:
+        """A time in UTC as a parameter, stored as the ORM stores it."""
+
+    @staticmethod
+    def day(value: date) -> str:
+        return value.isoformat()
+
+    @staticmethod
+    @abstractmethod
+    def json(value: Any) -> Any:
+        """A JSON value as a parameter."""
+
+    @staticmethod
+    @abstractmethod
+    def read_time(value: Any) -> datetime:
+        """A column's time, in UTC."""
+
+    @staticmethod
+    @abstractmethod
+    def read_day(value: Any) -> date: ...
+
+    @staticmethod
+    @abstractmethod
+    def read_uuid(value: Any) -> str:
+        """A column's id as 32 hex digits."""
+
+    @staticmethod
+    def read_json(value: str) -> Any:
+        return json.loads(value)
+
+    # ── statements ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ledger_state(self) -> tuple[str, date | None]:
+        """The time zone in force, and the first day that is kept (None: all are). Read anew by every batch:
+        `change_time_zone` and `retention` run in other processes.
+        """
+        with self.cursor() as cursor:
+            cursor.execute(f"SELECT time_zone, retained_from FROM {LedgerState._meta.db_table} WHERE id = 1")
+            row = cursor.fetchone()
+        if row is None:
+            state = LedgerState.current()
+            return state.time_zone, state.retained_from
+        return row[0], row[1] and self.read_day(row[1])
+
+    @abstractmethod
+    def find(
+        self, model: type[models.Model], columns: Sequence[str], key: str, workspace_id: int, ids: Iterable[str]
+    ) -> list[Row]:
+        """`columns` of the workspace's rows whose UUID column `key` is among `ids`."""
+
+    @abstractmethod
+    def claim_runs(self, columns: Sequence[str], workspace_id: int, seeds: Sequence[Row]) -> list[Row]:
+        """`columns` of those runs that existed before, held until the transaction ends.
+
+        A seed is (run id, agent id, start, day): what a run begins with where it did not exist.
+        """
+
+    @abstractmethod
+    def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Write claimed runs: set `columns` (the first two are workspace and run id) and add the sums behind them."""
+
+    @abstractmethod
+    def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
+        """Insert rows; the ids of those that were there already, under the UUID column `key` of their workspace."""
+
+    @abstractmethod
+    def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
+        """Set all `columns` of the rows that the first `keys` of them name."""
+
+    @abstractmethod
+    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
+        """Add `sums` to the rows under `key`, making those that are not there."""
+
+    @abstractmethod
+    def add_to_runs(self, rows: Sequence[Row]) -> None:
+        """Add to the sums of existing runs: (workspace id, run id, one number for each sum)."""
+
+    def drop_empty(
+        self, model: type[models.Model], key: Sequence[str], counts: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        """Delete the rows under `key` whose `counts` have all come back to 0."""
+        if rows:
+            where = " AND ".join([f"{column} = %s" for column in key] + [f"{column} = 0" for column in counts])
+            with self.cursor() as cursor:
+                cursor.executemany(f"DELETE FROM {model._meta.db_table} WHERE {where}", rows)
+
+    def cursor(self) -> CursorWrapper:
+        return connection.cursor()
+
+
+RUN_SUMS = ", ".join(f"{column} = {AgentRunLog._meta.db_table}.{column} + excluded.{column}" for column in SUM_COLUMNS)
+
+
+def names(columns: Iterable[str]) -> str:
+    """Column names for a statement. They are ours, never a caller's: nothing here needs quoting."""
+    return ", ".join(columns)
+
+
+@cache
+def _of_vendor(vendor: str) -> Storage:
+    if vendor == "sqlite":
+        from agents.storage.sqlite import SQLiteStorage
+
+        return SQLiteStorage()
+    if vendor == "postgresql":
+        from agents.storage.postgresql import PostgreSQLStorage
+
+        return PostgreSQLStorage()
+    raise NotImplementedError(f"The ledger does not know {vendor}; point DATABASE_URL at SQLite or PostgreSQL.")
+
+
+def storage() -> Storage:
+    """The one for the database in use."""
+    return _of_vendor(connection.vendor)

@@ -1,0 +1,156 @@
+"""PostgreSQL: many writers side by side. A batch travels as one JSON document that the server unfolds into rows, so a
+statement has one parameter whatever the size of the batch, and the column types do the converting.
+
+Locks are taken in one order by everybody: agents, runs by id, calls, then rollups by key with the workspace's day last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.db import models
+
+from agents.models import AgentRunLog
+from agents.models.sums import SUM_COLUMNS
+from agents.storage.base import Row, Storage, names
+
+
+class PostgreSQLStorage(Storage):
+    @staticmethod
+    def time(value: datetime) -> str:
+        return value.isoformat()
+
+    @staticmethod
+    def json(value: Any) -> Any:
+        return value
+
+    @staticmethod
+    def read_time(value: datetime) -> datetime:
+        return value.astimezone(UTC)
+
+    @staticmethod
+    def read_day(value: date) -> date:
+        return value
+
+    @staticmethod
+    def read_uuid(value: Any) -> str:
+        return str(value.hex)
+
+    def find(
+        self, model: type[models.Model], columns: Sequence[str], key: str, workspace_id: int, ids: Iterable[str]
+    ) -> list[Row]:
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {names(columns)} FROM {model._meta.db_table}"
+                f" WHERE workspace_id = %s AND {key} = ANY(%s::uuid[])",
+                [workspace_id, list(ids)],
+            )
+            return list(cursor.fetchall())
+
+    def claim_runs(self, columns: Sequence[str], workspace_id: int, seeds: Sequence[Row]) -> list[Row]:
+        """Runs that are not there are made first: a row nobody sees yet cannot be locked.
+
+        Two batches of one run, or one batch sent again while the first is at work, wait here for each other; what is
+        read after this is therefore settled for all calls of these runs.
+        """
+        seeds = sorted(seeds)
+        run_ids = [seed[0] for seed in seeds]
+        seed_columns = ["workspace_id", "run_id", "agent_id", "started_at", "day"]
+        sums = (*SUM_COLUMNS, "refused_calls")
+        zeros = ", ".join(["0"] * len(sums))
+        table = AgentRunLog._meta.db_table
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} ({names(seed_columns)}, {names(sums)}, status, error_type, thread_id, tags)"
+                f" SELECT {names(seed_columns)}, {zeros}, 'running', '', '', '[]'"
+                f" FROM json_populate_recordset(NULL::{table}, %s::json)"
+                f" ON CONFLICT (workspace_id, run_id) DO NOTHING RETURNING run_id",
+                [_document(seed_columns, [(workspace_id, *seed) for seed in seeds])],
+            )
+            made = {row[0].hex for row in cursor.fetchall()}
+            if len(made) == len(seeds):
+                return []
+            cursor.execute(
+                f"SELECT {names(columns)} FROM {table} WHERE workspace_id = %s AND run_id = ANY(%s::uuid[])"
+                f" ORDER BY run_id FOR NO KEY UPDATE",
+                [workspace_id, [run_id for run_id in run_ids if run_id not in made]],
+            )
+            return list(cursor.fetchall())
+
+    def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        self._update_runs(columns, sorted(rows))
+
+    def add_to_runs(self, rows: Sequence[Row]) -> None:
+        rows = sorted(rows)
+        if rows:
+            with self.cursor() as cursor:  # in the order of ids, as batches lock them
+                cursor.execute(
+                    f"SELECT FROM {AgentRunLog._meta.db_table} WHERE workspace_id = %s AND run_id = ANY(%s::uuid[])"
+                    f" ORDER BY run_id FOR NO KEY UPDATE",
+                    [rows[0][0], [row[1] for row in rows]],
+                )
+        self._update_runs(["workspace_id", "run_id"], rows)
+
+    def _update_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        additions = [f"{column} = kept.{column} + new.{column}" for column in SUM_COLUMNS]
+        self._update(AgentRunLog, [*columns, *SUM_COLUMNS], 2, columns[2:], additions, rows)
+
+    def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
+        if not rows:
+            return set()
+        table = model._meta.db_table
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} ({names(columns)}) SELECT {names(columns)}"
+                f" FROM json_populate_recordset(NULL::{table}, %s::json)"
+                f" ON CONFLICT (workspace_id, {key}) DO NOTHING RETURNING {key}",
+                [_document(columns, rows)],
+            )
+            new = {row[0].hex for row in cursor.fetchall()}
+        at = list(columns).index(key)
+        return {row[at] for row in rows if row[at] not in new}
+
+    def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
+        self._update(model, columns, keys, columns[keys:], [], rows)
+
+    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        table = model._meta.db_table
+        columns = [*key, *sums]
+        additions = ", ".join(f"{column} = kept.{column} + excluded.{column}" for column in sums)
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} AS kept ({names(columns)}) SELECT {names(columns)}"
+                f" FROM json_populate_recordset(NULL::{table}, %s::json)"
+                f" ON CONFLICT ({names(key)}) DO UPDATE SET {additions}",
+                [_document(columns, rows)],
+            )
+
+    def _update(
+        self,
+        model: type[models.Model],
+        columns: Sequence[str],
+        keys: int,
+        settings: Sequence[str],
+        additions: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        if not rows:
+            return
+        table = model._meta.db_table
+        changes = ", ".join([*(f"{column} = new.{column}" for column in settings), *additions])
+        where = " AND ".join(f"kept.{column} = new.{column}" for column in columns[:keys])
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} AS kept SET {changes}"
+                f" FROM json_populate_recordset(NULL::{table}, %s::json) AS new WHERE {where}",
+                [_document(columns, rows)],
+            )
+
+
+def _document(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    return json.dumps([dict(zip(columns, row, strict=True)) for row in rows])

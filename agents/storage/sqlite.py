@@ -1,0 +1,92 @@
+"""SQLite: one writer at a time, so what was read stays true, and one prepared statement runs through all rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from django.db import models
+
+from agents.models import AgentRunLog
+from agents.models.sums import SUM_COLUMNS
+from agents.storage.base import RUN_SUMS, Row, Storage, names
+
+
+class SQLiteStorage(Storage):
+    @staticmethod
+    def time(value: datetime) -> str:
+        return value.replace(tzinfo=None).isoformat(" ")
+
+    @staticmethod
+    def json(value: Any) -> str:
+        return json.dumps(value) if value else "[]"
+
+    @staticmethod
+    def read_time(value: datetime) -> datetime:
+        return value.replace(tzinfo=UTC)  # Django's connection parses the column, and leaves it without a zone
+
+    @staticmethod
+    def read_day(value: date) -> date:
+        return value
+
+    @staticmethod
+    def read_uuid(value: str) -> str:
+        return value
+
+    def find(
+        self, model: type[models.Model], columns: Sequence[str], key: str, workspace_id: int, ids: Iterable[str]
+    ) -> list[Row]:
+        # json_each instead of a list of placeholders: the statement is the same for every size of batch.
+        with self.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {names(columns)} FROM {model._meta.db_table}"
+                f" WHERE workspace_id = %s AND {key} IN (SELECT value FROM json_each(%s))",
+                [workspace_id, json.dumps(list(ids))],
+            )
+            return list(cursor.fetchall())
+
+    def claim_runs(self, columns: Sequence[str], workspace_id: int, seeds: Sequence[Row]) -> list[Row]:
+        return self.find(AgentRunLog, columns, "run_id", workspace_id, [seed[0] for seed in seeds])
+
+    def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        settings = ", ".join(f"{column} = excluded.{column}" for column in columns[2:])
+        self._for_each(
+            f"{_insert(AgentRunLog, [*columns, *SUM_COLUMNS])}"
+            f" ON CONFLICT (workspace_id, run_id) DO UPDATE SET {settings}, {RUN_SUMS}",
+            rows,
+        )
+
+    def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
+        # Nobody else wrote since the ids were looked up: a conflict here would be a defect and undoes the batch.
+        self._for_each(_insert(model, columns), rows)
+        return set()
+
+    def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
+        settings = ", ".join(f"{column} = %s" for column in columns[keys:])
+        where = " AND ".join(f"{column} = %s" for column in columns[:keys])
+        self._for_each(
+            f"UPDATE {model._meta.db_table} SET {settings} WHERE {where}", [(*row[keys:], *row[:keys]) for row in rows]
+        )
+
+    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
+        additions = ", ".join(f"{column} = {column} + excluded.{column}" for column in sums)
+        self._for_each(f"{_insert(model, [*key, *sums])} ON CONFLICT ({names(key)}) DO UPDATE SET {additions}", rows)
+
+    def add_to_runs(self, rows: Sequence[Row]) -> None:
+        additions = ", ".join(f"{column} = {column} + %s" for column in SUM_COLUMNS)
+        self._for_each(
+            f"UPDATE {AgentRunLog._meta.db_table} SET {additions} WHERE workspace_id = %s AND run_id = %s",
+            [(*row[2:], *row[:2]) for row in rows],
+        )
+
+    def _for_each(self, statement: str, rows: Sequence[Row]) -> None:
+        if rows:
+            with self.cursor() as cursor:
+                cursor.executemany(statement, rows)
+
+
+def _insert(model: type[models.Model], columns: Sequence[str]) -> str:
+    placeholders = ", ".join(["%s"] * len(columns))
+    return f"INSERT INTO {model._meta.db_table} ({names(columns)}) VALUES ({placeholders})"
