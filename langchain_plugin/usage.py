@@ -96,6 +96,8 @@ def _read(response: Any, request: Request | None) -> Usage:
     counts, tier, suspect = _counts(usage, metadata, request)
     if "iterations" in raw:
         counts = _with_compaction(counts, raw["iterations"])
+    if not counts.cache_read_tokens:
+        counts = _with_cache_hits(counts, llm_output.get("token_usage"))
 
     reported = counts.input_tokens > 0 and counts.output_tokens > 0
     output_characters = 0
@@ -107,8 +109,7 @@ def _read(response: Any, request: Request | None) -> Usage:
         elif usage and counts is not _NO_COUNTS:
             reported = not output_characters and (counts.input_tokens > 0 or counts.output_tokens == 0)
             if not reported and not suspect:
-                missing = "output_tokens" if counts.input_tokens else "input_tokens"
-                suspect = f"{missing} was reported as 0 for a call that used some"
+                suspect = f"no {'output_tokens' if counts.input_tokens else 'input_tokens'} were reported"
 
     return Usage(
         counts,
@@ -246,6 +247,15 @@ def _with_compaction(counts: TokenCounts, iterations: Any) -> TokenCounts:
         summed = TokenCounts(*map(int.__add__, counts, added))
         if max(summed) <= MAX_TOKENS_PER_CALL:
             counts = summed
+    return counts
+
+
+def _with_cache_hits(counts: TokenCounts, token_usage: Any) -> TokenCounts:
+    """`counts` with the cache reads that ChatOpenAI passes over when it talks to DeepSeek or Moonshot."""
+    if isinstance(token_usage, dict):
+        hits = _count(token_usage.get("prompt_cache_hit_tokens")) or _count(token_usage.get("cached_tokens"))
+        if 0 < hits <= counts.input_tokens - sum(counts[3:6]):
+            return counts._replace(cache_read_tokens=hits)
     return counts
 
 
