@@ -2,8 +2,14 @@
 
 from django.urls import path
 
-from costsite.analytics import views
+from costsite.analytics.views import agents, dashboard, runs, workspaces
 
 urlpatterns = [
-    path("", views.dashboard, name="dashboard"),
+    path("", dashboard.dashboard, name="dashboard"),
+    path("analytics/", agents.analytics, name="analytics"),
+    path("analytics/<int:pk>/", agents.agent, name="agent"),
+    path("workspaces/", workspaces.workspace_list, name="workspaces"),
+    path("workspaces/<slug:slug>/", workspaces.workspace, name="workspace"),
+    path("runs/", runs.run_logs, name="runs"),
+    path("runs/<int:pk>/", runs.run, name="run"),
 ]

@@ -1,0 +1,164 @@
+"""How numbers are written: money, tokens, percent, change. Pure; the rules are one table in docs/pages.md.
+
+Money comes in as microcents (10^-8 USD), as the ledger stores it. An unknown cost is None and is never written as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+
+UNPRICED = "unpriced"
+NOT_REPORTED = "not reported"
+MINUS = "\u2212"
+
+CENT = Decimal(1_000_000)
+DOLLAR = 100 * CENT
+HUNDREDTH_OF_A_CENT = CENT / 100
+THOUSAND_DOLLARS = 1_000 * DOLLAR
+
+
+def _rounded(value: Decimal, decimals: int) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
+
+
+def _signed(microcents: int, text: str) -> str:
+    return MINUS + text if microcents < 0 else text
+
+
+def money(microcents: int | None, *, kpi: bool = False) -> str:
+    """One amount on its own. As a `kpi`, amounts over $1,000 are whole dollars.
+
+    A value that rounding would carry to the next unit is written in that unit: 99.996 cents is $1.00.
+    """
+    if microcents is None:
+        return UNPRICED
+    size = Decimal(abs(microcents))
+    if not size:
+        return "0¢"
+    cents = size / CENT
+    if size < HUNDREDTH_OF_A_CENT:
+        # 3 significant digits, never an exponent; a microcent is the sixth decimal of a cent, and the last there is.
+        decimals = min(6, 2 - cents.adjusted())
+        text = f"{_rounded(cents, decimals):f}¢"
+    elif _rounded(cents, 4) < 1:
+        text = f"{_rounded(cents, 4):f}¢"
+    elif _rounded(cents, 2) < 100:
+        text = f"{_rounded(cents, 2):f}¢"
+    elif kpi and _rounded(size / DOLLAR, 2) >= 1_000:
+        text = f"${_rounded(size / DOLLAR, 0):,f}"
+    else:
+        text = f"${_rounded(size / DOLLAR, 2):,f}"
+    return _signed(microcents, text)
+
+
+@dataclass(frozen=True)
+class MoneyUnit:
+    """One unit and one number of decimals, for a column or an axis."""
+
+    symbol: str
+    microcents: Decimal
+    decimals: int
+
+    @classmethod
+    def for_values(cls, values: Iterable[int | None]) -> MoneyUnit:
+        """Chosen by the largest of `values`."""
+        largest = Decimal(max((abs(value) for value in values if value is not None), default=0))
+        if _rounded(largest / CENT, 2) >= 100 or not largest:
+            return cls("$", DOLLAR, 2)
+        if _rounded(largest / CENT, 4) >= 1:
+            return cls("¢", CENT, 2)
+        if largest >= HUNDREDTH_OF_A_CENT:
+            return cls("¢", CENT, 4)
+        return cls("¢", CENT, 6)
+
+    def write(self, microcents: int | None) -> str:
+        """An amount in this unit; what would round to zero is `<` the least that does not."""
+        if microcents is None:
+            return UNPRICED
+        value = _rounded(Decimal(abs(microcents)) / self.microcents, self.decimals)
+        if microcents and not value:
+            return _signed(microcents, "<" + self._with_symbol(Decimal(1).scaleb(-self.decimals)))
+        return _signed(microcents, self._with_symbol(value))
+
+    def _with_symbol(self, value: Decimal) -> str:
+        return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
+
+
+def axis_money(microcents: int, top: int) -> str:
+    """A tick of an axis whose top tick is `top`: no more decimals than it needs, the unit at the top alone."""
+    if not microcents:
+        return "0"
+    if top >= DOLLAR:
+        value = f"{(Decimal(microcents) / DOLLAR).normalize():,f}"
+        return f"${value}" if microcents == top else value
+    value = f"{(Decimal(microcents) / CENT).normalize():,f}"
+    return f"{value}¢" if microcents == top else value
+
+
+def tokens(count: int | None) -> str:
+    """Exact: `12,480`."""
+    return NOT_REPORTED if count is None else f"{count:,}"
+
+
+def axis_tokens(count: int, top: int) -> str:
+    """A tick of an axis of tokens."""
+    return tokens_short(count)
+
+
+def tokens_short(count: int | None) -> str:
+    """Three significant digits: `12.5k`, `3.41M`."""
+    if count is None:
+        return NOT_REPORTED
+    if count < 1_000:
+        return str(count)
+    for suffix, unit in (("k", 1_000), ("M", 1_000_000), ("B", 1_000_000_000), ("T", 1_000_000_000_000)):
+        value = Decimal(count) / unit
+        text = _rounded(value, max(0, 2 - value.adjusted()))
+        if text < 1_000 or suffix == "T":
+            break
+    return f"{_rounded(text, max(0, 2 - text.adjusted())):f}{suffix}"
+
+
+def percent(part: int, whole: int) -> str:
+    """`part` of `whole`: whole from 10, one decimal below, never clipped at 100. Nothing of nothing is a dash."""
+    if not whole:
+        return "–"
+    value = Decimal(part) * 100 / Decimal(whole)
+    if abs(_rounded(value, 1)) >= 10:
+        return f"{_rounded(value, 0):f} %"
+    if value and not _rounded(value, 1):
+        return "<0.1 %"
+    return f"{_rounded(value, 1).normalize() if value == 0 else _rounded(value, 1):f} %"
+
+
+def coverage(part: int, whole: int) -> str:
+    """How much of `whole` is well: rounded down with one decimal, so that only all of it is 100 %."""
+    if not whole:
+        return "–"
+    if part == whole:
+        return "100 %"
+    return f"{(Decimal(part) * 100 / Decimal(whole)).quantize(Decimal('0.1'), ROUND_DOWN):f} %"
+
+
+def change(now: int, before: int) -> str:
+    """`▲ $3.20 (12 %)`; from zero `new`; under half a percent `no change`. In microcents."""
+    if now == before:
+        return "no change"
+    if not before:
+        return "new"
+    difference = now - before
+    if abs(difference) * 200 < abs(before):
+        return "no change"
+    return f"{'▲' if difference > 0 else '▼'} {money(abs(difference))} ({percent(abs(difference), abs(before))})"
+
+
+def times(value: int, median: int) -> str:
+    """`2.2 ×`: how many medians a value is; empty when there is no median to compare with."""
+    if not median:
+        return ""
+    ratio = Decimal(value) / median
+    if ratio >= 10:
+        return f"{_rounded(ratio, 0):,f} ×"
+    return "<0.1 ×" if value and _rounded(ratio, 1) == 0 else f"{_rounded(ratio, 1):f} ×"

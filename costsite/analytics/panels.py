@@ -1,0 +1,283 @@
+"""Charts and tables with their words: what the queries found, laid out by `charts`, written by `figures`. No Django."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from costsite.analytics import charts, figures
+from costsite.analytics.periods import Calendar, Days
+
+CHART_HEIGHT = 240.0
+SMALL_CHART_HEIGHT = 160.0
+SERIES = 7
+"""In a stack; the rest is "Other"."""
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    slot: int
+    values: Mapping[date, int]
+    href: str = ""
+
+    def within(self, days: Days) -> int:
+        return sum(value for day, value in self.values.items() if days.start <= day < days.end)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    name: str
+    slot: int
+    href: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A column with its words."""
+
+    column: charts.Column
+    name: str
+    tick: str
+    tip: tuple[str, ...]
+    href: str
+    unfinished: bool
+
+    @property
+    def tip_text(self) -> str:
+        return "\n".join(self.tip)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Stacked columns: a title that answers, the measure under it, the marks, and the same as a table."""
+
+    id: str
+    title: str
+    measure: str
+    chart: charts.Columns
+    bars: tuple[Bar, ...]
+    legend: tuple[LegendEntry, ...]
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: bool
+
+    @property
+    def svg_height(self) -> float:
+        return self.chart.base + 24
+
+    @property
+    def tick_y(self) -> float:
+        return self.chart.base + 18
+
+
+def day_tick(day: date, days: Days) -> str:
+    """What the axis says under a day: each of a week, Mondays of a month, firsts and fifteenths of more."""
+    if len(days) <= 7:
+        return f"{day:%a %-d}"
+    if len(days) <= 45:
+        return f"{day:%-d %b}" if day.weekday() == 0 else ""
+    return f"{day:%-d %b}" if day.day in (1, 15) else ""
+
+
+def spend_per_day(
+    name: str,
+    *,
+    title: str,
+    measure: str,
+    totals: Mapping[date, int],
+    series: Sequence[Series],
+    days: Days,
+    calendar: Calendar,
+    day_href: Callable[[date], str] | None = None,
+) -> Stack:
+    """Spend a day by whom: at most `SERIES` series, largest at the bottom, and what `totals` has beyond them as "Other"."""
+    shown = sorted(series, key=lambda one: (-one.within(days), one.name))[:SERIES]
+    shown = [one for one in shown if one.within(days)]
+    rows = []
+    for day in days:
+        parts = [max(0, one.values.get(day, 0)) for one in shown]
+        rows.append([*parts, max(0, totals.get(day, 0) - sum(parts))])
+    others = sum(row[-1] for row in rows)
+    names = [one.name for one in shown] + (["Other"] if others and shown else ["Spend"] if others else [])
+    slots = [one.slot for one in shown] + [charts.OTHER if shown else 1]
+    chart = charts.stacked_columns(rows, slots, height=CHART_HEIGHT, label=figures.axis_money)
+    bars = []
+    for day, parts, column in zip(days, rows, chart.columns, strict=True):
+        so_far = " so far" if day == calendar.today else ""
+        tip = [f"{day:%a %-d %b}{so_far}: {figures.money(column.total)}"]
+        biggest = sorted(zip(parts, names, strict=False), reverse=True)[:5]
+        if len(names) > 1:
+            tip += [f"{who}: {figures.money(value)}" for value, who in biggest if value]
+        href = day_href(day) if day_href and day <= calendar.today else ""
+        bars.append(Bar(column, f"{day:%-d %b}", day_tick(day, days), tuple(tip), href, day == calendar.today))
+    legend = [LegendEntry(one.name, one.slot, one.href, figures.money(one.within(days))) for one in shown]
+    if others and shown:
+        legend.append(LegendEntry("Other", charts.OTHER, "", figures.money(others)))
+    unit = figures.MoneyUnit.for_values([column.total for column in chart.columns])
+    table = [
+        (f"{day:%a %-d %b}", *(unit.write(part) for part in parts[: len(names)]), unit.write(sum(parts)))
+        for day, parts in zip(days, rows, strict=True)
+        if day <= calendar.today
+    ]
+    total = sum(column.total for column in chart.columns)
+    return Stack(
+        id=name,
+        title=title,
+        measure=f"{measure}, {days}. {figures.money(total)} in all.",
+        chart=chart,
+        bars=tuple(bars),
+        legend=tuple(legend) if len(legend) > 1 else (),
+        head=("Day", *names, "All"),
+        rows=tuple(table),
+        empty=not total,
+    )
+
+
+TOKEN_KINDS = {"fresh": 1, "cache read": 4, "cache written": 5, "visible": 6, "reasoning": 8}
+"""Kinds of tokens and their colours."""
+
+
+def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, first: int) -> Stack:
+    """Input tokens of each call of a run: (what it is, fresh, read, written), numbered from `first`."""
+    kinds = ("fresh", "cache read", "cache written")
+    rows = [(read, written, fresh) for _, fresh, read, written in calls]
+    order = ("cache read", "cache written", "fresh")
+    chart = charts.stacked_columns(
+        rows, [TOKEN_KINDS[kind] for kind in order], height=SMALL_CHART_HEIGHT, label=figures.axis_tokens
+    )
+    every = max(1, len(calls) // 10)
+    bars = tuple(
+        Bar(
+            column,
+            str(first + index),
+            str(first + index) if index % every == 0 else "",
+            (f"Call {first + index}, {calls[index][0]}: {figures.tokens(column.total)} input tokens",
+             *(f"{kind}: {figures.tokens(value)}" for kind, value in zip(order, rows[index], strict=True) if value)),
+            "",
+            False,
+        )
+        for index, column in enumerate(chart.columns)
+    )  # fmt: skip
+    used = [kind for index, kind in enumerate(order) if any(row[index] for row in rows)]
+    start, peak = (chart.columns[0].total, max(column.total for column in chart.columns)) if calls else (0, 0)
+    if len(calls) > 1 and peak > start:
+        title = f"Context grew from {figures.tokens_short(start)} to {figures.tokens_short(peak)} tokens"
+    else:
+        title = f"Context up to {figures.tokens_short(peak)} tokens"
+    return Stack(
+        id=name,
+        title=title,
+        measure=f"Input tokens by call, n {len(calls)}.",
+        chart=chart,
+        bars=bars,
+        legend=tuple(LegendEntry(kind, TOKEN_KINDS[kind], "", "") for kind in used) if len(used) > 1 else (),
+        head=("Call", *kinds, "Input tokens"),
+        rows=tuple(
+            (f"{first + index}. {what}", *(figures.tokens(value) for value in (fresh, read, written)), figures.tokens(fresh + read + written))
+            for index, (what, fresh, read, written) in enumerate(calls)
+        ),
+        empty=not peak,
+    )
+
+
+@dataclass(frozen=True)
+class TokenBar:
+    name: str
+    total: int
+    parts: tuple[tuple[charts.Part, int], ...]
+    """With the slot of each part's colour."""
+
+
+def token_bars(*, fresh: int, read: int, written: int, visible: int, reasoning: int) -> tuple[TokenBar, TokenBar]:
+    """Input and output on one scale, so that their lengths compare."""
+    inputs = [("fresh", fresh), ("cache read", read), ("cache written", written)]
+    outputs = [("visible", visible), ("reasoning", reasoning)]
+    scale = max(sum(value for _, value in inputs), sum(value for _, value in outputs))
+
+    def laid(name: str, parts: list[tuple[str, int]]) -> TokenBar:
+        parts_laid = charts.bar([(kind, max(0, value)) for kind, value in parts], scale)
+        return TokenBar(name, sum(value for _, value in parts), tuple((part, TOKEN_KINDS[part.name]) for part in parts_laid))
+
+    return laid("Input", inputs), laid("Output", outputs)
+
+
+@dataclass(frozen=True)
+class RunDot:
+    dot: charts.Dot
+    tip: str
+    href: str
+
+
+@dataclass(frozen=True)
+class RunPlot:
+    title: str
+    measure: str
+    plot: charts.Dots
+    dots: tuple[RunDot, ...]
+    ticks: tuple[tuple[float, str], ...]
+    """Percent across, and the day there."""
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def labels_close(self) -> bool:
+        return abs(self.plot.median_at - self.plot.p95_at) < 14
+
+
+def run_plot(points: Sequence[tuple[float, int, str, str]], *, days: Days, cut: bool) -> RunPlot | None:
+    """Cost of runs over time: (place from 0 to 1, microcents, when, link), newest first. None without a cost to place.
+
+    `cut` says that the range has more runs than were read.
+    """
+    plot = charts.log_dots([(place, cost) for place, cost, _, _ in points], height=SMALL_CHART_HEIGHT, label=figures.axis_money)
+    if plot is None:
+        return None
+    outliers = [dot for dot in plot.dots if dot.outlier]
+    n = len(plot.dots)
+    title = f"Median {figures.money(plot.median)} per run"
+    if outliers:
+        dearest = max(outliers, key=lambda dot: points[dot.index][1])
+        cost = points[dearest.index][1]
+        title += f"; {len(outliers)} over 4 × that, the dearest {figures.money(cost)}"
+    newest = "newest " if cut else ""
+    dots = tuple(RunDot(dot, f"{points[dot.index][2]}: {figures.money(points[dot.index][1])}", points[dot.index][3]) for dot in plot.dots)
+    return RunPlot(
+        title=title,
+        measure=f"Estimated cost of each run, {days}, logarithmic scale. {newest.capitalize()}n {n:,}. p95 {figures.money(plot.p95)}.",
+        plot=plot,
+        dots=dots,
+        ticks=tuple(
+            (round(100 * (index + 0.5) / len(days), 2), label) for index, day in enumerate(days) if (label := day_tick(day, days))
+        ),
+        rows=tuple((points[dot.index][2], figures.money(points[dot.index][1])) for dot in plot.dots[:50]),
+    )
+
+
+@dataclass(frozen=True)
+class Sparked:
+    spark: charts.Sparkline | None
+    words: str
+
+
+def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
+    """A row's trend over `days` and what a reader who does not see it is told."""
+    values = [max(0, by_day.get(day, 0)) for day in days]
+    spark = charts.sparkline(values)
+    if spark is None:
+        return Sparked(None, f"Nothing spent {days}")
+    return Sparked(spark, f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day, {figures.money(values[-1])} today")
+
+
+def compared(now: int, before: int, calendar: Calendar) -> str:
+    """The answer a spend chart opens with."""
+    same = calendar.same_days_last_month
+    span = f"the same {len(same)} days of {same.start:%B}"
+    if not now and not before:
+        return "Nothing spent this month"
+    if not before:
+        return f"First spending: nothing on {span}"
+    if abs(now - before) * 200 < before:
+        return f"Level with {span}"
+    return f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)} on {span}"

@@ -1,0 +1,106 @@
+"""Days and months as the ledger keeps them. Pure: the time and the zone are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True)
+class Days:
+    """Whole days in the ledger's zone: `start` is in, `end` is out."""
+
+    start: date
+    end: date
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.start + timedelta(days=offset) for offset in range((self.end - self.start).days))
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days
+
+    @property
+    def last(self) -> date:
+        return self.end - timedelta(days=1)
+
+    def starts_at(self, zone: ZoneInfo) -> datetime:
+        return midnight(self.start, zone)
+
+    def ends_at(self, zone: ZoneInfo) -> datetime:
+        return midnight(self.end, zone)
+
+    def __str__(self) -> str:
+        if len(self) == 1:
+            return f"{self.start:%-d %b}"
+        if (self.start.year, self.start.month) == (self.last.year, self.last.month):
+            return f"{self.start:%-d} to {self.last:%-d %b}"
+        return f"{self.start:%-d %b} to {self.last:%-d %b}"
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant `day` begins in `zone`, in UTC."""
+    return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
+
+
+def first_of_month(day: date) -> date:
+    return day.replace(day=1)
+
+
+def first_of_previous_month(day: date) -> date:
+    return first_of_month(first_of_month(day) - timedelta(days=1))
+
+
+def first_of_next_month(day: date) -> date:
+    return first_of_month(first_of_month(day) + timedelta(days=31))
+
+
+RANGES = {
+    "this-month": "This month",
+    "last-month": "Last month",
+    "7-days": "7 days",
+    "30-days": "30 days",
+    "90-days": "90 days",
+}
+DEFAULT_RANGE = "this-month"
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What the clock says where the ledger is kept."""
+
+    now: datetime
+    zone: ZoneInfo
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+    @property
+    def month_to_date(self) -> Days:
+        """This month, up to and with today."""
+        return Days(first_of_month(self.today), self.today + timedelta(days=1))
+
+    @property
+    def same_days_last_month(self) -> Days:
+        """As many first days of last month as this month has had, today included; at most all of last month.
+
+        Whole days against whole days: today is still filling, so the comparison understates this month rather
+        than inventing a rise.
+        """
+        start = first_of_previous_month(self.today)
+        return Days(start, min(start + timedelta(days=self.today.day), first_of_month(self.today)))
+
+    @property
+    def last_30_days(self) -> Days:
+        return Days(self.today - timedelta(days=29), self.today + timedelta(days=1))
+
+    def days_of(self, name: str) -> Days:
+        """The days of a range in `RANGES`; an unknown name is the default."""
+        tomorrow = self.today + timedelta(days=1)
+        if name == "last-month":
+            return Days(first_of_previous_month(self.today), first_of_month(self.today))
+        if name.endswith("-days") and name in RANGES:
+            return Days(tomorrow - timedelta(days=int(name.removesuffix("-days"))), tomorrow)
+        return Days(first_of_month(self.today), first_of_next_month(self.today))

@@ -1,0 +1,148 @@
+"""Agents: the list of them, and one agent's days, models and steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Count, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from agents.models import Agent, AgentRunLog, LLMCall, UsageDay
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.usage import (
+    ModelUsage,
+    Usage,
+    cost_by_key_and_day,
+    usage_by_day,
+    usage_by_model,
+    usage_from,
+    usage_sums,
+    within,
+)
+
+User = AbstractBaseUser | AnonymousUser
+
+COUNTED_RUNS = 10_000
+"""Runs of an agent are counted up to here; a page that counted a million of them would be slow for no insight."""
+
+
+class BoundedCount(Subquery):
+    """How many rows a sliced queryset has."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS bounded)"
+    output_field = IntegerField()
+
+
+@dataclass(frozen=True)
+class AgentFacts:
+    id: int
+    name: str
+    slug: str
+    workspace_id: int
+    workspace_name: str
+    workspace_slug: str
+    active: bool
+    archived: bool
+    effort: str
+    default_model: str
+    last_run_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Agent) -> AgentFacts:
+        return cls(
+            row.pk, row.name or row.slug, row.slug, row.workspace_id, row.workspace.name, row.workspace.slug,
+            row.active, row.archived_at is not None, row.get_effort_display() if row.effort else "", row.default_model, row.last_run_at,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AgentRow:
+    agent: AgentFacts
+    month: Usage
+    runs: int
+    """This month, at most `COUNTED_RUNS` + 1."""
+    by_day: dict[date, int]
+
+
+SORTS = {"spend": ("-spent", "-last_run_at", "slug", "pk"), "name": ("slug", "pk"), "last-run": ("-last_run_at", "slug", "pk")}
+
+
+def find_agent(user: User, pk: int) -> AgentFacts | None:
+    row = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk).first()
+    return None if row is None else AgentFacts.of(row)
+
+
+def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offset: int, limit: int) -> list[AgentRow]:
+    """Agents one sees whose name, slug or workspace contains `search`, with this month's spend; one row more than `limit`
+    says that there are more."""
+    month = calendar.month_to_date
+    spent = UsageDay.objects.filter(within(month), agent=OuterRef("pk")).order_by().values("agent").annotate(spent=Sum("cost_microcents"))
+    runs = AgentRunLog.objects.filter(
+        agent=OuterRef("pk"), started_at__gte=month.starts_at(calendar.zone), started_at__lt=month.ends_at(calendar.zone)
+    ).order_by()
+    rows = Agent.objects.visible_to(user).select_related("workspace").annotate(spent=Coalesce(Subquery(spent.values("spent")), 0))
+    if search:
+        rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
+    rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
+    found = list(rows.annotate(month_runs=BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])))
+    ids = [row.pk for row in found]
+    usage = {
+        row["agent"]: usage_from(row)
+        for row in UsageDay.objects.visible_to(user).filter(within(month), agent__in=ids).values("agent").annotate(**usage_sums()).order_by()
+    }
+    days = cost_by_key_and_day(UsageDay.objects.visible_to(user), calendar.last_30_days, "agent", ids)
+    return [AgentRow(AgentFacts.of(row), usage.get(row.pk, Usage()), row.month_runs, days.get(row.pk, {})) for row in found]
+
+
+def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, Usage]:
+    return usage_by_day(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days)
+
+
+def agent_models(user: User, agent_id: int, days: Days, limit: int) -> list[ModelUsage]:
+    return usage_by_model(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days, limit)
+
+
+def agent_model_days(user: User, agent_id: int, days: Days, models: list[str]) -> dict[str, dict[date, int]]:
+    return cost_by_key_and_day(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days, "model", models)
+
+
+def count_runs(user: User, agent_id: int, calendar: Calendar, days: Days) -> int:
+    """Runs that began within `days`, by the agent's index, at most `COUNTED_RUNS` + 1."""
+    rows = AgentRunLog.objects.visible_to(user).filter(
+        agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone)
+    )
+    return rows.order_by()[: COUNTED_RUNS + 1].count()
+
+
+@dataclass(frozen=True)
+class StepUsage:
+    step: str
+    sub_agent: str
+    calls: int
+    cost_microcents: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+
+
+def steps_of_runs(user: User, workspace_id: int, run_ids: list[object], limit: int) -> list[StepUsage]:
+    """Calls of these runs summed by step: rollups have no steps, so it is of the runs one can read by index."""
+    rows = (
+        LLMCall.objects.visible_to(user)
+        .filter(workspace_id=workspace_id, run_id__in=run_ids)
+        .values("step", "sub_agent")
+        .annotate(
+            step_calls=Count("pk"),
+            cost=Coalesce(Sum("cost_microcents"), 0),
+            unpriced=Count("pk", filter=Q(cost_basis="unpriced")),
+            tokens_in=Sum("input_tokens"),
+            tokens_out=Sum("output_tokens"),
+        )
+        .order_by("-cost", "-step_calls", "step", "sub_agent")[:limit]
+    )
+    return [
+        StepUsage(row["step"], row["sub_agent"], row["step_calls"], row["cost"], row["unpriced"], row["tokens_in"], row["tokens_out"])
+        for row in rows
+    ]

@@ -1,0 +1,99 @@
+"""What needs a person: calls without a price, agents that fail, processes that lost events; and how good the data is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import F, Max, Sum
+
+from agents.models import Agent, Client, UsageDay
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.usage import within
+
+User = AbstractBaseUser | AnonymousUser
+
+CLIENTS_READ = 500
+"""The newest processes that reported in the last week; a fleet larger than this is summed over these."""
+FAILING_FROM_CALLS = 5
+FAILING_FROM_PERCENT = 10
+
+
+@dataclass(frozen=True)
+class UnpricedModel:
+    provider: str
+    model: str
+    calls: int
+
+
+@dataclass(frozen=True)
+class FailingAgent:
+    agent_id: int
+    agent_name: str
+    failed_calls: int
+    calls: int
+
+
+@dataclass(frozen=True)
+class Clients:
+    """What the reporting processes of the last 7 days say of themselves."""
+
+    processes: int
+    waiting_events: int
+    dropped: dict[str, int]
+    rejected_events: int
+    last_report_at: datetime | None
+
+    @property
+    def dropped_events(self) -> int:
+        return sum(self.dropped.values())
+
+
+def unpriced_models(user: User, days: Days, limit: int) -> list[UnpricedModel]:
+    rows = (
+        UsageDay.objects.visible_to(user)
+        .filter(within(days), unpriced_calls__gt=0)
+        .values_list("provider", "model")
+        .annotate(unpriced=Sum("unpriced_calls"))
+        .order_by("-unpriced", "provider", "model")[:limit]
+    )
+    return [UnpricedModel(*row) for row in rows]
+
+
+def failing_agents(user: User, calendar: Calendar, limit: int) -> list[FailingAgent]:
+    """Agents of whose calls in the last 7 days a tenth or more, and at least five, failed."""
+    days = Days(calendar.today - timedelta(days=6), calendar.today + timedelta(days=1))
+    rows = (
+        UsageDay.objects.visible_to(user)
+        .filter(within(days))
+        .values("agent", "agent__name", "agent__slug")
+        .annotate(made=Sum("calls"), failed=Sum("failed_calls"))
+        .filter(failed__gte=FAILING_FROM_CALLS, made__lte=F("failed") * (100 // FAILING_FROM_PERCENT))
+        .order_by("-failed", "agent")[:limit]
+    )
+    return [FailingAgent(row["agent"], row["agent__name"] or row["agent__slug"], row["failed"], row["made"]) for row in rows]
+
+
+def clients(user: User, calendar: Calendar) -> Clients:
+    rows = (
+        Client.objects.visible_to(user)
+        .filter(last_seen_at__gte=calendar.now - timedelta(days=7))
+        .order_by("-last_seen_at")
+        .values_list("spool_events", "dropped", "rejected_events", "last_seen_at")[:CLIENTS_READ]
+    )
+    processes, waiting, rejected, last = 0, 0, 0, None
+    dropped: dict[str, int] = {}
+    for spool_events, lost, refused, seen_at in rows:
+        processes += 1
+        waiting += spool_events
+        rejected += refused
+        last = last or seen_at
+        for reason, count in lost.items():
+            dropped[reason] = dropped.get(reason, 0) + int(count)
+    return Clients(processes, waiting, dropped, rejected, last)
+
+
+def last_run_at(user: User) -> datetime | None:
+    at: datetime | None = Agent.objects.visible_to(user).aggregate(last=Max("last_run_at"))["last"]
+    return at

@@ -1,0 +1,253 @@
+"""Runs: pages of them, newest first, and one run with its calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from agents.models import AgentRunLog, LLMCall, Workspace
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.usage import Usage
+
+User = AbstractBaseUser | AnonymousUser
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    id: int
+    run_id: UUID
+    agent_id: int
+    agent_name: str
+    workspace_id: int
+    workspace_name: str
+    workspace_slug: str
+    started_at: datetime
+    ended_at: datetime | None
+    status: str
+    status_label: str
+    error_type: str
+    refused_calls: int
+    thread_id: str
+    tags: tuple[str, ...]
+    parent_run_id: UUID | None
+    usage: Usage
+
+    @classmethod
+    def of(cls, row: AgentRunLog) -> RunRow:
+        return cls(
+            row.pk, row.run_id, row.agent_id, str(row.agent), row.workspace_id, row.workspace.name, row.workspace.slug, row.started_at,
+            row.ended_at, row.status, row.get_status_display(), row.error_type, row.refused_calls, row.thread_id,
+            tuple(str(tag) for tag in row.tags), row.parent_run_id, Usage.of(row),
+        )  # fmt: skip
+
+    @property
+    def duration(self) -> timedelta | None:
+        return self.ended_at - self.started_at if self.ended_at else None
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.started_at, self.id)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the list of runs: right after (or before) the run that started then and has this id."""
+
+    started_at: datetime
+    id: int
+
+    def __str__(self) -> str:
+        return f"{(self.started_at - EPOCH) // timedelta(microseconds=1)}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor | None:
+        """From a query string; what nobody could have followed a link to is None."""
+        at, dash, pk = text.partition("-")
+        if not (dash and at.isascii() and at.isdigit() and pk.isascii() and pk.isdigit() and len(at) < 17 and len(pk) < 19):
+            return None
+        return cls(EPOCH + timedelta(microseconds=int(at)), int(pk))
+
+
+@dataclass(frozen=True)
+class RunPage:
+    rows: tuple[RunRow, ...]
+    newer: Cursor | None
+    older: Cursor | None
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    workspace_id: int | None = None
+    agent_id: int | None = None
+    days: Days | None = None
+    """Of the run's start."""
+
+
+def list_runs(
+    user: User, calendar: Calendar, wanted: RunFilter, *, before: Cursor | None = None, after: Cursor | None = None, limit: int = 50
+) -> RunPage:
+    """Runs older than `before`, or newer than `after`, or the newest; newest first, at most `limit`."""
+    rows = AgentRunLog.objects.visible_to(user)
+    if wanted.days is not None:
+        rows = rows.filter(started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone))
+    if after is not None:
+        rows = rows.filter(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
+        order = ("started_at", "id")
+    else:
+        if before is not None:
+            rows = rows.filter(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
+        order = ("-started_at", "-id")
+    picked = _by_an_index(rows, user, wanted, order, limit + 1)
+    found = [RunRow.of(row) for row in picked.select_related("agent", "workspace").order_by(*order)[: limit + 1]]
+    more = len(found) > limit
+    found = found[:limit]
+    if after is not None:
+        found.reverse()
+        return RunPage(tuple(found), found[0].cursor if more and found else None, found[-1].cursor if found else None)
+    return RunPage(tuple(found), found[0].cursor if before is not None and found else None, found[-1].cursor if more else None)
+
+
+def _by_an_index(rows: QuerySet[Any], user: User, wanted: RunFilter, order: tuple[str, ...], limit: int) -> QuerySet[Any]:
+    """`rows` such that the database reads them in `order` from one index, or from one index a workspace.
+
+    "workspace IN (...) ORDER BY started_at" alone has no good plan: it sorts all runs of those workspaces, or walks
+    everybody's. So a member of several workspaces gets the first of each, and those are sorted.
+    """
+    if wanted.agent_id is not None:
+        return rows.filter(agent_id=wanted.agent_id)
+    if wanted.workspace_id is not None:
+        return rows.filter(workspace_id=wanted.workspace_id)
+    if getattr(user, "is_superuser", False):
+        return rows
+    mine = list(Workspace.objects.visible_to(user).order_by().values_list("pk", flat=True))
+    if len(mine) == 1:
+        return rows.filter(workspace_id=mine[0])
+    firsts = [Q(pk__in=rows.filter(workspace_id=pk).order_by(*order).values("pk")[:limit]) for pk in mine]
+    return rows.filter(reduce(or_, firsts)) if firsts else rows.none()
+
+
+@dataclass(frozen=True)
+class RunPoint:
+    """A run as a dot."""
+
+    id: int
+    run_id: UUID
+    started_at: datetime
+    cost: int | None
+    unpriced_calls: int
+
+
+def run_points(user: User, agent_id: int, calendar: Calendar, days: Days, limit: int) -> list[RunPoint]:
+    """The newest runs of an agent in `days`, newest first."""
+    rows = (
+        AgentRunLog.objects.visible_to(user)
+        .filter(agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone))
+        .order_by("-started_at", "-id")
+        .values_list("pk", "run_id", "started_at", "calls", "unpriced_calls", "cost_microcents")[:limit]
+    )
+    return [
+        RunPoint(pk, run_id, started_at, None if calls and calls == unpriced else cost, unpriced)
+        for pk, run_id, started_at, calls, unpriced, cost in rows
+    ]
+
+
+def usual_costs(user: User, agent_id: int, limit: int) -> list[int]:
+    """Microcents of the agent's newest runs whose calls all have a price, in ascending order."""
+    rows = AgentRunLog.objects.visible_to(user).filter(agent_id=agent_id).order_by("-started_at", "-id")
+    newest = rows.values_list("calls", "unpriced_calls", "cost_microcents")[:limit]
+    return sorted(cost for calls, unpriced, cost in newest if calls and not unpriced)
+
+
+# ── one run ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class CallRow:
+    step: str
+    sub_agent: str
+    purpose: str
+    provider: str
+    model: str
+    request_model: str
+    service_tier: str
+    effort: str
+    started_at: datetime
+    duration: timedelta
+    status: str
+    status_label: str
+    error_type: str
+    usage: Usage
+    cost: int | None
+    cost_basis: str
+    provisional: bool
+    local_cache_hit: bool
+    price_source: str
+    tool_names: tuple[str, ...]
+
+
+def find_run(user: User, pk: int) -> RunRow | None:
+    row = AgentRunLog.objects.visible_to(user).select_related("agent", "workspace").filter(pk=pk).first()
+    return None if row is None else RunRow.of(row)
+
+
+def find_parent(user: User, run: RunRow) -> int | None:
+    """The id of the run that this one was part of."""
+    if run.parent_run_id is None:
+        return None
+    parents = AgentRunLog.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.parent_run_id)
+    parent: int | None = parents.values_list("pk", flat=True).first()
+    return parent
+
+
+def neighbours(user: User, run: RunRow) -> tuple[int | None, int | None]:
+    """The agent's next newer and next older run."""
+    rows = AgentRunLog.objects.visible_to(user).filter(agent_id=run.agent_id)
+    newer = rows.filter(Q(started_at__gt=run.started_at) | Q(id__gt=run.id), started_at__gte=run.started_at).order_by("started_at", "id")
+    older = rows.filter(Q(started_at__lt=run.started_at) | Q(id__lt=run.id), started_at__lte=run.started_at).order_by("-started_at", "-id")
+    return newer.values_list("pk", flat=True).first(), older.values_list("pk", flat=True).first()
+
+
+def calls_of(user: User, run: RunRow, *, offset: int, limit: int) -> list[CallRow]:
+    """In the order they began; one more than `limit` says that there are more."""
+    rows = LLMCall.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.run_id).order_by("started_at", "id")
+    return [_call_row(row) for row in rows[offset : offset + limit + 1]]
+
+
+def cost_of_first_calls(user: User, run: RunRow, count: int) -> int:
+    """Microcents of the first `count` calls: where a later page's running sum begins."""
+    if not count:
+        return 0
+    rows = LLMCall.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.run_id).order_by("started_at", "id")
+    spent: int = rows[:count].aggregate(spent=Coalesce(Sum("cost_microcents"), 0))["spent"]
+    return spent
+
+
+def _call_row(row: LLMCall) -> CallRow:
+    usage = Usage(
+        calls=1,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cache_read_tokens=row.cache_read_tokens,
+        cache_write_5m_tokens=row.cache_write_5m_tokens,
+        cache_write_1h_tokens=row.cache_write_1h_tokens,
+        cache_write_unknown_tokens=row.cache_write_unknown_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        cost_microcents=row.cost_microcents or 0,
+        saved_microcents=row.saved_microcents,
+        unpriced_calls=int(row.cost_microcents is None),
+    )
+    return CallRow(
+        row.step, row.sub_agent, row.purpose, row.provider, row.model, row.request_model, row.service_tier, row.effort, row.started_at,
+        row.ended_at - row.started_at, row.status, row.get_status_display(), row.error_type, usage, row.cost_microcents, row.cost_basis,
+        row.provisional, row.served_from_local_cache, row.price_source, tuple(str(call[0]) for call in row.tool_calls if call),
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Sums over rollups: what was used and spent, in all, by day, by anything a rollup is keyed by."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
+
+from django.db.models import F, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from costsite.analytics.periods import Calendar, Days
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Sums over calls. Token totals are inclusive; money in microcents, over the calls that have a price."""
+
+    calls: int = 0
+    failed_calls: int = 0
+    estimated_calls: int = 0
+    unpriced_calls: int = 0
+    local_cache_hits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_unknown_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_microcents: int = 0
+    saved_microcents: int = 0
+
+    @classmethod
+    def of(cls, row: Any) -> Usage:
+        """From a row that has these columns."""
+        return cls(*(getattr(row, name) for name in USAGE_COLUMNS))
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(getattr(self, name) + getattr(other, name) for name in USAGE_COLUMNS))
+
+    @property
+    def cache_written_tokens(self) -> int:
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_write_unknown_tokens
+
+    @property
+    def fresh_input_tokens(self) -> int:
+        return self.input_tokens - self.cache_read_tokens - self.cache_written_tokens
+
+    @property
+    def visible_output_tokens(self) -> int:
+        return self.output_tokens - self.reasoning_tokens
+
+    @property
+    def cost(self) -> int | None:
+        """None when calls were made and none of them has a price."""
+        return None if self.calls and self.unpriced_calls == self.calls else self.cost_microcents
+
+    @property
+    def priced_calls(self) -> int:
+        return self.calls - self.unpriced_calls
+
+    @property
+    def reported_calls(self) -> int:
+        return self.calls - self.estimated_calls
+
+
+USAGE_COLUMNS = tuple(field.name for field in fields(Usage))
+
+NOTHING = Usage()
+
+
+def within(days: Days) -> Q:
+    return Q(day__gte=days.start, day__lt=days.end)
+
+
+def usage_sums(days: Days | None = None) -> dict[str, Coalesce]:
+    """Aggregates for every column; over `days` alone when given."""
+    condition = None if days is None else within(days)
+    return {f"sum_{name}": Coalesce(Sum(name, filter=condition), 0) for name in USAGE_COLUMNS}
+
+
+def usage_from(row: Mapping[str, Any]) -> Usage:
+    return Usage(*(row[f"sum_{name}"] for name in USAGE_COLUMNS))
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The three spans a page compares, and the least run of days that covers them for one pass over a rollup."""
+
+    month: Days
+    before: Days
+    shown: Days
+    spark: Days
+
+    @classmethod
+    def of(cls, calendar: Calendar, range_name: str) -> Spans:
+        return cls(calendar.month_to_date, calendar.same_days_last_month, calendar.days_of(range_name), calendar.last_30_days)
+
+    @property
+    def all(self) -> Days:
+        spans = (self.month, self.before, self.shown, self.spark)
+        return Days(min(span.start for span in spans), max(span.end for span in spans))
+
+
+def usage_by_day(rows: QuerySet[Any], days: Days) -> dict[date, Usage]:
+    """A row a day, so at most `len(days)` of them."""
+    found = rows.filter(within(days)).values("day").annotate(**usage_sums()).order_by("day")
+    return {row["day"]: usage_from(row) for row in found}
+
+
+def sum_of(by_day: Mapping[date, Usage], days: Days) -> Usage:
+    return sum((usage for day, usage in by_day.items() if days.start <= day < days.end), NOTHING)
+
+
+def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, dict[date, int]]:
+    """Microcents a day for each of `values` of the column `key`: at most their number times the days."""
+    found = (
+        rows.filter(within(days), **{f"{key}__in": list(values)})
+        .values_list(key, "day")
+        .annotate(cost=Sum("cost_microcents"))
+        .order_by()
+    )
+    series: dict[Any, dict[date, int]] = defaultdict(dict)
+    for value, day, cost in found:
+        series[value][day] = cost
+    return series
+
+
+@dataclass(frozen=True)
+class ModelUsage:
+    provider: str
+    model: str
+    usage: Usage
+
+
+def usage_by_model(rows: QuerySet[Any], days: Days, limit: int) -> list[ModelUsage]:
+    """The dearest models first, at most `limit`."""
+    found = (
+        rows.filter(within(days))
+        .values("provider", "model")
+        .annotate(**usage_sums())
+        .order_by(F("sum_cost_microcents").desc(), F("sum_calls").desc(), "provider", "model")[:limit]
+    )
+    return [ModelUsage(row["provider"], row["model"], usage_from(row)) for row in found]

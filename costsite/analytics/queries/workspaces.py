@@ -1,0 +1,140 @@
+"""Workspaces: what each spent, this month, on the same days of the last, and in the range shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
+
+from agents.models import UsageDay, Workspace, WorkspaceDay
+from costsite.analytics.periods import Days
+from costsite.analytics.queries.usage import (
+    ModelUsage,
+    Spans,
+    Usage,
+    cost_by_key_and_day,
+    usage_by_day,
+    usage_by_model,
+    usage_from,
+    usage_sums,
+    within,
+)
+
+User = AbstractBaseUser | AnonymousUser
+
+MOST_ROWS = 50
+"""Workspaces or agents a page names; what is over is summed as "Other"."""
+
+
+@dataclass(frozen=True)
+class Spender:
+    """A workspace or an agent with what it spent: a row of a table and a series of a chart."""
+
+    id: int
+    name: str
+    slug: str
+    month: Usage
+    before: int
+    """Microcents on the same days of last month."""
+    shown: int
+    """Microcents in the range shown."""
+    runs: int | None = None
+    by_day: dict[date, int] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class WorkspaceFacts:
+    id: int
+    slug: str
+    name: str
+    archived: bool
+
+
+def find_workspace(user: User, slug: str) -> WorkspaceFacts | None:
+    row = Workspace.objects.visible_to(user).filter(slug=slug).first()
+    return None if row is None else WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None)
+
+
+def visible_workspaces(user: User, limit: int) -> list[WorkspaceFacts]:
+    """By name; those that are archived last."""
+    rows = Workspace.objects.visible_to(user).order_by("archived_at", "name")[:limit]
+    return [WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None) for row in rows]
+
+
+def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
+    """Every workspace one sees that is live or had calls, dearest this month first. Without days."""
+    by_workspace = {
+        row["workspace"]: row
+        for row in WorkspaceDay.objects.visible_to(user)
+        .filter(within(spans.all))
+        .values("workspace")
+        .annotate(
+            **usage_sums(spans.month),
+            month_runs=Coalesce(Sum("runs", filter=within(spans.month)), 0),
+            before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
+            shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
+        )
+        .order_by()
+    }
+    spenders = []
+    for pk, name, slug, archived_at in Workspace.objects.visible_to(user).values_list("pk", "name", "slug", "archived_at"):
+        row = by_workspace.get(pk)
+        if row is not None:
+            spenders.append(Spender(pk, name, slug, usage_from(row), row["before"], row["shown"], row["month_runs"]))
+        elif archived_at is None:
+            spenders.append(Spender(pk, name, slug, Usage(), 0, 0, 0))
+    return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
+
+
+def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int, dict[date, int]]:
+    return cost_by_key_and_day(WorkspaceDay.objects.visible_to(user), days, "workspace", workspace_ids)
+
+
+def site_by_day(user: User, days: Days) -> dict[date, Usage]:
+    """Over every workspace one sees."""
+    return usage_by_day(WorkspaceDay.objects.visible_to(user), days)
+
+
+def workspace_by_day(user: User, workspace_id: int, days: Days) -> dict[date, Usage]:
+    return usage_by_day(WorkspaceDay.objects.visible_to(user).filter(workspace_id=workspace_id), days)
+
+
+def workspace_runs(user: User, workspace_id: int, days: Days) -> int:
+    """Runs that began within `days`."""
+    rows = WorkspaceDay.objects.visible_to(user).filter(within(days), workspace_id=workspace_id)
+    runs: int = rows.aggregate(runs=Coalesce(Sum("runs"), 0))["runs"]
+    return runs
+
+
+def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
+    """The agents of a workspace that had calls in the spans, dearest this month first. Without days.
+
+    At most as many rows as the workspace may have agents.
+    """
+    rows = (
+        UsageDay.objects.visible_to(user)
+        .filter(within(spans.all), workspace_id=workspace_id)
+        .values("agent", "agent__name", "agent__slug")
+        .annotate(
+            **usage_sums(spans.month),
+            before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
+            shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
+        )
+        .order_by()
+    )
+    spenders = [
+        Spender(row["agent"], row["agent__name"] or row["agent__slug"], row["agent__slug"], usage_from(row), row["before"], row["shown"])
+        for row in rows
+    ]
+    return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
+
+
+def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, dict[date, int]]:
+    return cost_by_key_and_day(UsageDay.objects.visible_to(user), days, "agent", agent_ids)
+
+
+def models_of(user: User, workspace_id: int, days: Days, limit: int) -> list[ModelUsage]:
+    return usage_by_model(UsageDay.objects.visible_to(user).filter(workspace_id=workspace_id), days, limit)

@@ -1,0 +1,128 @@
+"""Numbers in templates: thin wrappers of `costsite.analytics.figures` that add what only HTML can say."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from costsite.analytics import figures
+from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.usage import Usage
+
+register = template.Library()
+
+UNPRICED = mark_safe('<span class="unpriced">unpriced</span>')  # noqa: S308 - a constant
+
+
+@register.filter
+def money(microcents: int | None) -> str:
+    return UNPRICED if microcents is None else figures.money(microcents)
+
+
+@register.filter
+def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
+    """An amount of a column, in the column's one unit."""
+    return UNPRICED if microcents is None else unit.write(microcents)
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} unpriced call{'' if count == 1 else 's'}"
+
+
+@register.simple_tag
+def spend(usage: Usage, unit: figures.MoneyUnit | None = None, kpi: bool = False) -> SafeString:
+    """A sum of money with what it leaves out: "$12.34 + 3 unpriced calls"."""
+    if usage.cost is None:
+        return format_html('<span class="unpriced">{}</span>', _calls(usage.unpriced_calls))
+    amount = unit.write(usage.cost) if unit else figures.money(usage.cost, kpi=kpi)
+    if not usage.unpriced_calls:
+        return format_html("{}", amount)
+    return format_html('{} <span class="unpriced beside">+ {}</span>', amount, _calls(usage.unpriced_calls))
+
+
+@register.filter
+def tokens(count: int | None) -> str:
+    return figures.tokens(count)
+
+
+@register.filter
+def tokens_short(count: int | None) -> str:
+    return figures.tokens_short(count)
+
+
+@register.filter
+def times(value: int, median: int) -> str:
+    return figures.times(value, median)
+
+
+@register.filter
+def number(count: int) -> str:
+    return f"{count:,}"
+
+
+@register.filter
+def percent_of(part: int, whole: int) -> str:
+    return figures.percent(part, whole)
+
+
+@register.filter
+def coverage_of(part: int, whole: int) -> str:
+    return figures.coverage(part, whole)
+
+
+@register.filter
+def bounded(count: int, most: int) -> str:
+    """A count that stopped at `most`."""
+    return f"{most:,}+" if count > most else f"{count:,}"
+
+
+@register.filter
+def duration(length: timedelta | None) -> str:
+    """`0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if length is None:
+        return "–"
+    seconds = max(0.0, length.total_seconds())
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+@register.filter
+def clock(at: datetime | None, calendar: Calendar) -> SafeString | str:
+    """`24 Nov 14:05` in the ledger's zone, with the year when it is another one."""
+    if at is None:
+        return "never"
+    local = at.astimezone(calendar.zone)
+    written = f"{local:%-d %b %H:%M}" if local.year == calendar.today.year else f"{local:%-d %b %Y %H:%M}"
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(timespec="seconds"), written)
+
+
+@register.filter
+def ago(at: datetime | None, calendar: Calendar) -> str:
+    if at is None:
+        return "never"
+    seconds = max(0, int((calendar.now - at).total_seconds()))
+    for size, name in ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {name}{'s' if name == 'day' and count > 1 else ''} ago"
+    return "now"
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Any, **changes: Any) -> str:
+    """The page's query string with some of it changed; None or "" takes a part out."""
+    parts = {name: value for name, value in context["request"].GET.items() if name in context.get("kept", ())}
+    parts |= changes
+    return "?" + urlencode({name: value for name, value in parts.items() if value not in (None, "")})

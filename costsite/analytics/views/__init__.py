@@ -1,0 +1,1 @@
+"""Pages: read the request, ask the queries, render. A file per part of the navigation."""

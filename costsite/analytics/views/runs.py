@@ -1,0 +1,124 @@
+"""Run logs, and one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+
+from costsite.analytics import figures, panels
+from costsite.analytics.charts import percentile
+from costsite.analytics.periods import Days
+from costsite.analytics.queries import agents, runs, workspaces
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.usage import NOTHING, Usage
+from costsite.analytics.views.page import found_or_404, page, whole_number
+
+RUNS_PER_PAGE = 50
+CALLS_PER_PAGE = 200
+COMPARED_RUNS = 200
+"""A run is compared with the median of this many newest runs of its agent."""
+LISTED_WORKSPACES = 200
+
+
+def day_wanted(text: str) -> Days | None:
+    """From a query string; what is no day is as if it were not there."""
+    try:
+        day = date.fromisoformat(text)
+        return Days(day, day + timedelta(days=1)) if 1970 < day.year < 9_000 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+@login_required
+def run_logs(request: HttpRequest) -> HttpResponse:
+    calendar = calendar_now()
+    listed = workspaces.visible_workspaces(request.user, LISTED_WORKSPACES)
+    slug = request.GET.get("workspace", "")
+    wanted_workspace = next((workspace for workspace in listed if workspace.slug == slug), None)
+    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
+    wanted_agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    days = day_wanted(request.GET.get("day", ""))
+    wanted = runs.RunFilter(wanted_workspace.id if wanted_workspace else None, wanted_agent.id if wanted_agent else None, days)
+    run_page = runs.list_runs(
+        request.user, calendar, wanted,
+        before=runs.Cursor.parse(request.GET.get("before", "")), after=runs.Cursor.parse(request.GET.get("after", "")),
+        limit=RUNS_PER_PAGE,
+    )  # fmt: skip
+    context = {
+        "run_page": run_page,
+        "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
+        "workspaces": listed,
+        "wanted_workspace": wanted_workspace,
+        "wanted_agent": wanted_agent,
+        "wanted_day": days.start if days else None,
+        "filtered": any((wanted_workspace, wanted_agent, days)),
+        "kept": ("workspace", "agent", "day"),
+    }
+    return page(request, "analytics/runs.html", calendar, "runs", context)
+
+
+@dataclass(frozen=True)
+class CallLine:
+    """A call in a run's table, with what it brought the run's cost to."""
+
+    number: int
+    call: runs.CallRow
+    nested: bool
+    bar: float
+    """Percent of the dearest call."""
+    running: int
+    after: timedelta
+    """Since the run began."""
+
+
+@login_required
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    calendar = calendar_now()
+    found = found_or_404(runs.find_run(request.user, pk), "run")
+    offset = whole_number(request.GET.get("from", ""), most=10_000_000) or 0
+    calls = runs.calls_of(request.user, found, offset=offset, limit=CALLS_PER_PAGE)
+    more = len(calls) > CALLS_PER_PAGE
+    calls = calls[:CALLS_PER_PAGE]
+    spent = runs.cost_of_first_calls(request.user, found, offset)
+    dearest = max((call.cost or 0 for call in calls), default=0) or 1
+    lines = []
+    for number, call in enumerate(calls, offset + 1):
+        spent += call.cost or 0
+        bar = round(100 * (call.cost or 0) / dearest, 2)
+        lines.append(CallLine(number, call, bool(call.sub_agent), bar, spent, call.started_at - found.started_at))
+    usual = runs.usual_costs(request.user, found.agent_id, COMPARED_RUNS)
+    median = percentile(usual, 0.5) if usual else 0
+    newer, older = runs.neighbours(request.user, found)
+    unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent])
+    context = {
+        "run": found,
+        "times_median": figures.times(found.usage.cost_microcents, median) if not found.usage.unpriced_calls and found.usage.calls else "",
+        "median": median,
+        "median_of": len(usual),
+        "lines": lines,
+        "unit": unit,
+        "has_estimates": any(call.cost_basis == "estimated" for call in calls),
+        "bars": panels.token_bars(
+            fresh=found.usage.fresh_input_tokens, read=found.usage.cache_read_tokens, written=found.usage.cache_written_tokens,
+            visible=found.usage.visible_output_tokens, reasoning=found.usage.reasoning_tokens,
+        ),
+        "context": panels.context_by_call(
+            "context",
+            [
+                (call.step or call.model or "call", call.usage.fresh_input_tokens, call.usage.cache_read_tokens, call.usage.cache_written_tokens)
+                for call in calls
+            ],
+            first=offset + 1,
+        ),
+        "page_total": sum((call.usage for call in calls), NOTHING) if calls else Usage(),
+        "whole_run_shown": not offset and not more,
+        "previous_calls": max(0, offset - CALLS_PER_PAGE) if offset else None,
+        "next_calls": offset + CALLS_PER_PAGE if more else None,
+        "parent": runs.find_parent(request.user, found),
+        "newer": newer,
+        "older": older,
+    }  # fmt: skip
+    return page(request, "analytics/run.html", calendar, "runs", context)

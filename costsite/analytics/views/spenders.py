@@ -1,0 +1,74 @@
+"""Who spent: workspaces or agents as rows of a table and as series of a chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from django.urls import reverse
+
+from costsite.analytics import figures, panels
+from costsite.analytics.queries.usage import NOTHING, Spans, Usage
+from costsite.analytics.queries.workspaces import MOST_ROWS, Spender
+
+
+@dataclass(frozen=True)
+class SpenderRow:
+    name: str
+    href: str
+    slot: int
+    usage: Usage
+    runs: int | None
+    share: str
+    change: str
+    trend: panels.Sparked
+
+
+@dataclass(frozen=True)
+class SpenderTable:
+    rows: tuple[SpenderRow, ...]
+    others: int
+    """How many are summed in `other`."""
+    other: Usage
+    total: Usage
+    unit: figures.MoneyUnit
+
+
+def page_of(spender: Spender, kind: str) -> str:
+    return reverse("workspace", args=[spender.slug]) if kind == "workspace" else reverse("agent", args=[spender.id])
+
+
+def series_of(spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int]], slots: Mapping[int, int], kind: str) -> list[panels.Series]:
+    return [
+        panels.Series(spender.name, slots[spender.id], days.get(spender.id, {}), page_of(spender, kind))
+        for spender in spenders
+        if spender.id in slots
+    ]
+
+
+def spender_table(
+    spenders: Sequence[Spender],
+    days: Mapping[int, Mapping[date, int]],
+    slots: Mapping[int, int],
+    total: Usage,
+    spans: Spans,
+    kind: str = "workspace",
+) -> SpenderTable:
+    """At most `MOST_ROWS` of them; the rest in one row, so that the rows add up to `total`."""
+    named, rest = spenders[:MOST_ROWS], spenders[MOST_ROWS:]
+    rows = tuple(
+        SpenderRow(
+            name=spender.name,
+            href=page_of(spender, kind),
+            slot=slots.get(spender.id, 0),
+            usage=spender.month,
+            runs=spender.runs,
+            share=figures.percent(spender.month.cost_microcents, total.cost_microcents),
+            change=figures.change(spender.month.cost_microcents, spender.before),
+            trend=panels.month_of_days(days.get(spender.id, {}), spans.spark),
+        )
+        for spender in named
+    )
+    unit = figures.MoneyUnit.for_values([total.cost, *(row.usage.cost for row in rows)])
+    return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit)

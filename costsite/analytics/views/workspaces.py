@@ -1,0 +1,88 @@
+"""Workspaces: the list, and one of them over all its agents."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+
+from costsite.analytics import figures, panels
+from costsite.analytics.charts import slots_for
+from costsite.analytics.queries import runs as run_queries
+from costsite.analytics.queries import workspaces
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.usage import NOTHING, Spans, sum_of
+from costsite.analytics.views.dashboard import runs_of_day
+from costsite.analytics.views.page import found_or_404, page, range_name
+from costsite.analytics.views.spenders import series_of, spender_table
+
+NEWEST_RUNS = 10
+MODELS = 8
+
+
+@login_required
+def workspace_list(request: HttpRequest) -> HttpResponse:
+    calendar = calendar_now()
+    spans = Spans.of(calendar, "30-days")
+    spenders = workspaces.workspace_spenders(request.user, spans)
+    days = workspaces.workspace_days(request.user, spans.spark, [spender.id for spender in spenders[: workspaces.MOST_ROWS]])
+    total = sum((spender.month for spender in spenders), NOTHING)
+    slots = slots_for([spender.id for spender in sorted(spenders, key=lambda spender: -spender.shown)[: panels.SERIES]])
+    context = {
+        "table": spender_table(spenders, days, slots, total, spans),
+        "runs": sum(spender.runs or 0 for spender in spenders),
+        "compared_days": spans.before,
+        "no_workspaces": not spenders,
+    }
+    return page(request, "analytics/workspaces.html", calendar, "workspaces", context)
+
+
+@login_required
+def workspace(request: HttpRequest, slug: str) -> HttpResponse:
+    calendar = calendar_now()
+    found = found_or_404(workspaces.find_workspace(request.user, slug), "workspace")
+    shown_range = range_name(request)
+    spans = Spans.of(calendar, shown_range)
+    by_day = workspaces.workspace_by_day(request.user, found.id, spans.all)
+    agents = workspaces.agents_of(request.user, found.id, spans)
+    named = agents[: workspaces.MOST_ROWS]
+    days = workspaces.agent_days(request.user, spans.all, [agent.id for agent in named])
+    month, before = sum_of(by_day, spans.month), sum_of(by_day, spans.before)
+    runs = workspaces.workspace_runs(request.user, found.id, spans.month)
+    dearest = sorted(named, key=lambda agent: -agent.shown)[: panels.SERIES]
+    slots = slots_for([agent.id for agent in dearest])
+    models = workspaces.models_of(request.user, found.id, spans.shown, MODELS)
+    newest = run_queries.list_runs(request.user, calendar, run_queries.RunFilter(workspace_id=found.id), limit=NEWEST_RUNS)
+    context = {
+        "workspace": found,
+        "month": month,
+        "change": figures.change(month.cost_microcents, before.cost_microcents),
+        "compared_days": spans.before,
+        "runs": runs,
+        "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
+        "bars": panels.token_bars(
+            fresh=month.fresh_input_tokens, read=month.cache_read_tokens, written=month.cache_written_tokens,
+            visible=month.visible_output_tokens, reasoning=month.reasoning_tokens,
+        ),
+        "chart": panels.spend_per_day(
+            "spend-per-day",
+            title=panels.compared(month.cost_microcents, before.cost_microcents, calendar),
+            measure="Estimated cost per day by agent",
+            totals={day: usage.cost_microcents for day, usage in by_day.items()},
+            series=series_of(dearest, days, slots, "agent"),
+            days=spans.shown,
+            calendar=calendar,
+            day_href=partial(runs_of_day, workspace=found.slug),
+        ),
+        "range": shown_range,
+        "table": spender_table(agents, days, slots, month, spans, kind="agent"),
+        "models": models,
+        "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
+        "shown": sum_of(by_day, spans.shown),
+        "shown_days": spans.shown,
+        "run_page": newest,
+        "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in newest.rows]),
+        "no_runs_yet": not newest.rows and not by_day,
+    }  # fmt: skip
+    return page(request, "analytics/workspace.html", calendar, "workspaces", context)
