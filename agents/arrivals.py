@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from agents.storage import Storage
 
-MAX_COST_MICROCENTS: Final = 10**16
-"""100 million USD for one call is a mistyped price; adding such costs up would leave the column."""
-
 COLUMNS: Final = (
     "workspace_id", "call_id", "agent_id", "client_id", "run_id", "langchain_run_id", "lease_id", "call_index", "step",
     "sub_agent", "purpose", "provider", "model", "request_model", "response_model", "service_tier", "effort",
@@ -58,19 +55,10 @@ class CallArrival:
     def price(self, book: pricing.PriceBook) -> None:
         """Work out the cost at the prices of the call's own time."""
         event = self.event
-        priced = book.unit_prices(
+        self.cost, self.saved, self.price_source = book.charge(
             event.provider, event.request_model, event.response_model, event.service_tier,
-            self.started_at, self.tokens.input_tokens,
+            self.started_at, self.tokens, served_from_local_cache=event.served_from_local_cache,
         )  # fmt: skip
-        self.price_source = priced.source[:100]
-        if priced.prices is not None:
-            self.cost, self.saved = wire.cost_of(
-                self.tokens, priced.prices, served_from_local_cache=event.served_from_local_cache
-            )
-            if self.cost > MAX_COST_MICROCENTS or abs(self.saved) > MAX_COST_MICROCENTS:
-                self.cost, self.saved, self.price_source = None, 0, f"out of bounds: {priced.source}"[:100]
-        elif event.served_from_local_cache:
-            self.cost = 0  # whatever the model costs, LangChain's own cache answered
         self.basis = "unpriced" if self.cost is None else event.usage_basis
 
     def sums(self) -> Sums:

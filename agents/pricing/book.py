@@ -36,6 +36,19 @@ class Priced(NamedTuple):
     """The largest context these prices hold for; None: any."""
 
 
+class Charge(NamedTuple):
+    """What one call cost, in microcents, and who says so."""
+
+    cost: int | None
+    """None: unpriced."""
+    saved: int
+    source: str
+
+
+MAX_COST_MICROCENTS: Final = 10**16
+"""100 million USD for one call is a mistyped price; adding such costs up would leave the column."""
+
+
 class PriceBook:
     """The prices that hold for one workspace. Never changes; `agents.pricing.price_book` hands out the current one."""
 
@@ -68,6 +81,28 @@ class PriceBook:
             key, (priced, found.begins, found.ends, found.above, wire.MAX_COUNT if found.up_to is None else found.up_to)
         )
         return priced
+
+    def charge(
+        self,
+        provider: str,
+        request_model: str,
+        response_model: str,
+        service_tier: str,
+        at: datetime,
+        tokens: wire.TokenCounts,
+        *,
+        served_from_local_cache: bool = False,
+    ) -> Charge:
+        """The cost of one call: the one way from tokens to money, for new calls and for repriced ones."""
+        priced = self.unit_prices(provider, request_model, response_model, service_tier, at, tokens.input_tokens)
+        source = priced.source[:100]
+        if priced.prices is None:
+            # Whatever the model costs, LangChain's own cache answered.
+            return Charge(0 if served_from_local_cache else None, 0, source)
+        cost, saved = wire.cost_of(tokens, priced.prices, served_from_local_cache=served_from_local_cache)
+        if cost > MAX_COST_MICROCENTS or abs(saved) > MAX_COST_MICROCENTS:
+            return Charge(0 if served_from_local_cache else None, 0, f"out of bounds: {source}"[:100])
+        return Charge(cost, saved, source)
 
     def card_entry(
         self, provider: str, model: str, service_tier: str, at: datetime, input_tokens: int = 0
