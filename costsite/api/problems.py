@@ -30,6 +30,7 @@ _SENTENCES = {
     "string_unicode": "is not Unicode text: it has half of a surrogate pair, or bytes that are not UTF-8",
     "timezone_aware": "must say its time zone: an ISO 8601 time with an offset, or Unix seconds",
     "dict_type": "must be an object",
+    "model_attributes_type": "must be an object",
     "model_type": "must be an object",
 }
 _WHOLE_EVENT = "the event"
