@@ -54,7 +54,7 @@ def estimated_input_tokens(messages: Any, tools: Any = None) -> int:
     """The likeliest number of input tokens, at least 1. `tools` are the definitions in `invocation_params`."""
     size = _measured(messages)
     tokens = (
-        -(-size.text_bytes // BYTES_PER_TOKEN)
+        -(-(size.text_bytes + size.json_bytes) // BYTES_PER_TOKEN)
         + size.messages * TOKENS_PER_MESSAGE
         + size.images * TOKENS_PER_IMAGE
         + size.document_kilobytes * TOKENS_PER_DOCUMENT_KILOBYTE
@@ -76,6 +76,8 @@ def input_bound(messages: Any, tools: Any = None) -> int:
     size = _measured(messages)
     bound = (
         size.text_bytes
+        + size.sealed_bytes
+        + size.json_bytes * 2  # quotes and line breaks within JSON are escaped
         + (size.messages + 1) * MAX_TOKENS_PER_MESSAGE
         + (size.images + size.documents) * MAX_TOKENS_PER_IMAGE
         + (size.document_kilobytes + size.audio_kilobytes) * MAX_TOKENS_PER_MEDIA_KILOBYTE
@@ -97,47 +99,76 @@ _AUDIO_TYPES = frozenset({"audio", "input_audio"})
 _DOCUMENT_TYPES = frozenset({"document", "file", "input_file", "media", "video"})
 _MEDIA_TYPES = _IMAGE_TYPES | _AUDIO_TYPES | _DOCUMENT_TYPES
 _CALL_TYPES = frozenset({"tool_use", "tool_call", "function_call"})
-_NOT_PROMPT = frozenset({"type", "id", "index", "cache_control", "signature", "extras", "encrypted_content"})
-"""Keys of content blocks that the model never reads as text; a signature can be longer than the thought it signs."""
+_NOT_PROMPT = frozenset({"type", "id", "index", "cache_control", "extras"})
+"""Keys of content blocks that the model never reads."""
+_SEALED = frozenset({"signature", "encrypted_content"})
+"""Keys that hold thoughts the provider encrypted. It drops most of them from the next prompt, so they are no part of
+the estimate; those of an unfinished turn it reads in full, so they are part of the bound."""
+_ARGUMENTS = frozenset({"args", "input", "arguments"})
+"""Keys whose values the model reads as JSON, keys and punctuation with them."""
+_JSON_PUNCTUATION = 4
+"""Bytes about each member: two quotes, a colon, a comma."""
 _UNSEEN_DOCUMENT_KILOBYTES = 1_024
-_DEEPEST = 20
+_DEEPEST = 12
 """Deeper than any message nests; a structure that contains itself ends here."""
 
 
 class _Size:
-    __slots__ = ("audio_kilobytes", "characters", "document_kilobytes", "documents", "images", "messages", "text_bytes")
+    __slots__ = (
+        "audio_kilobytes",
+        "characters",
+        "document_kilobytes",
+        "documents",
+        "images",
+        "json_bytes",
+        "messages",
+        "sealed_bytes",
+        "text_bytes",
+    )
 
     def __init__(self) -> None:
         self.messages = 0
         self.characters = 0
         self.text_bytes = 0
+        self.json_bytes = 0
+        self.sealed_bytes = 0
         self.images = 0
         self.documents = 0
         self.document_kilobytes = 0
         self.audio_kilobytes = 0
 
-    def add_text(self, text: str) -> None:
+    def add_text(self, text: str, *, as_json: bool = False) -> None:
         self.characters += len(text)
-        self.text_bytes += _utf8_length(text)
+        if as_json:
+            self.json_bytes += _utf8_length(text) + _JSON_PUNCTUATION
+        else:
+            self.text_bytes += _utf8_length(text)
 
-    def add(self, value: Any, depth: int = 0) -> None:
+    def add(self, value: Any, depth: int = 0, *, as_json: bool = False) -> None:
         """Content, a block of it, or arguments of a tool call: any nesting of dicts and lists."""
         if isinstance(value, str):
-            self.add_text(value)
+            self.add_text(value, as_json=as_json)
         elif depth > _DEEPEST:
             return
         elif isinstance(value, dict):
+            if as_json:
+                for key, item in value.items():
+                    self.add_text(str(key), as_json=True)
+                    self.add(item, depth + 1, as_json=True)
+                return
             if value.get("type") in _MEDIA_TYPES:
                 self.add_media(value)
                 return
             for key, item in value.items():
-                if key not in _NOT_PROMPT:
-                    self.add(item, depth + 1)
+                if key in _SEALED:
+                    self.sealed_bytes += len(item) if isinstance(item, str) else 0
+                elif key not in _NOT_PROMPT:
+                    self.add(item, depth + 1, as_json=key in _ARGUMENTS)
         elif isinstance(value, list | tuple):
             for item in value:
-                self.add(item, depth + 1)
-        elif isinstance(value, int | float):
-            self.add_text(repr(value))
+                self.add(item, depth + 1, as_json=as_json)
+        elif as_json:
+            self.add_text(repr(value), as_json=True)
 
     def add_media(self, block: dict[str, Any]) -> None:
         kind = block.get("type")
