@@ -7,12 +7,14 @@ who is made staff sees a workspace by accident.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.http import HttpRequest
+from django.utils import timezone
 
 from agents.models import Workspace
 
@@ -46,6 +48,11 @@ def is_superuser(user: AbstractBaseUser | AnonymousUser) -> bool:
 def workspace_id_of(row: models.Model) -> int | None:
     """The workspace a row hangs on; of a workspace, itself."""
     return row.pk if isinstance(row, Workspace) else getattr(row, "workspace_id", None)
+
+
+def minute(at: datetime | None) -> str:
+    """A time in a list: local, to the minute."""
+    return f"{timezone.localtime(at):%-d %b %Y %H:%M}" if at else ""
 
 
 class MembersOnlyAdmin(AnyAdmin):

@@ -44,6 +44,13 @@ class ApiKeyAdmin(MembersOnlyAdmin):
     ordering = ("-pk",)
     show_full_result_count = False
 
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        # Saving leads to the page that shows the key, so the ways around it are not offered.
+        only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().changeform_view(request, object_id, form_url, (extra_context or {}) | only_save)
+
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is None:
             kwargs["form"] = NewKeyForm

@@ -47,7 +47,7 @@ class LargeTableAdmin(ReadOnlyAdmin):
     newest_first: tuple[str, ...]
     paginator = NewestPaginator
     show_full_result_count = False
-    list_per_page = 100
+    list_per_page = 50
     list_max_show_all = 0
     search_fields = ("pk",)  # shows the box; get_search_results reads it
     sortable_by = ()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 
-from agents.admin.access import ReadOnlyAdmin
+from agents.admin.access import ReadOnlyAdmin, minute
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
 from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
 from agents.models.sums import cents
@@ -22,12 +22,16 @@ def written_cents(row: Any) -> str:
 class AgentRunLogAdmin(LargeTableAdmin):
     id_field = "run_id"
     newest_first = ("-started_at", "-id")
-    list_display = ("run_id", "agent", "started_at", "status", "calls", "input_tokens", "output_tokens", "estimated_cost_in_cents")
+    list_display = ("run_id", "agent", "started", "status", "calls", "input_tokens", "output_tokens", "estimated_cost_in_cents")
     list_select_related = ("agent", "workspace")
-    search_help_text = "The first 8 or more digits of a run id."
+    search_help_text = "The newest 2,000 are listed. Any other by the first 8 or more digits of its run id."
 
     def get_ordering(self, request: Any) -> tuple[str, ...]:
         return self.newest_first  # run_by_time serves those who see every workspace
+
+    @admin.display(description="started")
+    def started(self, run: AgentRunLog) -> str:
+        return minute(run.started_at)
 
     @admin.display(description="Estimated cost (cents)")
     def estimated_cost_in_cents(self, run: AgentRunLog) -> str:
@@ -45,9 +49,13 @@ class AgentRunLogAdmin(LargeTableAdmin):
 class LLMCallAdmin(LargeTableAdmin):
     id_field = "call_id"
     newest_first = ("-day", "-id")
-    list_display = ("call_id", "agent", "started_at", "model", "status", "input_tokens", "output_tokens", "cost_basis", "estimated_cost_in_cents")
+    list_display = ("call_id", "agent", "started", "model", "status", "input_tokens", "output_tokens", "cost_basis", "estimated_cost_in_cents")
     list_select_related = ("agent", "workspace")
-    search_help_text = "The first 8 or more digits of a call id."
+    search_help_text = "The newest 2,000 are listed. Any other by the first 8 or more digits of its call id."
+
+    @admin.display(description="started")
+    def started(self, call: LLMCall) -> str:
+        return minute(call.started_at)
 
     @admin.display(description="Estimated cost (cents)")
     def estimated_cost_in_cents(self, call: LLMCall) -> str:

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from agents.admin.access import AnyInline, MembersOnlyAdmin, is_superuser, owned_workspace_ids, workspace_id_of
+from agents.admin.access import AnyInline, MembersOnlyAdmin, is_superuser, minute, owned_workspace_ids, workspace_id_of
 from agents.models import Agent, Membership, Workspace
 
 
@@ -103,8 +103,8 @@ class WorkspaceAdmin(ArchivingAdmin):
 
 @admin.register(Agent)
 class AgentAdmin(ArchivingAdmin):
-    list_display = ("slug", "name", "workspace", "effort", "default_model", "active", "last_run_at")
-    list_filter = ("active", "effort")
+    list_display = ("slug", "name", "workspace", "its_effort", "default_model", "active", "last_run")
+    list_filter = ("active",)
     list_select_related = ("workspace",)
     search_fields = ("slug", "name")
     fields = ("workspace", "slug", "name", "effort", "default_model", "owner", "active", "archived_at")
@@ -112,6 +112,14 @@ class AgentAdmin(ArchivingAdmin):
     readonly_fields = ("archived_at",)
     ordering = ("slug", "pk")
     show_full_result_count = False
+
+    @admin.display(description="effort", ordering="effort")
+    def its_effort(self, agent: Agent) -> str:
+        return agent.get_effort_display() if agent.effort else ""
+
+    @admin.display(description="last run", ordering="last_run_at")
+    def last_run(self, agent: Agent) -> str:
+        return minute(agent.last_run_at)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # Its calls are booked to the workspace, and its code reports under the slug: neither can change after the fact.

@@ -164,27 +164,30 @@ def percentile(ordered: Sequence[int], share: float) -> int:
 
 
 def log_dots(points: Sequence[tuple[float, int]], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0) -> Dots | None:
-    """Points (place from 0 to 1, positive value) over a logarithmic scale of whole powers of ten.
+    """Points (place from 0 to 1, positive value) over a logarithmic scale.
 
     An outlier is over four times the median and over the 95th percentile. None without points.
     """
     values = sorted(value for _, value in points if value > 0)
     if not values:
         return None
-    low, high = floor(log10(values[0])), ceil(log10(values[-1]))
-    high = max(high, low + 1)
+    bounds = [factor * 10**power for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1) for factor in (1, 2, 5)]
+    low = max(bound for bound in bounds if bound <= values[0])
+    high = min(bound for bound in bounds if bound >= values[-1] and bound > low)
+    marked = [bound for bound in bounds if low <= bound <= high]
+    if sum(1 for bound in marked if log10(bound) % 1 == 0) >= 2:
+        marked = [bound for bound in marked if log10(bound) % 1 == 0]
     median, p95 = percentile(values, 0.5), percentile(values, 0.95)
 
     def at(value: int) -> float:
-        return round(height - (log10(value) - low) / (high - low) * (height - headroom), 2)
+        return round(height - log10(value / low) / log10(high / low) * (height - headroom), 2)
 
-    every = max(1, ceil((high - low) / 4))
     dots = tuple(
         Dot(round(100 * place, 3), at(value), value > 4 * median and value > p95, index)
         for index, (place, value) in enumerate(points)
         if value > 0
     )
-    ticks = tuple(Tick(at(10**power), label(10**power, 10**power)) for power in range(low, high + 1, every))
+    ticks = tuple(Tick(at(bound), label(bound, bound)) for bound in marked)
     return Dots(height, dots, ticks, at(median), median, at(p95), p95)
 
 

@@ -103,8 +103,10 @@ def tokens(count: int | None) -> str:
 
 
 def axis_tokens(count: int, top: int) -> str:
-    """A tick of an axis of tokens."""
-    return tokens_short(count)
+    """A tick of an axis of tokens: ticks are round, so the digits after the point that say nothing go."""
+    text = tokens_short(count)
+    number, suffix = text.rstrip("kMBT"), text[len(text.rstrip("kMBT")) :]
+    return (number.rstrip("0").rstrip(".") if "." in number else number) + suffix
 
 
 def tokens_short(count: int | None) -> str:

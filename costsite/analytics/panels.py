@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from costsite.analytics import charts, figures
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
@@ -268,6 +268,14 @@ def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
     if spark is None:
         return Sparked(None, f"Nothing spent {days}")
     return Sparked(spark, f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day, {figures.money(values[-1])} today")
+
+
+def answer(range_name: str, now: int, before: int, shown: Days, spent: int, calendar: Calendar) -> str:
+    """What a chart of spend opens with: this month against the last, or how much a day in any other range."""
+    if range_name == DEFAULT_RANGE:
+        return compared(now, before, calendar)
+    past = sum(1 for day in shown if day <= calendar.today)
+    return f"{figures.money(spent // past)} a day over {past} days" if spent and past else f"Nothing spent {shown}"
 
 
 def compared(now: int, before: int, calendar: Calendar) -> str:

@@ -66,7 +66,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     shown_range = range_name(request)
     spans = Spans.of(calendar, shown_range)
     by_day = agents.agent_by_day(request.user, found.id, spans.all)
-    month, before = sum_of(by_day, spans.month), sum_of(by_day, spans.before)
+    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
     models = agents.agent_models(request.user, found.id, spans.shown, MODELS)
     names = [model.model for model in models[: panels.SERIES]]
     model_days = agents.agent_model_days(request.user, found.id, spans.shown, names)
@@ -92,7 +92,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         ),
         "chart": panels.spend_per_day(
             "cost-trend",
-            title=panels.compared(month.cost_microcents, before.cost_microcents, calendar),
+            title=panels.answer(
+                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
+            ),
             measure="Estimated cost per day by model",
             totals={day: usage.cost_microcents for day, usage in by_day.items()},
             series=[panels.Series(name or "unnamed model", slots[name], model_days.get(name, {})) for name in dict.fromkeys(names)],
@@ -103,7 +105,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         "range": shown_range,
         "models": models,
         "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
-        "shown": sum_of(by_day, spans.shown),
+        "shown": shown,
         "shown_days": spans.shown,
         "steps": steps,
         "steps_cost": sum(step.cost_microcents for step in steps),

@@ -45,7 +45,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     by_day = workspaces.site_by_day(request.user, spans.all)
     named = spenders[: workspaces.MOST_ROWS]
     days = workspaces.workspace_days(request.user, spans.all, [spender.id for spender in named])
-    month, before = sum_of(by_day, spans.month), sum_of(by_day, spans.before)
+    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
     runs = sum(spender.runs or 0 for spender in spenders)
     dearest = sorted(named, key=lambda spender: -spender.shown)[: panels.SERIES]
     slots = slots_for([spender.id for spender in dearest])
@@ -58,7 +58,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.compared(month.cost_microcents, before.cost_microcents, calendar),
+            title=panels.answer(
+                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
+            ),
             measure="Estimated cost per day by workspace",
             totals={day: usage.cost_microcents for day, usage in by_day.items()},
             series=series_of(dearest, days, slots, "workspace"),

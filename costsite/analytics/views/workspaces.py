@@ -48,7 +48,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     agents = workspaces.agents_of(request.user, found.id, spans)
     named = agents[: workspaces.MOST_ROWS]
     days = workspaces.agent_days(request.user, spans.all, [agent.id for agent in named])
-    month, before = sum_of(by_day, spans.month), sum_of(by_day, spans.before)
+    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
     runs = workspaces.workspace_runs(request.user, found.id, spans.month)
     dearest = sorted(named, key=lambda agent: -agent.shown)[: panels.SERIES]
     slots = slots_for([agent.id for agent in dearest])
@@ -67,7 +67,9 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         ),
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.compared(month.cost_microcents, before.cost_microcents, calendar),
+            title=panels.answer(
+                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
+            ),
             measure="Estimated cost per day by agent",
             totals={day: usage.cost_microcents for day, usage in by_day.items()},
             series=series_of(dearest, days, slots, "agent"),
@@ -79,7 +81,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         "table": spender_table(agents, days, slots, month, spans, kind="agent"),
         "models": models,
         "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
-        "shown": sum_of(by_day, spans.shown),
+        "shown": shown,
         "shown_days": spans.shown,
         "run_page": newest,
         "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in newest.rows]),
