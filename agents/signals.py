@@ -2,8 +2,12 @@
 
 usage_recorded: sent inside the transaction that wrote it, so that a failing receiver undoes the record and the client
 sends it again. Arguments: `recorded` (`agents.ledger.Recorded`).
+
+costs_corrected: sent likewise inside each transaction of a repricing, so that counters move with the costs. Arguments:
+`corrected` (`agents.repricing.Corrected`).
 """
 
 from django.dispatch import Signal
 
 usage_recorded = Signal()
+costs_corrected = Signal()

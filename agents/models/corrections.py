@@ -12,16 +12,16 @@ from agents.models.visibility import VisibleQuerySet
 class CostCorrection(models.Model):
     """What repricing moved for one agent, model and day. Written in the transaction that moves the counters."""
 
-    repricing_id = models.UUIDField(db_index=True, help_text="One per repricing; its corrections share it.")
+    repricing_id = models.UUIDField(help_text="One per repricing; its corrections share it.")
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
     day = models.DateField()
     provider = models.CharField(max_length=200, blank=True)
     model = models.CharField(max_length=200, blank=True)
-    calls = models.BigIntegerField()
+    calls = models.BigIntegerField(default=0)
     newly_priced_calls = models.BigIntegerField(default=0)
-    cost_before_microcents = models.BigIntegerField()
-    cost_after_microcents = models.BigIntegerField()
+    cost_before_microcents = models.BigIntegerField(default=0)
+    cost_after_microcents = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=200)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -29,6 +29,12 @@ class CostCorrection(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["repricing_id", "workspace", "agent", "day", "provider", "model"],
+                name="one_correction_per_repricing_and_key",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.day} {self.model}: {self.calls} calls"

@@ -52,6 +52,11 @@ class PriceListState(models.Model):
     """
 
     mark = models.UUIDField()
+    swept = models.CharField(
+        max_length=150,
+        blank=True,
+        help_text="The mark and the price library that unpriced calls were last repriced by.",
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(name="only_one_price_list_state", condition=Q(pk=1))]

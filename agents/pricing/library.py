@@ -21,6 +21,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agents.pricing.names import spellings
@@ -81,9 +82,7 @@ def _listed(home: str, name: str) -> tuple[types.Provider, types.ModelInfo] | No
 @lru_cache(maxsize=1)
 def source() -> str:
     """What a row's `price_source` says: the package and its version."""
-    from genai_prices import __version__
-
-    return f"genai-prices {__version__}"
+    return f"genai-prices {version('genai-prices')}"
 
 
 def _priced(

@@ -1,0 +1,329 @@
+"""Costs after the fact: calls whose price came late, or was wrong, get the one that holds for their time.
+
+Calls are read and priced without a lock, page by page; only what changes is then locked, read once more, priced by
+the prices of that moment and written, with the runs, rollups, corrections and counters it moves, in one transaction
+of at most `CALLS_AT_ONCE`. So it may be stopped and begun again at any point, twice at a time, beside any traffic: a
+call that was replaced meanwhile is priced as it is then, and one that is right already is left alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import partial
+from typing import Final
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import F, QuerySet, Sum
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from agents import pricing
+from agents.clock import days_of
+from agents.ledger import place_of, sums_of_stored
+from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
+from agents.pricing import library
+from agents.pricing.names import bare
+from agents.rollups import Postings, negative, total
+from agents.signals import costs_corrected
+from agents.storage import storage
+from agents.write_lock import writing
+from langchain_plugin.wire import TokenCounts
+
+CALLS_AT_ONCE: Final = 250
+"""Per transaction: what keeps everybody who waits behind it under 200 ms."""
+CALLS_PER_PAGE: Final = 2_000
+"""Read at a time, without a lock."""
+
+_READ: Final = (
+    "workspace_id",
+    "provider",
+    "model",
+    "request_model",
+    "response_model",
+    "service_tier",
+    "started_at",
+    *TokenCounts._fields,
+    "served_from_local_cache",
+    "provisional",
+    "cost_basis",
+    "cost_microcents",
+    "saved_microcents",
+    "price_source",
+)
+_WRITTEN: Final = ("workspace_id", "call_id", "cost_basis", "cost_microcents", "saved_microcents", "price_source")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which calls to look at. Days are local, both included; empty means any."""
+
+    workspace_id: int | None = None
+    provider: str = ""
+    model: str = ""
+    """As pages name it; a * at the end stands for the rest."""
+    first_day: date | None = None
+    last_day: date | None = None
+    priced_too: bool = False
+    """False: unpriced calls alone."""
+    closed_months: bool = False
+    """True: months before the current one too, whose statements have gone out."""
+
+
+@dataclass
+class Change:
+    """What repricing changes for one workspace, provider and model. Money in microcents."""
+
+    calls: int = 0
+    newly_priced_calls: int = 0
+    no_longer_priced_calls: int = 0
+    before: int = 0
+    after: int = 0
+
+    def count(self, call: LLMCall, before: int | None) -> None:
+        """A call that has its new cost and had the cost `before`."""
+        self.calls += 1
+        self.newly_priced_calls += before is None
+        self.no_longer_priced_calls += call.cost_microcents is None
+        self.before += before or 0
+        self.after += call.cost_microcents or 0
+
+    def add(self, other: Change) -> None:
+        self.calls += other.calls
+        self.newly_priced_calls += other.newly_priced_calls
+        self.no_longer_priced_calls += other.no_longer_priced_calls
+        self.before += other.before
+        self.after += other.after
+
+
+@dataclass
+class Repriced:
+    """What became of a selection: by workspace id, provider and model."""
+
+    repricing_id: UUID
+    changes: dict[tuple[int, str, str], Change] = field(default_factory=lambda: defaultdict(Change))
+    calls_of_closed_months: int = 0
+    """Calls left alone because their month is closed; how many of them would change is not looked at."""
+
+    @property
+    def calls(self) -> int:
+        return sum(change.calls for change in self.changes.values())
+
+
+@dataclass
+class Corrected:
+    """What one transaction of a repricing moved, for those who keep counters."""
+
+    workspace_id: int
+    spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
+    """Microcents by agent id and local day, to be added; negative where calls became cheaper."""
+    spent_by_lease: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    """Microcents by the lease that the calls name."""
+
+
+def reprice(selection: Selection, *, apply: bool, reason: str, now: datetime | None = None) -> Repriced:
+    """Price the selected calls anew; with `apply`, write what changes, else only say it.
+
+    `reason` is kept with each correction. Nothing changes twice: a second run finds nothing left to do.
+    """
+    repriced = Repriced(uuid4())
+    days = _days(selection)
+    if not selection.closed_months:
+        open_month = current_month_start(now)
+        looked_at = "calls" if selection.priced_too else "unpriced_calls"
+        closed = days.filter(day__lt=open_month).aggregate(calls=Sum(looked_at))
+        repriced.calls_of_closed_months = closed["calls"] or 0
+        days = days.filter(day__gte=open_month)
+    for workspace_id, day in days.order_by("workspace_id", "day").values_list("workspace_id", "day").distinct():
+        for ids in _changing(selection, workspace_id, day, None if apply else repriced):
+            if apply:
+                _write(workspace_id, ids, reason, repriced)
+    return repriced
+
+
+def current_month_start(now: datetime | None = None) -> date:
+    """The first day of the ledger's current month: what is before it is closed."""
+    return days_of(LedgerState.current().time_zone).of(now or timezone.now()).replace(day=1)
+
+
+# ── what asks for it ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reprice_after_saving(price: ModelPrice) -> None:
+    """Queue the repricing of the open month's unpriced calls for when the price is committed."""
+    transaction.on_commit(partial(async_task, "agents.tasks.reprice_unpriced", price.pk))
+
+
+def reprice_unpriced(price_id: int) -> Repriced | None:
+    """Price what was unpriced in the open month, where the price holds; None when the price is gone."""
+    price = ModelPrice.objects.filter(pk=price_id).first()
+    if price is None:
+        return None
+    return reprice(Selection(workspace_id=price.workspace_id), apply=True, reason=f"price #{price_id} was saved")
+
+
+def sweep() -> str:
+    """Price the open month's unpriced calls if prices or the price library changed since the last sweep.
+
+    What a lost task left undone is done here, and a new version of the library takes effect. Cheap when nothing did.
+    """
+    state, _ = PriceListState.objects.get_or_create(pk=1, defaults={"mark": uuid4()})
+    in_force = f"{state.mark.hex} {library.source()}"
+    if state.swept == in_force:
+        return "nothing due"
+    repriced = reprice(Selection(), apply=True, reason=f"prices changed; {library.source()}")
+    PriceListState.objects.filter(pk=1).update(swept=in_force)
+    return f"{repriced.calls} calls repriced"
+
+
+# ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _days(selection: Selection) -> QuerySet[UsageDay]:
+    """The rollups of days that have calls of the selection."""
+    rows = UsageDay.objects.filter(**_where(selection))
+    return rows if selection.priced_too else rows.filter(unpriced_calls__gt=0)
+
+
+def _calls(selection: Selection, workspace_id: int, day: date) -> QuerySet[LLMCall]:
+    calls = LLMCall.objects.filter(**_where(selection) | {"workspace_id": workspace_id, "day": day})
+    return calls if selection.priced_too else calls.filter(cost_basis=LLMCall.CostBasis.UNPRICED)
+
+
+def _where(selection: Selection) -> dict[str, object]:
+    model = selection.model
+    where = {
+        "workspace_id": selection.workspace_id,
+        "provider": selection.provider or None,
+        "day__gte": selection.first_day,
+        "day__lte": selection.last_day,
+        "model": None if model.endswith("*") else model or None,
+        "model__startswith": model[:-1] if model.endswith("*") else None,
+    }
+    return {name: value for name, value in where.items() if value is not None}
+
+
+def _changing(selection: Selection, workspace_id: int, day: date, tally: Repriced | None) -> Iterator[list[int]]:
+    """Ids of the calls whose cost would change, at most `CALLS_AT_ONCE` at a time; counted into `tally`."""
+    book = pricing.price_book(workspace_id)
+    calls = _calls(selection, workspace_id, day).order_by("pk").only(*_READ)
+    after, ids = 0, list[int]()
+    while page := list(calls.filter(pk__gt=after)[:CALLS_PER_PAGE]):
+        after = page[-1].pk
+        for call in page:
+            before = call.cost_microcents
+            if _charge(book, call):
+                ids.append(call.pk)
+                if tally is not None:
+                    tally.changes[workspace_id, call.provider, call.model].count(call, before)
+            if len(ids) == CALLS_AT_ONCE:
+                yield ids
+                ids = []
+    if ids:
+        yield ids
+
+
+def _charge(book: pricing.PriceBook, call: LLMCall) -> bool:
+    """Give the call the cost the book says, in memory; False when it has it already.
+
+    A cost that the price library once gave stays when the library forgets the model: what was known is not made
+    unknown by an upgrade. A cost from an entered price goes when the price goes.
+    """
+    cost, saved, source = book.charge(
+        call.provider,
+        call.request_model,
+        call.response_model,
+        call.service_tier,
+        call.started_at,
+        TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
+        served_from_local_cache=call.served_from_local_cache,
+    )
+    if (cost, saved) == (call.cost_microcents, call.saved_microcents):
+        return False
+    if not source and not call.price_source.startswith("price #"):
+        return False
+    if cost is None:
+        call.cost_basis = LLMCall.CostBasis.UNPRICED
+    elif call.cost_basis == LLMCall.CostBasis.UNPRICED:
+        call.cost_basis = LLMCall.CostBasis.ESTIMATED if call.provisional else LLMCall.CostBasis.MEASURED
+    call.cost_microcents, call.saved_microcents, call.price_source = cost, saved, source
+    return True
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _write(workspace_id: int, ids: list[int], reason: str, repriced: Repriced) -> None:
+    """One transaction: the calls as they are now, at the prices of now."""
+    corrections: dict[tuple[int, date, str, str], Change] = defaultdict(Change)
+    # Alone, on PostgreSQL too: a batch that was priced by the old prices has committed before this reads, and one that
+    # begins after it sees the new ones. So no call is left between the two.
+    with writing(alone=True):
+        store = storage()
+        book = pricing.price_book(workspace_id)
+        postings, corrected, rows = Postings(workspace_id), Corrected(workspace_id), []
+        for call in LLMCall.objects.filter(pk__in=ids).order_by("call_id"):
+            before, sums_before = call.cost_microcents, sums_of_stored(call)
+            if not _charge(book, call):
+                continue
+            postings.add(place_of(call), total([negative(sums_before), sums_of_stored(call)]))
+            rows.append(
+                (
+                    workspace_id,
+                    call.call_id.hex,
+                    call.cost_basis,
+                    call.cost_microcents,
+                    call.saved_microcents,
+                    call.price_source,
+                )
+            )
+            difference = (call.cost_microcents or 0) - (before or 0)
+            corrected.spent[call.agent_id, call.day] += difference
+            if call.lease_id is not None:
+                corrected.spent_by_lease[call.lease_id] += difference
+            corrections[call.agent_id, call.day, call.provider, call.model].count(call, before)
+        if not rows:
+            return
+        postings.post_runs(store)
+        store.replace(LLMCall, _WRITTEN, 2, rows)
+        postings.post_rollups(store)
+        _keep_corrections(workspace_id, corrections, reason, repriced.repricing_id)
+        costs_corrected.send(Corrected, corrected=corrected)
+    for (_, _, provider, model), change in corrections.items():
+        repriced.changes[workspace_id, provider, model].add(change)
+
+
+def _keep_corrections(
+    workspace_id: int, corrections: dict[tuple[int, date, str, str], Change], reason: str, repricing_id: UUID
+) -> None:
+    for (agent_id, day, provider, model), change in sorted(corrections.items()):
+        row, _ = CostCorrection.objects.get_or_create(
+            repricing_id=repricing_id,
+            workspace_id=workspace_id,
+            agent_id=agent_id,
+            day=day,
+            provider=provider,
+            model=model,
+            defaults={"reason": reason[:200]},
+        )
+        CostCorrection.objects.filter(pk=row.pk).update(
+            calls=F("calls") + change.calls,
+            newly_priced_calls=F("newly_priced_calls") + change.newly_priced_calls,
+            cost_before_microcents=F("cost_before_microcents") + change.before,
+            cost_after_microcents=F("cost_after_microcents") + change.after,
+        )
+
+
+def unpriced_calls_like(price: ModelPrice, workspaces: QuerySet[Workspace]) -> int:
+    """How many calls without a price, of any month, the price is for; by the rollups, so by the names on the pages."""
+    entered = price.as_entered()
+    rows = UsageDay.objects.filter(unpriced_calls__gt=0, workspace__in=workspaces)
+    if price.workspace_id is not None:
+        rows = rows.filter(workspace_id=price.workspace_id)
+    by_model: dict[tuple[str, str], int] = defaultdict(int)
+    for provider, model, calls in rows.values_list("provider", "model", "unpriced_calls"):
+        by_model[provider, model] += calls
+    return sum(calls for (provider, model), calls in by_model.items() if entered.covers(provider, (model, bare(model))))
