@@ -13,6 +13,8 @@ from collections.abc import Callable
 from django.utils import timezone
 from django_q.models import Schedule
 
+from agents import repricing
+
 log = logging.getLogger(__name__)
 
 TICK = "costsite tick"
@@ -44,7 +46,7 @@ def schedule_tick() -> None:
 
 def due_work() -> dict[str, Callable[[], object]]:
     """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
-    return {}
+    return {"repricing": repricing.sweep}
 
 
 def tick() -> dict[str, str]:
