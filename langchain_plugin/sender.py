@@ -20,6 +20,7 @@ from langchain_plugin.batch import Batch, gather
 from langchain_plugin.config import Config
 from langchain_plugin.errors import BatchRefused, CheckFailed
 from langchain_plugin.fingerprints import Fingerprints
+from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.losses import Losses
 from langchain_plugin.news import News
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
@@ -230,7 +231,8 @@ class Sender:
 
     def _send_next(self, *, timeout: float) -> bool:
         """Send one batch; True when there may be more to send at once."""
-        from langchain_plugin import wire
+        with no_fork():
+            from langchain_plugin import wire
 
         self._fingerprints.settle(FINGERPRINT_WAIT_SECONDS)
         if len(self._fingerprints) and not self._news.hash_key and not self._learn_hash_key(timeout):
@@ -372,7 +374,8 @@ class Sender:
 
     def _health(self) -> dict[str, Any]:
         if not self._versions:
-            self._versions = versions()
+            with no_fork():
+                self._versions = versions()
         return {
             "spool_events": self._spool.pending + self._adoption.pending,
             "spool_bytes": self._spool.pending_bytes + self._adoption.pending_bytes,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_plugin._version import __version__
 from langchain_plugin.config import Config
 from langchain_plugin.errors import BatchRefused, CheckFailed, ServerFailed, ServerUnreachable, WrongKey, WrongUrl
+from langchain_plugin.fork_guard import no_fork
 
 if TYPE_CHECKING:
     import httpx
@@ -113,14 +114,18 @@ class Transport:
             self._client = None
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> bytes:
-        import httpx
+        with no_fork():
+            import httpx
 
-        if self._client is None:
-            self._client = httpx.Client(
-                transport=self._http,
-                follow_redirects=False,
-                headers={"Authorization": f"Bearer {self._config.api_key}", "User-Agent": f"costsite/{__version__}"},
-            )
+            if self._client is None:
+                self._client = httpx.Client(  # httpx imports half of itself here
+                    transport=self._http,
+                    follow_redirects=False,
+                    headers={
+                        "Authorization": f"Bearer {self._config.api_key}",
+                        "User-Agent": f"costsite/{__version__}",
+                    },
+                )
         limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
         content = bytearray()
         _asking.now = True
@@ -147,28 +152,30 @@ class Transport:
 def meaning_of(config: Config, status: int, headers: dict[str, str], content: bytes) -> CheckFailed:
     """An answer other than 200 as an error. `headers` have lower-case names."""
     wait = retry_after_seconds(headers.get("retry-after", ""), time.time())
+    code, message = error_of(content)
     if status in (401, 403):
-        source = config.sources.get("api_key", "COSTSITE_API_KEY")
-        where = "COSTSITE_API_KEY" if source in ("default", "argument") else source
+        source = config.sources.get("api_key", "default")
+        variable = source if source.startswith("COSTSITE_") else "COSTSITE_API_KEY"
         return WrongKey(
-            f"Costsite at {config.url} does not accept the API key {config.key_prefix}… ({status}): set {where} to "
-            "a live key of the workspace, as `manage.py create_api_key` prints it.",
+            f"Costsite at {config.url} does not accept the API key {config.key_prefix}… ({status}): "
+            + (message or f"set {variable} to a live key, as `manage.py create_api_key` prints it."),
             retry_after_seconds=wait,
         )
     if status in (400, 413, 422):
-        code, message = error_of(content)
         code = code or {413: "too_large"}.get(status, "unreadable")
         return BatchRefused(
-            f"Costsite at {config.url} does not take what this version ({__version__}) sends ({status} {code}: "
-            f"{message or 'no reason given'}): bring the site and the package `costsite` to versions that fit.",
+            f"Costsite at {config.url} does not take what costsite {__version__} sends ({status} {code}): "
+            + (message or "bring the site and the package to versions that fit."),
             code=code,
         )
     if status in (408, 425, 429) or status >= 500:
         asks = "asks to be left alone for a while" if status == 429 else "fails"
-        return ServerFailed(f"Costsite at {config.url} {asks} ({status}): its log says why.", retry_after_seconds=wait)
+        return ServerFailed(
+            f"Costsite at {config.url} {asks} ({status}): {message or 'its log says why.'}", retry_after_seconds=wait
+        )
     if 300 <= status < 400:
         return not_a_site(config, f"{status}, it points to {headers.get('location', 'another address')[:200]}")
-    return not_a_site(config, f"{status} for /api/v1")
+    return not_a_site(config, f"{status} for /api/v1" + (f", {message}" if message else ""))
 
 
 def not_a_site(config: Config, why: str) -> WrongUrl:

@@ -1,0 +1,34 @@
+"""A real site, and a proxy in front of it that fails as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.faulty_proxy import FaultyProxy
+from tests.end_to_end.live_site import LiveSite
+
+
+@pytest.fixture(scope="session")
+def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
+    site = LiveSite(tmp_path_factory.mktemp("site"))
+    site.prepare()
+    yield site
+    site.stop()
+
+
+@pytest.fixture
+def live_site(one_site: LiveSite) -> LiveSite:
+    """Running, whatever the test before did to it. Tests share its ledger: let each have agents of its own."""
+    one_site.start()
+    return one_site
+
+
+@pytest.fixture
+def proxy(live_site: LiveSite) -> Iterator[FaultyProxy]:
+    """Passes everything on to `live_site`, until it is given faults."""
+    faulty = FaultyProxy(live_site.port)
+    faulty.open()
+    yield faulty
+    faulty.close()

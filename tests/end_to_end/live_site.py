@@ -1,0 +1,126 @@
+"""A real site in a process of its own, with its own state, which can be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+
+
+class Recorded(NamedTuple):
+    """What the ledger holds of one agent, by each of the ways it is counted."""
+
+    calls: int
+    distinct_calls: int
+    calls_of_runs: int
+    calls_of_days: int
+    input_tokens: int
+
+
+def exactly(calls: int, input_tokens_each: int = 100) -> Recorded:
+    """Each call once, in the ledger, in its run, and in its day."""
+    return Recorded(calls, calls, calls, calls, calls * input_tokens_each)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class LiveSite:
+    """`url` and `key` stay the same however often it is started."""
+
+    state_dir: Path
+    port: int = field(default_factory=free_port)
+    key: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def prepare(self) -> None:
+        self.manage("migrate", "-v0")
+        self.manage("create_workspace", "acme")
+        self.key = self.manage("create_api_key", "acme").strip()
+
+    def manage(self, *arguments: str) -> str:
+        """The output of a management command."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(), check=True,
+            stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+
+    def start(self) -> None:
+        """Returns when it answers. Does nothing when it runs."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        command = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port), "--no-ws"]
+        with (self.state_dir / "site.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *command, "costsite.wsgi:application"],
+                cwd=ROOT, env=self._environment(), stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.state_dir / "site.log").read_text())
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a crash or a power cut would: nothing is finished, nothing said."""
+        self._end(signal.SIGKILL)
+
+    def recorded(self, agent: str) -> Recorded:
+        """Read from the file itself, so that a site that is down can be asked too."""
+        connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
+        try:
+            of_agent = "agent_id IN (SELECT id FROM agents_agent WHERE slug = ?)"
+
+            def numbers(query: str) -> tuple[int, ...]:
+                return tuple(
+                    number or 0 for number in connection.execute(f"{query} WHERE {of_agent}", (agent,)).fetchone()
+                )
+
+            calls, distinct, tokens = numbers(
+                "SELECT count(*), count(DISTINCT call_id), sum(input_tokens) FROM agents_llmcall"
+            )
+            (of_runs,) = numbers("SELECT sum(calls) FROM agents_agentrunlog")
+            (of_days,) = numbers("SELECT sum(calls) FROM agents_usageday")
+        finally:
+            connection.close()
+        return Recorded(calls, distinct, of_runs, of_days, tokens)
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DJANGO_"))}
+        return inherited | {"COSTSITE_STATE_DIR": str(self.state_dir), "COSTSITE_LOG_LEVEL": "WARNING"}
+
+    def _answers(self) -> bool:
+        try:
+            with urlopen(Request(f"{self.url}/api/v1/key", headers={"Authorization": f"Bearer {self.key}"}), timeout=5):
+                return True
+        except (URLError, OSError):
+            return False
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)  # its own session: the workers go with it
+            self._process.wait(timeout=30)
