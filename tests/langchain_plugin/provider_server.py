@@ -126,11 +126,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer = self.server.provider.take(Received(path, body))
         time.sleep(answer.delay_seconds)
+        try:
+            self._give(answer, path, body)
+        except OSError:  # the client left before the end: a stream closed early, an await given up
+            self.close_connection = True
+
+    def _give(self, answer: Answer, path: str, body: dict[str, Any]) -> None:
+        whole, stream = _FORMATS[path]
         if answer.status != 200:
             self._send(answer.status, _error(path, answer.status), answer.headers)
-            return
-        whole, stream = _FORMATS[path]
-        if body.get("stream"):
+        elif body.get("stream"):
             self._stream(stream(body, answer), answer)
         else:
             self._send(200, whole(body, answer), answer.headers)
@@ -153,20 +158,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         words = 0
-        try:
-            for event in events:
-                if event is _WORD:
-                    if words == answer.cut_after_words:
-                        # Without the closing chunk the client knows that the stream broke off.
-                        self.close_connection = True
-                        return
-                    words += 1
-                    time.sleep(answer.seconds_between_words)
-                    continue
+        for event in events:
+            if event is not _WORD:
                 self._chunk(event.encode())
-            self._chunk(b"")
-        except OSError:  # the client closed its side: an abandoned stream
-            self.close_connection = True
+            elif words == answer.cut_after_words:
+                # Without the closing chunk the client knows that the stream broke off.
+                self.close_connection = True
+                return
+            else:
+                words += 1
+                time.sleep(answer.seconds_between_words)
+        self._chunk(b"")
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
