@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # `make lock` alone needs uv; setting up needs nothing but Python and make.
 UV ?= uv
-LOCK := $(UV) pip compile pyproject.toml --group build --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --quiet
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
+LOCK := $(UV) pip compile pyproject.toml --group build $(LOCK_OPTIONS)
 
 .PHONY: help
 help: ## List the targets
@@ -55,6 +55,7 @@ setup-tests: $(VENV)/.tests ## Add what tests and checks need
 lock: ## Remake the locks from pyproject.toml (needs uv; UPGRADE=1 takes the newest versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo -o requirements.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV) pip compile requirements-oldest.in --resolution lowest-direct $(LOCK_OPTIONS) -o requirements-oldest.lock
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -76,6 +77,17 @@ check: $(VENV)/.tests ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+# The oldest libraries lie over the others: they are found first, and nothing else is installed twice.
+$(VENV)/.oldest: requirements-oldest.lock $(VENV)/.tests
+	@echo "Installing the lowest LangChain the plugin supports"
+	@rm -rf $(VENV)/oldest
+	@$(PIP_INSTALL) --require-hashes --target $(VENV)/oldest -r requirements-oldest.lock
+	@touch $@
+
+test-oldest: $(VENV)/.oldest ## Run the plugin's tests with the lowest langchain-core it supports
+	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -c 'import langchain_core; print("langchain-core", langchain_core.__version__)'
+	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -m pytest -p no:cacheprovider tests/langchain_plugin tests/wire $(ARGS)
 
 format: $(VENV)/.tests ## Format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix .

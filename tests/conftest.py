@@ -6,6 +6,9 @@ import pytest
 
 from agents.models import Workspace
 from tests.factories import WorkspaceFactory
+from tests.no_skips_in_ci import pytest_sessionfinish
+
+__all__ = ["pytest_sessionfinish", "workspace"]
 
 
 @pytest.fixture

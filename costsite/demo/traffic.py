@@ -22,6 +22,8 @@ RUNAWAY_DAY = 12
 """Of each month."""
 RUNAWAY_CALLS = 140
 LONGEST_RUN = 60
+FAILING_AGAIN = 0.35
+"""A provider that just failed is likely to fail the next attempt too."""
 FAILURES = ("RateLimitError", "APITimeoutError", "InternalServerError", "OverloadedError")
 
 
@@ -104,10 +106,10 @@ class Run:
 
     def _turn(self) -> Generator[wire.Event, None, wire.RunStatus]:
         """A call, retried where it failed; then what a tool answers, or a sub-agent's work, makes it longer."""
-        attempts = 0
-        while self.rng.random() < self.agent.failing:
+        attempts, chance = 0, self.agent.failing
+        while self.rng.random() < chance:
             yield self._failed_call()
-            attempts += 1
+            attempts, chance = attempts + 1, FAILING_AGAIN
             if attempts == 3:
                 return "error"
             self.now += timedelta(seconds=2.0**attempts)

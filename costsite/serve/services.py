@@ -9,7 +9,7 @@ from django.conf import settings
 
 from costsite.serve.supervisor import Service
 
-THREADS = 4
+THREADS = 8
 """Per web process. The interpreter runs one at a time; the others wait for the disk or the database."""
 
 

@@ -114,7 +114,9 @@ def test_the_shape_of_a_crash_tells_nothing_of_the_inside(client: Client, settin
     assert b"1234" not in response.content
 
 
-@pytest.mark.parametrize("said", ["database is locked", "could not serialize access", "deadlock detected", "disk is full"])
+@pytest.mark.parametrize(
+    "said", ["database is locked", "could not serialize access", "deadlock detected", "disk is full"]
+)
 def test_the_shape_of_a_database_that_cannot_now(client: Client, said: str) -> None:
     def refuse(**_: object) -> None:
         raise OperationalError(said)

@@ -1,0 +1,46 @@
+"""Django's own checks, those for deployment too, have nothing to say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def check(folder: Path, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_", "DJANGO_"))
+    }
+    return subprocess.run(
+        [sys.executable, PROJECT / "manage.py", "check", *options],
+        env=kept | {"COSTSITE_STATE_DIR": str(folder)} | changes, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_site_behind_https_passes_the_deployment_checks(tmp_path: Path) -> None:
+    checked = check(
+        tmp_path,
+        "--deploy",
+        "--fail-level",
+        "WARNING",
+        COSTSITE_HTTPS="true",
+        COSTSITE_ALLOWED_HOSTS="costs.example.com",
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_site_as_it_comes_passes_the_checks(tmp_path: Path) -> None:
+    checked = check(tmp_path, "--fail-level", "WARNING")
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_setting_that_cannot_be_read_is_named_with_its_mend(tmp_path: Path) -> None:
+    checked = check(tmp_path, COSTSITE_WORKERS="many")
+
+    assert checked.returncode != 0
+    assert "COSTSITE_WORKERS is 'many'; set it to a whole number." in checked.stderr

@@ -1,0 +1,255 @@
+"""`manage.py serve` as a real process: web and background work live and die together."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+MANAGE = [sys.executable, str(PROJECT / "manage.py")]
+
+
+@dataclass
+class Site:
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def get(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def members(self) -> dict[int, str]:
+        """Every process that descends from serve: id and command line. Found by their environment, so orphans count."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit():
+                try:
+                    environment, command = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+                    zombie = (folder / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+                except (FileNotFoundError, ProcessLookupError, PermissionError):
+                    continue
+                if f"COSTSITE_STATE_DIR={self.log.parent}\0".encode() in environment + b"\0" and not zombie:
+                    found[int(folder.name)] = command.replace(b"\0", b" ").decode()
+        return found
+
+    def leader(self, module: str) -> int:
+        """The first process of a service: the one whose parent is serve."""
+        for pid, command in self.members().items():
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if module in command and parent == self.process.pid:
+                return pid
+        raise AssertionError(f"{module} does not run: {self.members()}")
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def has_started(self) -> bool:
+        assert self.process.poll() is None, f"serve ended: {self.said()}"
+        # django-q2 says "running" when its workers, monitor and pusher are up.
+        return "Listening" in self.said() and " running." in self.said() and answers(self)
+
+
+def answers(site: Site) -> bool:
+    try:
+        return site.get("/login/") == 200
+    except OSError:
+        return False
+
+
+def until(holds: Callable[[], bool], seconds: float = 40.0, what: str = "it") -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_", "DJANGO_"))
+    }
+    return kept | {"COSTSITE_STATE_DIR": str(folder)}
+
+
+def start(folder: Path, *options: str) -> Site:
+    port = free_port()
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*MANAGE, "serve", "--port", str(port), *options],
+            env=environment(folder), cwd=folder, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    return Site(process, port, log)
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("migrated")
+    for database in ("default", "queue"):
+        subprocess.run([*MANAGE, "migrate", "--database", database, "-v0"], env=environment(folder), check=True)
+    return folder
+
+
+@contextmanager
+def running(migrated: Path, folder: Path) -> Iterator[Site]:
+    for file in migrated.iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    site = start(folder)
+    try:
+        until(site.has_started, what="start")
+        yield site
+    finally:
+        for pid in site.members():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        site.process.wait()
+
+
+@pytest.fixture(scope="module")
+def site(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for the tests that leave it running: what they kill comes back."""
+    with running(migrated, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def own_site(migrated: Path, tmp_path: Path) -> Iterator[Site]:
+    with running(migrated, tmp_path) as site:
+        yield site
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_it_stops_with_everything_it_started(own_site: Site, how: signal.Signals) -> None:
+    assert len(own_site.members()) >= 8, (
+        "serve, web and its worker, the cluster with sentinel, monitor, pusher, workers"
+    )
+
+    own_site.process.send_signal(how)
+
+    assert own_site.process.wait(timeout=30) == 0
+    assert own_site.members() == {}
+    assert "Stopping." in own_site.said()
+
+
+def test_everything_it_started_goes_when_it_is_killed(own_site: Site) -> None:
+    own_site.process.kill()
+    own_site.process.wait()
+
+    until(lambda: own_site.members() == {}, seconds=30, what="the end of every process")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("costsite.serve.web", "The web service"), ("costsite.serve.background", "The background service")],
+)
+def test_a_service_that_dies_is_started_again_without_leaving_orphans(site: Site, module: str, name: str) -> None:
+    before = site.members()
+    first = site.leader(module)
+    family = {pid for pid in before if os.getpgid(pid) == first}
+
+    os.kill(first, signal.SIGKILL)
+
+    until(lambda: f"{name} was killed by SIGKILL; starting it again in 1 s." in site.said(), what="the news of it")
+    until(lambda: not family & set(site.members()), what="the end of its children")
+    until(lambda: any(module in command for command in site.members().values()), what="its return")
+    until(lambda: answers(site), what="an answer")
+    assert site.process.poll() is None
+    assert site.leader(module) != first
+
+
+def test_a_web_process_that_dies_is_made_again(site: Site) -> None:
+    leader = site.leader("costsite.serve.web")
+    worker = next(pid for pid in site.members() if os.getpgid(pid) == leader and pid != leader)
+
+    os.kill(worker, signal.SIGKILL)
+
+    until(lambda: worker not in site.members() and answers(site), what="an answer from a new process")
+    assert site.leader("costsite.serve.web") == leader
+
+
+def test_the_access_log_has_paths_but_neither_queries_nor_keys(site: Site) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{site.port}/login/?next=/secret-place", headers={"Authorization": "Bearer cs_secret-key"}
+    )
+    urllib.request.urlopen(request, timeout=10).close()
+
+    until(lambda: '"GET /login/" 200' in site.said(), what="the line of the request")
+    assert "secret" not in site.said()
+
+
+def test_static_files_are_served_without_collecting_them(site: Site) -> None:
+    assert site.get("/static/admin/css/base.css") == 200
+    assert site.get("/static/no-such-file.css") == 404
+
+
+def test_the_background_service_ticks(site: Site) -> None:
+    def ticked() -> bool:
+        count = (
+            "from django_q.models import Task; print('ticks', Task.objects.filter(func='costsite.tasks.tick').count())"
+        )
+        ran = subprocess.run(
+            [*MANAGE, "shell", "-v0", "-c", count], env=environment(site.log.parent), capture_output=True, text=True
+        )
+        return bool(re.search(r"ticks [1-9]", ran.stdout))
+
+    until(ticked, seconds=60, what="a tick")
+
+
+def test_it_refuses_without_migrations_and_says_which_commands_mend_that(tmp_path: Path) -> None:
+    refused = start(tmp_path)
+
+    assert refused.process.wait(timeout=30) == 1
+    assert "python manage.py migrate --database default && python manage.py migrate --database queue" in refused.said()
+    assert "Traceback" not in refused.said()
+
+
+def test_it_refuses_a_port_in_use_and_names_the_next(migrated: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = subprocess.run(
+            [*MANAGE, "serve", "--port", str(port)],
+            env=environment(migrated),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    assert refused.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
+    assert f"--port {port + 1}" in refused.stderr
+
+
+def test_it_refuses_settings_that_fail_the_checks(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [*MANAGE, "serve"],
+        env=environment(tmp_path) | {"COSTSITE_TIME_ZONE": "Mars/Olympus"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert refused.returncode == 1
+    assert "COSTSITE_TIME_ZONE is 'Mars/Olympus'; set it to a zone such as \"Europe/Berlin\"." in refused.stderr
