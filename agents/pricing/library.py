@@ -12,6 +12,8 @@ Where it gives no figure for a kind of token:
 - reasoning: the output price. Audio: the text price of its side. Output: the input price; such entries are
   embeddings and classifiers, which have no output.
 - nothing at all: unpriced, unless the name ends in `:free`. The package would say 0 for both.
+
+What is billed by the hour or the character beside its tokens is unpriced too: its tokens alone would be a fraction.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 MICROCENTS_PER_USD: Final = 100_000_000
 SMALLEST_SHARE: Final = Fraction(1, 1_000_000)
 """How far the nearest whole microcent per million tokens may be from a listed price."""
+_BILLED_OTHERWISE: Final = ("audio_hours", "input_audio_hours", "output_audio_hours", "input_mchars")
 ALWAYS: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 FREE: Final = wire.UnitPrices(
     input=0, output=0, cache_read=0, cache_write_5m=0, cache_write_1h=0, reasoning=0, input_audio=0, output_audio=0
@@ -138,6 +141,8 @@ def _unit_prices(listed: types.ModelPrice, model: types.ModelInfo, input_tokens:
         return None
 
     price_in = microcents("input_mtok")
+    if any(vars(listed).get(key) is not None for key in _BILLED_OTHERWISE):
+        return None
     if price_in is None:
         # An empty list of prices is how the library writes "free" and "not known" alike; the name tells them apart.
         return FREE if model.id.endswith(":free") and not any(v is not None for v in vars(listed).values()) else None
