@@ -86,7 +86,9 @@ class MembersOnlyAdmin(AnyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 
-    def formfield_for_foreignkey(self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+    def formfield_for_foreignkey(
+        self, db_field: models.ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> Any:
         """A row can be put only where the person may change rows: the choices are those workspaces and their agents."""
         related: Any = db_field.remote_field.model
         if "queryset" not in kwargs:

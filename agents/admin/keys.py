@@ -30,7 +30,11 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         agent, workspace = cleaned.get("agent"), cleaned.get("workspace")
         if agent and workspace and agent.workspace_id != workspace.pk:
-            raise ValidationError({"agent": f"{agent} runs in another workspace than {workspace}; choose an agent of {workspace}, or none."})
+            raise ValidationError(
+                {
+                    "agent": f"{agent} runs in another workspace than {workspace}; choose an agent of {workspace}, or none."
+                }
+            )
         return cleaned
 
 
@@ -45,7 +49,11 @@ class ApiKeyAdmin(MembersOnlyAdmin):
     show_full_result_count = False
 
     def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> Any:
         # Saving leads to the page that shows the key, so the ways around it are not offered.
         only_save = {"show_save_and_add_another": False, "show_save_and_continue": False}
@@ -59,11 +67,25 @@ class ApiKeyAdmin(MembersOnlyAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ("workspace", "agent", "name", "scopes")
-        return ("name", "prefix", "workspace", "agent", "may", "created_by", "created_at", "last_used_at", "archived_at")
+        return (
+            "name",
+            "prefix",
+            "workspace",
+            "agent",
+            "may",
+            "created_by",
+            "created_at",
+            "last_used_at",
+            "archived_at",
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         # Who holds a key relies on what it opens; another reach is another key.
-        return () if obj is None else ("prefix", "workspace", "agent", "may", "created_by", "created_at", "last_used_at", "archived_at")
+        return (
+            ()
+            if obj is None
+            else ("prefix", "workspace", "agent", "may", "created_by", "created_at", "last_used_at", "archived_at")
+        )
 
     @admin.display(description="may")
     def may(self, key: ApiKey) -> str:

@@ -68,7 +68,9 @@ class LargeTableAdmin(ReadOnlyAdmin):
         ]
         return rows.filter(reduce(or_, firsts)) if firsts else rows.none()
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
         if not search_term.strip():
             return queryset, False
         span = ids_beginning(search_term)
@@ -76,5 +78,7 @@ class LargeTableAdmin(ReadOnlyAdmin):
             messages.warning(request, f"Search takes the first {LEAST_PREFIX} or more hexadecimal digits of an id.")
             return queryset.none(), False
         workspaces = list(Workspace.objects.visible_to(request.user).order_by().values_list("pk", flat=True))
-        found = queryset.filter(**{"workspace_id__in": workspaces, f"{self.id_field}__gte": span[0], f"{self.id_field}__lte": span[1]})
+        found = queryset.filter(
+            **{"workspace_id__in": workspaces, f"{self.id_field}__gte": span[0], f"{self.id_field}__lte": span[1]}
+        )
         return found, False

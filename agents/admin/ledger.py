@@ -22,7 +22,16 @@ def written_cents(row: Any) -> str:
 class AgentRunLogAdmin(LargeTableAdmin):
     id_field = "run_id"
     newest_first = ("-started_at", "-id")
-    list_display = ("run_id", "agent", "started", "status", "calls", "input_tokens", "output_tokens", "estimated_cost_in_cents")
+    list_display = (
+        "run_id",
+        "agent",
+        "started",
+        "status",
+        "calls",
+        "input_tokens",
+        "output_tokens",
+        "estimated_cost_in_cents",
+    )
     list_select_related = ("agent", "workspace")
     search_help_text = "The newest 2,000 are listed. Any other by the first 8 or more digits of its run id."
 
@@ -38,7 +47,11 @@ class AgentRunLogAdmin(LargeTableAdmin):
         return written_cents(run)
 
     def get_fields(self, request: Any, obj: Any = None) -> list[str]:
-        names = [field.name for field in AgentRunLog._meta.fields if field.name not in {"id", "cost_microcents", "saved_microcents"}]
+        names = [
+            field.name
+            for field in AgentRunLog._meta.fields
+            if field.name not in {"id", "cost_microcents", "saved_microcents"}
+        ]
         return [*names, "estimated_cost_in_cents"]
 
     def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
@@ -49,7 +62,17 @@ class AgentRunLogAdmin(LargeTableAdmin):
 class LLMCallAdmin(LargeTableAdmin):
     id_field = "call_id"
     newest_first = ("-day", "-id")
-    list_display = ("call_id", "agent", "started", "model", "status", "input_tokens", "output_tokens", "cost_basis", "estimated_cost_in_cents")
+    list_display = (
+        "call_id",
+        "agent",
+        "started",
+        "model",
+        "status",
+        "input_tokens",
+        "output_tokens",
+        "cost_basis",
+        "estimated_cost_in_cents",
+    )
     list_select_related = ("agent", "workspace")
     search_help_text = "The newest 2,000 are listed. Any other by the first 8 or more digits of its call id."
 
@@ -62,7 +85,11 @@ class LLMCallAdmin(LargeTableAdmin):
         return written_cents(call)
 
     def get_fields(self, request: Any, obj: Any = None) -> list[str]:
-        names = [field.name for field in LLMCall._meta.fields if field.name not in {"id", "cost_microcents", "saved_microcents"}]
+        names = [
+            field.name
+            for field in LLMCall._meta.fields
+            if field.name not in {"id", "cost_microcents", "saved_microcents"}
+        ]
         return [*names, "estimated_cost_in_cents"]
 
     def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
@@ -71,7 +98,16 @@ class LLMCallAdmin(LargeTableAdmin):
 
 @admin.register(Client)
 class ClientAdmin(ReadOnlyAdmin):
-    list_display = ("client_id", "workspace", "host", "pid", "spool_events", "lost_events", "rejected_events", "last_seen_at")
+    list_display = (
+        "client_id",
+        "workspace",
+        "host",
+        "pid",
+        "spool_events",
+        "lost_events",
+        "rejected_events",
+        "last_seen_at",
+    )
     list_select_related = ("workspace",)
     ordering = ("-last_seen_at", "-pk")
     paginator = NewestPaginator
@@ -85,7 +121,17 @@ class ClientAdmin(ReadOnlyAdmin):
 
 @admin.register(CostCorrection)
 class CostCorrectionAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "workspace", "agent", "day", "model", "calls", "before_in_cents", "after_in_cents", "reason")
+    list_display = (
+        "created_at",
+        "workspace",
+        "agent",
+        "day",
+        "model",
+        "calls",
+        "before_in_cents",
+        "after_in_cents",
+        "reason",
+    )
     list_select_related = ("workspace", "agent")
     ordering = ("-pk",)
     paginator = NewestPaginator

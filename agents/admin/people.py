@@ -23,7 +23,9 @@ class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
         to_field_name=get_user_model().USERNAME_FIELD,
         label="Username",
         widget=forms.TextInput,
-        error_messages={"invalid_choice": "Nobody active has this username. An administrator can add them under Users."},
+        error_messages={
+            "invalid_choice": "Nobody active has this username. An administrator can add them under Users."
+        },
     )
 
     class Meta:
@@ -47,7 +49,9 @@ class MembershipInline(AnyInline):
         return super().get_queryset(request).select_related("user", "workspace")
 
     def _owns(self, request: HttpRequest, workspace: Any) -> bool:
-        return is_superuser(request.user) or (workspace is not None and workspace_id_of(workspace) in owned_workspace_ids(request))
+        return is_superuser(request.user) or (
+            workspace is not None and workspace_id_of(workspace) in owned_workspace_ids(request)
+        )
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True  # who sees the workspace sees who is in it

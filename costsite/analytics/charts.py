@@ -68,7 +68,12 @@ def nice_ticks(largest: int, count: int = 4) -> list[int]:
 
 
 def stacked_columns(
-    values: Sequence[Sequence[int]], slots: Sequence[int], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0
+    values: Sequence[Sequence[int]],
+    slots: Sequence[int],
+    *,
+    height: float,
+    label: Callable[[int, int], str],
+    headroom: float = 14.0,
 ) -> Columns:
     """A column for each row of `values`, its parts from the bottom up in the colours of `slots`.
 
@@ -96,7 +101,11 @@ def stacked_columns(
                 segments=tuple(segments),
             )
         )  # fmt: skip
-    return Columns(height, tuple(columns), tuple(Tick(round(height - value * scale, 2), label(value, ticks[-1])) for value in ticks))
+    return Columns(
+        height,
+        tuple(columns),
+        tuple(Tick(round(height - value * scale, 2), label(value, ticks[-1])) for value in ticks),
+    )
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,10 @@ def sparkline(values: Sequence[int], *, width: int = 96, height: int = 24, margi
         return None
     step = (width - 2 * margin) / max(1, len(values) - 1)
     rise = (height - 2 * margin) / largest
-    spots = [(round(margin + index * step, 1), round(height - margin - value * rise, 1)) for index, value in enumerate(values)]
+    spots = [
+        (round(margin + index * step, 1), round(height - margin - value * rise, 1))
+        for index, value in enumerate(values)
+    ]
     return Sparkline(width, height, " ".join(f"{x},{y}" for x, y in spots), *spots[-1])
 
 
@@ -134,7 +146,9 @@ def bar(parts: Sequence[tuple[str, int]], full_scale: int) -> tuple[Part, ...]:
     laid = []
     before = 0
     for name, value in parts:
-        laid.append(Part(name, round(100 * before / max(1, full_scale), 3), round(100 * value / max(1, full_scale), 3), value))
+        laid.append(
+            Part(name, round(100 * before / max(1, full_scale), 3), round(100 * value / max(1, full_scale), 3), value)
+        )
         before += value
     return tuple(laid)
 
@@ -163,7 +177,9 @@ def percentile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
-def log_dots(points: Sequence[tuple[float, int]], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0) -> Dots | None:
+def log_dots(
+    points: Sequence[tuple[float, int]], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0
+) -> Dots | None:
     """Points (place from 0 to 1, positive value) over a logarithmic scale.
 
     An outlier is over four times the median and over the 95th percentile. None without points.
@@ -171,7 +187,11 @@ def log_dots(points: Sequence[tuple[float, int]], *, height: float, label: Calla
     values = sorted(value for _, value in points if value > 0)
     if not values:
         return None
-    bounds = [factor * 10**power for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1) for factor in (1, 2, 5)]
+    bounds = [
+        factor * 10**power
+        for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1)
+        for factor in (1, 2, 5)
+    ]
     low = max(bound for bound in bounds if bound <= values[0])
     high = min(bound for bound in bounds if bound >= values[-1] and bound > low)
     marked = [bound for bound in bounds if low <= bound <= high]

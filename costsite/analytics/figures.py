@@ -38,10 +38,10 @@ def money(microcents: int | None, *, kpi: bool = False) -> str:
     if not size:
         return "0¢"
     cents = size / CENT
-    if size < HUNDREDTH_OF_A_CENT:
-        # 3 significant digits, never an exponent; a microcent is the sixth decimal of a cent, and the last there is.
-        decimals = min(6, 2 - cents.adjusted())
-        text = f"{_rounded(cents, decimals):f}¢"
+    # 3 significant digits, never an exponent; a microcent is the sixth decimal of a cent, and the last there is.
+    tiny = _rounded(cents, min(6, max(0, 2 - cents.adjusted())))
+    if tiny < HUNDREDTH_OF_A_CENT / CENT:
+        text = f"{tiny:f}¢"
     elif _rounded(cents, 4) < 1:
         text = f"{_rounded(cents, 4):f}¢"
     elif _rounded(cents, 2) < 100:

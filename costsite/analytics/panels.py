@@ -176,7 +176,11 @@ def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, fi
         legend=tuple(LegendEntry(kind, TOKEN_KINDS[kind], "", "") for kind in used) if len(used) > 1 else (),
         head=("Call", *kinds, "Input tokens"),
         rows=tuple(
-            (f"{first + index}. {what}", *(figures.tokens(value) for value in (fresh, read, written)), figures.tokens(fresh + read + written))
+            (
+                f"{first + index}. {what}",
+                *(figures.tokens(value) for value in (fresh, read, written)),
+                figures.tokens(fresh + read + written),
+            )
             for index, (what, fresh, read, written) in enumerate(calls)
         ),
         empty=not peak,
@@ -199,7 +203,9 @@ def token_bars(*, fresh: int, read: int, written: int, visible: int, reasoning: 
 
     def laid(name: str, parts: list[tuple[str, int]]) -> TokenBar:
         parts_laid = charts.bar([(kind, max(0, value)) for kind, value in parts], scale)
-        return TokenBar(name, sum(value for _, value in parts), tuple((part, TOKEN_KINDS[part.name]) for part in parts_laid))
+        return TokenBar(
+            name, sum(value for _, value in parts), tuple((part, TOKEN_KINDS[part.name]) for part in parts_laid)
+        )
 
     return laid("Input", inputs), laid("Output", outputs)
 
@@ -231,7 +237,9 @@ def run_plot(points: Sequence[tuple[float, int, str, str]], *, days: Days, cut: 
 
     `cut` says that the range has more runs than were read.
     """
-    plot = charts.log_dots([(place, cost) for place, cost, _, _ in points], height=SMALL_CHART_HEIGHT, label=figures.axis_money)
+    plot = charts.log_dots(
+        [(place, cost) for place, cost, _, _ in points], height=SMALL_CHART_HEIGHT, label=figures.axis_money
+    )
     if plot is None:
         return None
     outliers = [dot for dot in plot.dots if dot.outlier]
@@ -242,14 +250,19 @@ def run_plot(points: Sequence[tuple[float, int, str, str]], *, days: Days, cut: 
         cost = points[dearest.index][1]
         title += f"; {len(outliers)} over 4 × that, the dearest {figures.money(cost)}"
     newest = "newest " if cut else ""
-    dots = tuple(RunDot(dot, f"{points[dot.index][2]}: {figures.money(points[dot.index][1])}", points[dot.index][3]) for dot in plot.dots)
+    dots = tuple(
+        RunDot(dot, f"{points[dot.index][2]}: {figures.money(points[dot.index][1])}", points[dot.index][3])
+        for dot in plot.dots
+    )
     return RunPlot(
         title=title,
         measure=f"Estimated cost of each run, {days}, logarithmic scale. {newest.capitalize()}n {n:,}. p95 {figures.money(plot.p95)}.",
         plot=plot,
         dots=dots,
         ticks=tuple(
-            (round(100 * (index + 0.5) / len(days), 2), label) for index, day in enumerate(days) if (label := day_tick(day, days))
+            (round(100 * (index + 0.5) / len(days), 2), label)
+            for index, day in enumerate(days)
+            if (label := day_tick(day, days))
         ),
         rows=tuple((points[dot.index][2], figures.money(points[dot.index][1])) for dot in plot.dots[:50]),
     )
@@ -267,7 +280,10 @@ def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
     spark = charts.sparkline(values)
     if spark is None:
         return Sparked(None, f"Nothing spent {days}")
-    return Sparked(spark, f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day, {figures.money(values[-1])} today")
+    return Sparked(
+        spark,
+        f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day, {figures.money(values[-1])} today",
+    )
 
 
 def answer(range_name: str, now: int, before: int, shown: Days, spent: int, calendar: Calendar) -> str:

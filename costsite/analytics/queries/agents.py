@@ -66,7 +66,11 @@ class AgentRow:
     by_day: dict[date, int]
 
 
-SORTS = {"spend": ("-spent", "-last_run_at", "slug", "pk"), "name": ("slug", "pk"), "last-run": ("-last_run_at", "slug", "pk")}
+SORTS = {
+    "spend": ("-spent", "-last_run_at", "slug", "pk"),
+    "name": ("slug", "pk"),
+    "last-run": ("-last_run_at", "slug", "pk"),
+}
 
 
 def find_agent(user: User, pk: int) -> AgentFacts | None:
@@ -78,11 +82,22 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     """Agents one sees whose name, slug or workspace contains `search`, with this month's spend; one row more than `limit`
     says that there are more."""
     month = calendar.month_to_date
-    spent = UsageDay.objects.filter(within(month), agent=OuterRef("pk")).order_by().values("agent").annotate(spent=Sum("cost_microcents"))
+    spent = (
+        UsageDay.objects.filter(within(month), agent=OuterRef("pk"))
+        .order_by()
+        .values("agent")
+        .annotate(spent=Sum("cost_microcents"))
+    )
     runs = AgentRunLog.objects.filter(
-        agent=OuterRef("pk"), started_at__gte=month.starts_at(calendar.zone), started_at__lt=month.ends_at(calendar.zone)
+        agent=OuterRef("pk"),
+        started_at__gte=month.starts_at(calendar.zone),
+        started_at__lt=month.ends_at(calendar.zone),
     ).order_by()
-    rows = Agent.objects.visible_to(user).select_related("workspace").annotate(spent=Coalesce(Subquery(spent.values("spent")), 0))
+    rows = (
+        Agent.objects.visible_to(user)
+        .select_related("workspace")
+        .annotate(spent=Coalesce(Subquery(spent.values("spent")), 0))
+    )
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
     rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
@@ -90,10 +105,16 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     ids = [row.pk for row in found]
     usage = {
         row["agent"]: usage_from(row)
-        for row in UsageDay.objects.visible_to(user).filter(within(month), agent__in=ids).values("agent").annotate(**usage_sums()).order_by()
+        for row in UsageDay.objects.visible_to(user)
+        .filter(within(month), agent__in=ids)
+        .values("agent")
+        .annotate(**usage_sums())
+        .order_by()
     }
     days = cost_by_key_and_day(UsageDay.objects.visible_to(user), calendar.last_30_days, "agent", ids)
-    return [AgentRow(AgentFacts.of(row), usage.get(row.pk, Usage()), row.month_runs, days.get(row.pk, {})) for row in found]
+    return [
+        AgentRow(AgentFacts.of(row), usage.get(row.pk, Usage()), row.month_runs, days.get(row.pk, {})) for row in found
+    ]
 
 
 def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, Usage]:
@@ -143,6 +164,14 @@ def steps_of_runs(user: User, workspace_id: int, run_ids: list[object], limit: i
         .order_by("-cost", "-step_calls", "step", "sub_agent")[:limit]
     )
     return [
-        StepUsage(row["step"], row["sub_agent"], row["step_calls"], row["cost"], row["unpriced"], row["tokens_in"], row["tokens_out"])
+        StepUsage(
+            row["step"],
+            row["sub_agent"],
+            row["step_calls"],
+            row["cost"],
+            row["unpriced"],
+            row["tokens_in"],
+            row["tokens_out"],
+        )
         for row in rows
     ]

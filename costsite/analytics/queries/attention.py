@@ -72,7 +72,9 @@ def failing_agents(user: User, calendar: Calendar, limit: int) -> list[FailingAg
         .filter(failed__gte=FAILING_FROM_CALLS, made__lte=F("failed") * (100 // FAILING_FROM_PERCENT))
         .order_by("-failed", "agent")[:limit]
     )
-    return [FailingAgent(row["agent"], row["agent__name"] or row["agent__slug"], row["failed"], row["made"]) for row in rows]
+    return [
+        FailingAgent(row["agent"], row["agent__name"] or row["agent__slug"], row["failed"], row["made"]) for row in rows
+    ]
 
 
 def clients(user: User, calendar: Calendar) -> Clients:

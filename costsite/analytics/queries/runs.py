@@ -73,7 +73,9 @@ class Cursor:
     def parse(cls, text: str) -> Cursor | None:
         """From a query string; what nobody could have followed a link to is None."""
         at, dash, pk = text.partition("-")
-        if not (dash and at.isascii() and at.isdigit() and pk.isascii() and pk.isdigit() and len(at) < 17 and len(pk) < 19):
+        if not (
+            dash and at.isascii() and at.isdigit() and pk.isascii() and pk.isdigit() and len(at) < 17 and len(pk) < 19
+        ):
             return None
         return cls(EPOCH + timedelta(microseconds=int(at)), int(pk))
 
@@ -94,18 +96,28 @@ class RunFilter:
 
 
 def list_runs(
-    user: User, calendar: Calendar, wanted: RunFilter, *, before: Cursor | None = None, after: Cursor | None = None, limit: int = 50
+    user: User,
+    calendar: Calendar,
+    wanted: RunFilter,
+    *,
+    before: Cursor | None = None,
+    after: Cursor | None = None,
+    limit: int = 50,
 ) -> RunPage:
     """Runs older than `before`, or newer than `after`, or the newest; newest first, at most `limit`."""
     rows = AgentRunLog.objects.visible_to(user)
     if wanted.days is not None:
-        rows = rows.filter(started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone))
+        rows = rows.filter(
+            started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
+        )
     if after is not None:
         rows = rows.filter(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
         order = ("started_at", "id")
     else:
         if before is not None:
-            rows = rows.filter(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
+            rows = rows.filter(
+                Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at
+            )
         order = ("-started_at", "-id")
     picked = _by_an_index(rows, user, wanted, order, limit + 1)
     found = [RunRow.of(row) for row in picked.select_related("agent", "workspace").order_by(*order)[: limit + 1]]
@@ -114,10 +126,14 @@ def list_runs(
     if after is not None:
         found.reverse()
         return RunPage(tuple(found), found[0].cursor if more and found else None, found[-1].cursor if found else None)
-    return RunPage(tuple(found), found[0].cursor if before is not None and found else None, found[-1].cursor if more else None)
+    return RunPage(
+        tuple(found), found[0].cursor if before is not None and found else None, found[-1].cursor if more else None
+    )
 
 
-def _by_an_index(rows: QuerySet[Any], user: User, wanted: RunFilter, order: tuple[str, ...], limit: int) -> QuerySet[Any]:
+def _by_an_index(
+    rows: QuerySet[Any], user: User, wanted: RunFilter, order: tuple[str, ...], limit: int
+) -> QuerySet[Any]:
     """`rows` such that the database reads them in `order` from one index, or from one index a workspace.
 
     "workspace IN (...) ORDER BY started_at" alone has no good plan: it sorts all runs of those workspaces, or walks
@@ -151,7 +167,9 @@ def run_points(user: User, agent_id: int, calendar: Calendar, days: Days, limit:
     """The newest runs of an agent in `days`, newest first."""
     rows = (
         AgentRunLog.objects.visible_to(user)
-        .filter(agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone))
+        .filter(
+            agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone)
+        )
         .order_by("-started_at", "-id")
         .values_list("pk", "run_id", "started_at", "calls", "unpriced_calls", "cost_microcents")[:limit]
     )
@@ -189,6 +207,8 @@ class CallRow:
     usage: Usage
     cost: int | None
     cost_basis: str
+    tokens_from: str
+    """Where a total came from that the client could not tell: `median`, `nothing`, or empty."""
     provisional: bool
     local_cache_hit: bool
     price_source: str
@@ -212,14 +232,22 @@ def find_parent(user: User, run: RunRow) -> int | None:
 def neighbours(user: User, run: RunRow) -> tuple[int | None, int | None]:
     """The agent's next newer and next older run."""
     rows = AgentRunLog.objects.visible_to(user).filter(agent_id=run.agent_id)
-    newer = rows.filter(Q(started_at__gt=run.started_at) | Q(id__gt=run.id), started_at__gte=run.started_at).order_by("started_at", "id")
-    older = rows.filter(Q(started_at__lt=run.started_at) | Q(id__lt=run.id), started_at__lte=run.started_at).order_by("-started_at", "-id")
+    newer = rows.filter(Q(started_at__gt=run.started_at) | Q(id__gt=run.id), started_at__gte=run.started_at).order_by(
+        "started_at", "id"
+    )
+    older = rows.filter(Q(started_at__lt=run.started_at) | Q(id__lt=run.id), started_at__lte=run.started_at).order_by(
+        "-started_at", "-id"
+    )
     return newer.values_list("pk", flat=True).first(), older.values_list("pk", flat=True).first()
 
 
 def calls_of(user: User, run: RunRow, *, offset: int, limit: int) -> list[CallRow]:
     """In the order they began; one more than `limit` says that there are more."""
-    rows = LLMCall.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.run_id).order_by("started_at", "id")
+    rows = (
+        LLMCall.objects.visible_to(user)
+        .filter(workspace_id=run.workspace_id, run_id=run.run_id)
+        .order_by("started_at", "id")
+    )
     return [_call_row(row) for row in rows[offset : offset + limit + 1]]
 
 
@@ -227,7 +255,11 @@ def cost_of_first_calls(user: User, run: RunRow, count: int) -> int:
     """Microcents of the first `count` calls: where a later page's running sum begins."""
     if not count:
         return 0
-    rows = LLMCall.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.run_id).order_by("started_at", "id")
+    rows = (
+        LLMCall.objects.visible_to(user)
+        .filter(workspace_id=run.workspace_id, run_id=run.run_id)
+        .order_by("started_at", "id")
+    )
     spent: int = rows[:count].aggregate(spent=Coalesce(Sum("cost_microcents"), 0))["spent"]
     return spent
 
@@ -249,5 +281,5 @@ def _call_row(row: LLMCall) -> CallRow:
     return CallRow(
         row.step, row.sub_agent, row.purpose, row.provider, row.model, row.request_model, row.service_tier, row.effort, row.started_at,
         row.ended_at - row.started_at, row.status, row.get_status_display(), row.error_type, usage, row.cost_microcents, row.cost_basis,
-        row.provisional, row.served_from_local_cache, row.price_source, tuple(str(call[0]) for call in row.tool_calls if call),
+        row.tokens_from, row.provisional, row.served_from_local_cache, row.price_source, tuple(str(call[0]) for call in row.tool_calls if call),
     )  # fmt: skip

@@ -97,7 +97,9 @@ class Spans:
 
     @classmethod
     def of(cls, calendar: Calendar, range_name: str) -> Spans:
-        return cls(calendar.month_to_date, calendar.same_days_last_month, calendar.days_of(range_name), calendar.last_30_days)
+        return cls(
+            calendar.month_to_date, calendar.same_days_last_month, calendar.days_of(range_name), calendar.last_30_days
+        )
 
     @property
     def all(self) -> Days:

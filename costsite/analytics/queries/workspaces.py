@@ -80,7 +80,9 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
         .order_by()
     }
     spenders = []
-    for pk, name, slug, archived_at in Workspace.objects.visible_to(user).values_list("pk", "name", "slug", "archived_at"):
+    for pk, name, slug, archived_at in Workspace.objects.visible_to(user).values_list(
+        "pk", "name", "slug", "archived_at"
+    ):
         row = by_workspace.get(pk)
         if row is not None:
             spenders.append(Spender(pk, name, slug, usage_from(row), row["before"], row["shown"], row["month_runs"]))
@@ -126,7 +128,14 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
         .order_by()
     )
     spenders = [
-        Spender(row["agent"], row["agent__name"] or row["agent__slug"], row["agent__slug"], usage_from(row), row["before"], row["shown"])
+        Spender(
+            row["agent"],
+            row["agent__name"] or row["agent__slug"],
+            row["agent__slug"],
+            usage_from(row),
+            row["before"],
+            row["shown"],
+        )
         for row in rows
     ]
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))

@@ -72,11 +72,18 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     model_days = agents.agent_model_days(request.user, found.id, spans.shown, names)
     slots = model_slots(names)
     points = runs.run_points(request.user, found.id, calendar, spans.shown, PLOTTED_RUNS)
-    steps = agents.steps_of_runs(request.user, found.workspace_id, [point.run_id for point in points[:STEP_RUNS]], STEPS)
+    steps = agents.steps_of_runs(
+        request.user, found.workspace_id, [point.run_id for point in points[:STEP_RUNS]], STEPS
+    )
     cursor_before = runs.Cursor.parse(request.GET.get("before", ""))
     cursor_after = runs.Cursor.parse(request.GET.get("after", ""))
     run_page = runs.list_runs(
-        request.user, calendar, runs.RunFilter(agent_id=found.id), before=cursor_before, after=cursor_after, limit=RUNS_PER_PAGE
+        request.user,
+        calendar,
+        runs.RunFilter(agent_id=found.id),
+        before=cursor_before,
+        after=cursor_after,
+        limit=RUNS_PER_PAGE,
     )
     plot = _plot(points, spans.shown, calendar)
     context = {

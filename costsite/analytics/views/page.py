@@ -12,7 +12,9 @@ from costsite.analytics.periods import DEFAULT_RANGE, RANGES, Calendar
 Found = TypeVar("Found")
 
 
-def page(request: HttpRequest, template: str, calendar: Calendar, section: str, context: dict[str, Any]) -> HttpResponse:
+def page(
+    request: HttpRequest, template: str, calendar: Calendar, section: str, context: dict[str, Any]
+) -> HttpResponse:
     """`section` is the entry of the navigation that this page is under."""
     return render(request, template, {"calendar": calendar, "section": section, "ranges": RANGES} | context)
 

@@ -41,7 +41,9 @@ def run_logs(request: HttpRequest) -> HttpResponse:
     agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
     wanted_agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
     days = day_wanted(request.GET.get("day", ""))
-    wanted = runs.RunFilter(wanted_workspace.id if wanted_workspace else None, wanted_agent.id if wanted_agent else None, days)
+    wanted = runs.RunFilter(
+        wanted_workspace.id if wanted_workspace else None, wanted_agent.id if wanted_agent else None, days
+    )
     run_page = runs.list_runs(
         request.user, calendar, wanted,
         before=runs.Cursor.parse(request.GET.get("before", "")), after=runs.Cursor.parse(request.GET.get("after", "")),

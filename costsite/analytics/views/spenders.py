@@ -39,7 +39,9 @@ def page_of(spender: Spender, kind: str) -> str:
     return reverse("workspace", args=[spender.slug]) if kind == "workspace" else reverse("agent", args=[spender.id])
 
 
-def series_of(spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int]], slots: Mapping[int, int], kind: str) -> list[panels.Series]:
+def series_of(
+    spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int]], slots: Mapping[int, int], kind: str
+) -> list[panels.Series]:
     return [
         panels.Series(spender.name, slots[spender.id], days.get(spender.id, {}), page_of(spender, kind))
         for spender in spenders

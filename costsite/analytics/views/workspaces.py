@@ -26,7 +26,9 @@ def workspace_list(request: HttpRequest) -> HttpResponse:
     calendar = calendar_now()
     spans = Spans.of(calendar, "30-days")
     spenders = workspaces.workspace_spenders(request.user, spans)
-    days = workspaces.workspace_days(request.user, spans.spark, [spender.id for spender in spenders[: workspaces.MOST_ROWS]])
+    days = workspaces.workspace_days(
+        request.user, spans.spark, [spender.id for spender in spenders[: workspaces.MOST_ROWS]]
+    )
     total = sum((spender.month for spender in spenders), NOTHING)
     slots = slots_for([spender.id for spender in sorted(spenders, key=lambda spender: -spender.shown)[: panels.SERIES]])
     context = {
@@ -53,7 +55,9 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     dearest = sorted(named, key=lambda agent: -agent.shown)[: panels.SERIES]
     slots = slots_for([agent.id for agent in dearest])
     models = workspaces.models_of(request.user, found.id, spans.shown, MODELS)
-    newest = run_queries.list_runs(request.user, calendar, run_queries.RunFilter(workspace_id=found.id), limit=NEWEST_RUNS)
+    newest = run_queries.list_runs(
+        request.user, calendar, run_queries.RunFilter(workspace_id=found.id), limit=NEWEST_RUNS
+    )
     context = {
         "workspace": found,
         "month": month,

@@ -1,0 +1,261 @@
+"""What holds on every page: who may see it, what it may load, how much it asks of the database."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from agents.models import Agent, AgentRunLog, Membership
+from tests.analytics.conftest import AFTERNOON, UNPRICED, Cast, Spend
+from tests.factories import MembershipFactory, WorkspaceFactory
+
+MOST_QUERIES = 12
+HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
+
+
+@pytest.fixture
+def pages(cast: Cast, spend: Spend) -> list[str]:
+    """Every page, with something to show on it: two agents, an unpriced model, a run of several calls."""
+    run_id = uuid4()
+    for index in range(3):
+        spend(
+            run_id=run_id,
+            step="agent",
+            sub_agent="planner" if index else "",
+            cache_read_tokens=200,
+            reasoning_tokens=20,
+        )
+    spend(agent="triage", **UNPRICED)
+    spend(cast.elsewhere, agent="stranger")
+    agent = Agent.objects.get(slug="support-bot")
+    run = AgentRunLog.objects.get(run_id=run_id)
+    return [
+        reverse("dashboard"), reverse("analytics"), reverse("agent", args=[agent.pk]), reverse("workspaces"),
+        reverse("workspace", args=["acme"]), reverse("runs"), reverse("run", args=[run.pk]),
+    ]  # fmt: skip
+
+
+def test_every_page_asks_who_one_is(pages: list[str], client: Client) -> None:
+    for page in pages:
+        response = client.get(page)
+
+        assert (response.status_code, response.headers["Location"]) == (302, f"{reverse('login')}?next={page}"), page
+
+
+def test_every_page_loads_its_styles_and_scripts_from_the_site_alone(pages: list[str], as_viewer: Client) -> None:
+    for page in pages:
+        response = as_viewer.get(page)
+
+        html = response.content.decode()
+        assert response.status_code == 200, page
+        assert "style-src 'self'" in response.headers["Content-Security-Policy"]
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html), page
+        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", html)), page
+
+
+def test_every_page_asks_at_most_twelve_queries(pages: list[str], cast: Cast, client: Client) -> None:
+    # A member of several workspaces asks the most: their runs come from an index a workspace.
+    for _ in range(3):
+        MembershipFactory(user=cast.viewer, workspace=WorkspaceFactory())
+    for person in (cast.viewer, cast.superuser):
+        client.force_login(person)
+        for page in [*pages, f"{pages[2]}?range=90-days", f"{pages[0]}?range=last-month"]:
+            with CaptureQueriesContext(connection) as queries:
+                assert client.get(page).status_code == 200, page
+
+            written = [query["sql"] for query in queries]
+            assert len(written) <= MOST_QUERIES, (page, len(written), written)
+
+
+def test_a_page_asks_no_more_when_there_is_more_to_show(pages: list[str], as_viewer: Client, spend: Spend) -> None:
+    def asked() -> list[int]:
+        counts = []
+        for page in pages:
+            with CaptureQueriesContext(connection) as queries:
+                as_viewer.get(page)
+            counts.append(len(queries))
+        return counts
+
+    before = asked()
+    for number in range(12):
+        spend(agent=f"agent-{number}", request_model=f"acme-model-{number}")
+
+    assert asked() == before
+
+
+def test_runs_and_calls_are_read_by_an_index(pages: list[str], cast: Cast, client: Client) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's query plans")
+    MembershipFactory(user=cast.viewer, workspace=WorkspaceFactory())
+    for person in (cast.viewer, cast.superuser):
+        client.force_login(person)
+        for page in pages:
+            with CaptureQueriesContext(connection) as queries:
+                client.get(page)
+            for query in queries:
+                if "agents_agentrunlog" not in query["sql"] and "agents_llmcall" not in query["sql"]:
+                    continue
+                with connection.cursor() as cursor:
+                    plan = [row[3] for row in cursor.execute("EXPLAIN QUERY PLAN " + query["sql"]).fetchall()]
+                scanned = [step for step in plan if re.match(r"SCAN (agents_|U\d|V\d)", step) and "USING" not in step]
+                assert not scanned, (page, query["sql"], plan)
+
+
+def test_another_workspaces_rows_are_not_found(pages: list[str], cast: Cast, client: Client) -> None:
+    stranger = Agent.objects.get(slug="stranger")
+    its_run = AgentRunLog.objects.get(agent=stranger)
+    hidden = [
+        reverse("agent", args=[stranger.pk]),
+        reverse("workspace", args=["elsewhere"]),
+        reverse("run", args=[its_run.pk]),
+    ]
+    for person, status in ((cast.viewer, 404), (cast.owner, 404), (cast.outsider, 200), (cast.superuser, 200)):
+        client.force_login(person)
+
+        assert [client.get(page).status_code for page in hidden] == [status] * 3, person
+
+
+def test_lists_name_only_what_one_may_see(pages: list[str], cast: Cast, client: Client) -> None:
+    for page in ("dashboard", "analytics", "workspaces", "runs"):
+        client.force_login(cast.viewer)
+        seen = client.get(reverse(page)).content.decode()
+        client.force_login(cast.superuser)
+        all_of_it = client.get(reverse(page)).content.decode()
+
+        assert "stranger" not in seen, page
+        assert "Elsewhere" not in seen, page
+        assert "Elsewhere" in all_of_it, page
+
+
+def test_a_member_who_was_removed_sees_nothing_any_more(pages: list[str], cast: Cast, as_viewer: Client) -> None:
+    Membership.objects.filter(user=cast.viewer).delete()
+
+    assert as_viewer.get(reverse("workspace", args=["acme"])).status_code == 404
+    assert "You are not a member of a workspace" in as_viewer.get(reverse("dashboard")).content.decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?range=nonsense",
+        "?before=x&after=-1",
+        "?from=99999999999999999999",
+        "?q=%00%ff",
+        "?day=2026-13-45",
+        "?agent=9e9",
+    ],
+)
+def test_a_query_string_nobody_made_is_as_if_it_were_not_there(pages: list[str], as_viewer: Client, query: str) -> None:
+    for page in pages:
+        assert as_viewer.get(page + query).status_code == 200, page
+
+
+@pytest.mark.parametrize(
+    "path", ["/runs/99999999999999999999/", "/analytics/18446744073709551617/", "/runs/0/", "/workspaces/no-such/"]
+)
+def test_an_address_of_nothing_is_not_found(as_viewer: Client, path: str) -> None:
+    assert as_viewer.get(path).status_code == 404
+
+
+def test_names_are_shown_as_text_whatever_they_are(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    name = HOSTILE.replace("/", "_")[:200]
+    cast.acme.name = HOSTILE[:200]
+    cast.acme.save()
+    names = dict.fromkeys(("request_model", "provider", "step", "sub_agent", "error_type"), HOSTILE[:200])
+    call = spend(agent=name, tags=(HOSTILE[:64],), status="error", **names)
+    agent = Agent.objects.get(workspace=cast.acme)
+    run = AgentRunLog.objects.get(run_id=call.run_id)
+
+    for page in (
+        "/",
+        "/analytics/",
+        f"/analytics/{agent.pk}/",
+        "/workspaces/",
+        "/workspaces/acme/",
+        "/runs/",
+        f"/runs/{run.pk}/",
+        "/analytics/?q=" + "<script>alert('x')",
+    ):
+        html = as_viewer.get(page).content.decode()
+
+        assert "<script>alert" not in html, page
+        assert "alert" in html, page
+
+
+@pytest.mark.parametrize("page", ["dashboard", "analytics", "runs"])
+def test_before_the_first_run_the_page_says_how_to_get_one(as_viewer: Client, page: str) -> None:
+    html = as_viewer.get(reverse(page)).content.decode()
+
+    assert "No runs yet" in html
+    assert "costs = CostCallbackHandler(agent=" in html
+
+
+def test_a_workspace_without_runs_says_how_to_get_one(as_viewer: Client) -> None:
+    assert "No runs yet" in as_viewer.get(reverse("workspace", args=["acme"])).content.decode()
+
+
+def test_an_agent_without_runs_says_how_to_get_one_with_its_own_name(cast: Cast, as_viewer: Client) -> None:
+    agent = Agent.objects.create(workspace=cast.acme, slug="new-bot")
+
+    assert 'CostCallbackHandler(agent="new-bot")' in as_viewer.get(reverse("agent", args=[agent.pk])).content.decode()
+
+
+def test_times_are_of_the_ledgers_zone(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=datetime(2026, 11, 20, 23, 59, tzinfo=UTC))
+
+    assert "20 Nov 23:59" in as_viewer.get(reverse("runs")).content.decode()
+
+
+def test_logging_out_takes_a_post(as_viewer: Client) -> None:
+    assert as_viewer.get(reverse("logout")).status_code == 405
+    assert as_viewer.post(reverse("logout")).status_code == 302
+    assert as_viewer.get(reverse("dashboard")).status_code == 302
+
+
+def test_one_logs_in_with_username_and_password(cast: Cast, client: Client) -> None:
+    wrong = client.post(reverse("login"), {"username": "vera", "password": "guess"})
+    right = client.post(reverse("login"), {"username": "vera", "password": "correct horse battery"})
+
+    assert "do not belong together" in wrong.content.decode()
+    assert (right.status_code, right.headers["Location"]) == (302, "/")
+
+
+def test_only_staff_are_shown_the_way_into_the_admin(cast: Cast, client: Client) -> None:
+    for person, shown in ((cast.viewer, False), (cast.superuser, True)):
+        client.force_login(person)
+
+        assert (reverse("admin:agents_agent_changelist") in client.get(reverse("dashboard")).content.decode()) is shown
+
+
+def test_no_link_on_any_page_is_dead(pages: list[str], cast: Cast, client: Client) -> None:
+    client.force_login(cast.superuser)
+    seen, waiting = set(pages), list(pages)
+    while waiting and len(seen) < 300:
+        page = waiting.pop()
+        response = client.get(page)
+        assert response.status_code == 200, page
+        if page.startswith("/admin/"):
+            continue  # only that the pages' links into it lead somewhere
+        for href in re.findall(r'href="([^"#]+)', response.content.decode()):
+            target = href.replace("&amp;", "&")
+            target = page.partition("?")[0] + target if target.startswith("?") else target
+            if target not in seen and not target.startswith("/static/"):
+                seen.add(target)
+                waiting.append(target)
+    assert len(seen) > 20
+
+
+def test_a_month_without_calls_is_a_page_like_any_other(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=AFTERNOON - timedelta(days=40))
+
+    html = as_viewer.get(reverse("dashboard")).content.decode()
+
+    assert "Nothing spent in this range" in html
+    assert "Level with" not in html

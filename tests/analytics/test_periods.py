@@ -1,0 +1,76 @@
+"""Days and months where the ledger is kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from costsite.analytics.periods import Calendar, Days
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str, zone: ZoneInfo = BERLIN) -> Calendar:
+    return Calendar(datetime.fromisoformat(text).replace(tzinfo=UTC), zone)
+
+
+@pytest.mark.parametrize(
+    ("utc", "today"),
+    [
+        ("2026-11-30T22:59:59", date(2026, 11, 30)),
+        ("2026-11-30T23:00:00", date(2026, 12, 1)),
+        ("2026-07-31T22:00:00", date(2026, 8, 1)),
+    ],
+)
+def test_a_day_begins_at_midnight_of_the_ledgers_zone(utc: str, today: date) -> None:
+    assert at(utc).today == today
+
+
+@pytest.mark.parametrize(
+    ("utc", "before"),
+    [
+        ("2026-11-24T12:00:00", Days(date(2026, 10, 1), date(2026, 10, 25))),
+        ("2026-11-01T12:00:00", Days(date(2026, 10, 1), date(2026, 10, 2))),
+        ("2026-03-31T12:00:00", Days(date(2026, 2, 1), date(2026, 3, 1))),
+        ("2026-01-15T12:00:00", Days(date(2025, 12, 1), date(2025, 12, 16))),
+    ],
+)
+def test_a_month_is_compared_with_as_many_days_of_the_last(utc: str, before: Days) -> None:
+    assert at(utc).same_days_last_month == before
+
+
+@pytest.mark.parametrize(
+    ("name", "days"),
+    [
+        ("this-month", Days(date(2026, 11, 1), date(2026, 12, 1))),
+        ("last-month", Days(date(2026, 10, 1), date(2026, 11, 1))),
+        ("7-days", Days(date(2026, 11, 18), date(2026, 11, 25))),
+        ("90-days", Days(date(2026, 8, 27), date(2026, 11, 25))),
+        ("900-days", Days(date(2026, 11, 1), date(2026, 12, 1))),
+    ],
+)
+def test_a_range_is_whole_days(name: str, days: Days) -> None:
+    assert at("2026-11-24T12:00:00").days_of(name) == days
+
+
+def test_the_days_of_a_range_begin_and_end_at_local_midnight_across_a_clock_change() -> None:
+    day_of_the_change = Days(date(2026, 10, 25), date(2026, 10, 26))
+
+    hours = (day_of_the_change.ends_at(BERLIN) - day_of_the_change.starts_at(BERLIN)).total_seconds() / 3_600
+
+    assert hours == 25
+    assert day_of_the_change.starts_at(BERLIN) == datetime(2026, 10, 24, 22, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("days", "written"),
+    [
+        (Days(date(2026, 11, 1), date(2026, 12, 1)), "1 to 30 Nov"),
+        (Days(date(2026, 8, 27), date(2026, 11, 25)), "27 Aug to 24 Nov"),
+        (Days(date(2026, 11, 3), date(2026, 11, 4)), "3 Nov"),
+    ],
+)
+def test_a_range_is_written_with_its_last_day(days: Days, written: str) -> None:
+    assert str(days) == written

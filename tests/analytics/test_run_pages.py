@@ -1,0 +1,179 @@
+"""Run logs, and one run with its calls."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from django.test import Client
+from django.urls import reverse
+
+from agents.models import Agent, AgentRunLog
+from costsite.analytics.queries.runs import Cursor
+from tests.analytics.conftest import UNPRICED, Cast, Spend
+from tests.analytics.test_spend_pages import text_of
+from tests.factories import NOON, MembershipFactory, WorkspaceFactory
+
+
+def run_page(client: Client, run_id: object) -> str:
+    return text_of(client, "run", AgentRunLog.objects.get(run_id=run_id).pk)
+
+
+def test_a_run_shows_its_calls_in_order_with_a_running_sum(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    for index, step in enumerate(["plan", "act", "answer"]):
+        spend(run_id=run_id, step=step, started_at=NOON + timedelta(seconds=index), call_index=index)
+
+    html = run_page(as_viewer, run_id)
+
+    assert "Estimated cost 0.5400¢" in html
+    assert re.search(
+        r"1\. plan .* 0\.1800¢ .* 2\. act .* 0\.1800¢ .* 0\.3600¢ .* 3\. answer .* 0\.1800¢ .* 0\.5400¢", html
+    )
+    assert re.search(r"Total 3,600 900 0\.5400¢", html)
+
+
+def test_the_kinds_of_tokens_of_a_call_are_named(spend: Spend, as_viewer: Client) -> None:
+    call = spend(input_tokens=9_000, cache_read_tokens=8_000, cache_write_1h_tokens=500, reasoning_tokens=120)
+
+    html = run_page(as_viewer, call.run_id)
+
+    assert "9,000 8.00k read, 500 written" in html
+    assert "300 120 reasoning" in html
+
+
+def test_a_call_without_a_price_is_unpriced_and_the_sum_says_so(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    spend(run_id=run_id)
+    spend(run_id=run_id, started_at=NOON + timedelta(seconds=1), **UNPRICED)
+
+    html = run_page(as_viewer, run_id)
+
+    assert "Estimated cost 0.1800¢ + 1 unpriced call" in html
+    assert "acme-unheard-of-9 acme-ai 1,200 300 unpriced" in html
+
+
+def test_estimated_and_provisional_calls_are_marked(spend: Spend, as_viewer: Client) -> None:
+    call = spend(usage_basis="estimated", status="cancelled")
+
+    html = run_page(as_viewer, call.run_id)
+
+    assert "estimated provisional" in html
+    assert "Cancelled" in html
+
+
+def test_a_run_is_compared_with_the_median_of_its_agent(spend: Spend, as_viewer: Client) -> None:
+    for _ in range(4):
+        spend()
+    dear = spend(input_tokens=2_400, output_tokens=600)
+
+    assert "2.0 × the median of 0.1800¢, n 5" in run_page(as_viewer, dear.run_id)
+
+
+def test_one_walks_from_a_run_to_the_agents_next(spend: Spend, as_viewer: Client) -> None:
+    calls = [spend(started_at=NOON + timedelta(minutes=minute)) for minute in range(3)]
+    spend(agent="other", started_at=NOON + timedelta(minutes=1, seconds=30))
+    first, middle, last = (AgentRunLog.objects.get(run_id=call.run_id).pk for call in calls)
+
+    context = as_viewer.get(reverse("run", args=[middle])).context
+
+    assert (context["newer"], context["older"]) == (last, first)
+
+
+def test_context_is_drawn_call_by_call(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    for index, size in enumerate([1_000, 5_000, 40_000]):
+        spend(run_id=run_id, input_tokens=size, started_at=NOON + timedelta(seconds=index))
+
+    assert "Context grew from 1.00k to 40.0k tokens" in run_page(as_viewer, run_id)
+
+
+def test_a_run_of_many_calls_is_paged_and_its_running_sum_goes_on(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    for index in range(203):
+        spend(run_id=run_id, started_at=NOON + timedelta(seconds=index))
+    address = reverse("run", args=[AgentRunLog.objects.get().pk])
+
+    first, second = as_viewer.get(address).context, as_viewer.get(f"{address}?from=200").context
+
+    assert (len(first["lines"]), first["next_calls"]) == (200, 200)
+    assert [(line.number, line.running) for line in second["lines"]] == [
+        (201, 201 * 180_000),
+        (202, 202 * 180_000),
+        (203, 203 * 180_000),
+    ]
+    assert second["next_calls"] is None
+
+
+def test_a_nested_run_leads_to_the_run_it_was_part_of(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    outer, inner = spend(), spend()
+    AgentRunLog.objects.filter(run_id=inner.run_id).update(parent_run_id=outer.run_id)
+
+    response = as_viewer.get(reverse("run", args=[AgentRunLog.objects.get(run_id=inner.run_id).pk]))
+
+    assert response.context["parent"] == AgentRunLog.objects.get(run_id=outer.run_id).pk
+
+
+def test_run_logs_are_newest_first_across_all_workspaces_one_may_see(cast: Cast, spend: Spend, client: Client) -> None:
+    second = WorkspaceFactory(slug="second")
+    MembershipFactory(user=cast.viewer, workspace=second)
+    for minute in range(120):
+        spend((cast.acme, second, cast.elsewhere)[minute % 3], started_at=NOON + timedelta(minutes=minute))
+
+    for person, minutes in ((cast.viewer, [m for m in range(120) if m % 3 != 2]), (cast.superuser, list(range(120)))):
+        client.force_login(person)
+        found, address = [], reverse("runs")
+        while address:
+            page = client.get(address).context["run_page"]
+            found += [(row.started_at - NOON).seconds // 60 for row in page.rows]
+            address = f"{reverse('runs')}?before={page.older}" if page.older else ""
+
+        assert found == minutes[::-1]
+
+
+def test_runs_that_began_at_the_same_moment_are_paged_once_each(spend: Spend, as_viewer: Client) -> None:
+    for _ in range(70):
+        spend()
+
+    first = as_viewer.get(reverse("runs")).context["run_page"]
+    second = as_viewer.get(f"{reverse('runs')}?before={first.older}").context["run_page"]
+    back = as_viewer.get(f"{reverse('runs')}?after={second.newer}").context["run_page"]
+
+    assert len({row.id for row in first.rows + second.rows}) == 70
+    assert back.rows == first.rows
+
+
+def test_run_logs_are_filtered_by_agent_workspace_and_day(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(agent="triage", started_at=datetime(2026, 11, 19, 23, 59, tzinfo=UTC))
+    wanted = spend(agent="triage", started_at=datetime(2026, 11, 20, 0, 0, tzinfo=UTC))
+    spend(started_at=datetime(2026, 11, 20, 0, 0, tzinfo=UTC))
+    triage = Agent.objects.get(slug="triage").pk
+
+    page = as_viewer.get(reverse("runs"), {"agent": triage, "workspace": "acme", "day": "2026-11-20"}).context[
+        "run_page"
+    ]
+
+    assert [row.run_id for row in page.rows] == [wanted.run_id]
+    assert "No runs match these filters on 1 Nov 2026" in text_of(as_viewer, f"{reverse('runs')}?day=2026-11-01")
+
+
+def test_filtering_by_what_one_may_not_see_does_not_show_it(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend()
+    spend(cast.elsewhere, agent="stranger")
+    stranger = Agent.objects.get(slug="stranger").pk
+
+    for query in ({"agent": stranger}, {"workspace": "elsewhere"}):
+        page = as_viewer.get(reverse("runs"), query).context["run_page"]
+        assert {row.agent_name for row in page.rows} <= {"support-bot"}
+
+
+def test_a_cursor_survives_its_way_through_an_address() -> None:
+    cursor = Cursor(datetime(2026, 11, 20, 12, 0, 0, 123_457, tzinfo=UTC), 42)
+
+    assert Cursor.parse(str(cursor)) == cursor
+
+
+def test_what_is_no_cursor_is_none() -> None:
+    for text in ("", "5", "-", "a-b", "1-", "-1", "1-2-3", "9" * 30 + "-1", "1-" + "9" * 30, "²-1"):
+        assert Cursor.parse(text) is None, text

@@ -1,0 +1,244 @@
+"""The figures of dashboard, analytics, workspace and agent, worked out by hand.
+
+A priced call is 180,000 microcents (see conftest): 0.18 cents.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from agents.models import Agent
+from agents.models import Client as ReportingClient
+from tests.analytics.conftest import AFTERNOON, UNPRICED, Cast, Spend
+
+OCTOBER = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
+
+
+def text_of(client: Client, page: str, *args: Any) -> str:
+    """The page as a reader sees it: no tags, single spaces."""
+    response = client.get(page if page.startswith("/") else reverse(page, args=args))
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())).replace("&nbsp;", " ")
+
+
+def test_the_month_is_summed_and_compared_with_the_same_days_of_the_last(spend: Spend, as_viewer: Client) -> None:
+    for _ in range(5):
+        spend()  # 5 x 0.18 = 0.90 cents
+    for day in (OCTOBER, OCTOBER, datetime(2026, 10, 24, 23, 59, tzinfo=UTC)):
+        spend(started_at=day)  # 3 x 0.18 = 0.54 cents
+    spend(started_at=datetime(2026, 10, 25, 0, 1, tzinfo=UTC))  # after the same 24 days
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "Total spend this month 0.9000¢" in html
+    assert "▲ 0.3600¢ (67 %) on 1 to 24 Oct" in html
+    assert "Up 67 % on the same 24 days of October" in html
+    assert "Runs 5 5 calls" in html
+    assert "Cost per run 0.1800¢ mean, n 5" in html
+
+
+def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spend, as_viewer: Client) -> None:
+    spend()
+    spend(**UNPRICED)
+    spend(agent="blind", **UNPRICED)
+
+    dashboard = text_of(as_viewer, "dashboard")
+    blind = text_of(as_viewer, "agent", Agent.objects.get(slug="blind").pk)
+
+    assert "Total spend this month 0.1800¢ + 2 unpriced calls" in dashboard
+    assert "2 calls unpriced this month: acme-unheard-of-9" in dashboard
+    assert "priced 33.3 %" in dashboard
+    assert "Total spend this month 1 unpriced call " in blind
+    assert "$0.00" not in blind
+
+
+def test_workspaces_add_up_to_the_whole(cast: Cast, spend: Spend, client: Client) -> None:
+    for _ in range(3):
+        spend()
+    spend(cast.elsewhere)
+    client.force_login(cast.superuser)
+
+    html = text_of(client, "dashboard")
+
+    assert "Acme 0.5400¢ 75 % new 3" in html
+    assert "Elsewhere 0.1800¢ 25 % new 1" in html
+    assert "Total 0.7200¢" in html
+
+
+def test_a_late_call_counts_in_its_own_day(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=datetime(2026, 11, 3, 9, 0, tzinfo=UTC))
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "Tue 3 Nov 0.1800¢ 0.1800¢" in html
+    assert "Wed 4 Nov 0.0000¢ 0.0000¢" in html
+
+
+def test_today_is_drawn_as_unfinished(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=AFTERNOON - timedelta(hours=1))
+
+    html = as_viewer.get(reverse("dashboard")).content.decode()
+
+    assert "Tue 24 Nov so far: 0.1800¢" in html
+    assert html.count('fill="url(#spend-per-day-hatch)"') == 1
+
+
+def test_more_series_than_colours_are_summed_as_other(spend: Spend, as_viewer: Client) -> None:
+    for number in range(9):
+        for _ in range(9 - number):
+            spend(agent=f"agent-{number}")
+
+    chart = as_viewer.get(reverse("workspace", args=["acme"])).context["chart"]
+
+    # 9 + 8 + ... + 3 calls are the seven named; 2 + 1 calls the rest: 3 x 0.18 = 0.54 cents
+    assert [entry.name for entry in chart.legend] == [f"agent-{number}" for number in range(7)] + ["Other"]
+    assert chart.legend[-1].value == "0.5400¢"
+    assert len({entry.slot for entry in chart.legend}) == 8
+
+
+def test_the_range_governs_the_chart_and_not_the_month(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=OCTOBER)
+    spend(started_at=OCTOBER)
+    spend()
+
+    html = text_of(as_viewer, "/?range=last-month")
+
+    assert "Total spend this month 0.1800¢" in html
+    assert "1 to 31 Oct. 0.3600¢ in all" in html
+
+
+def test_lost_and_rejected_events_need_attention(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend()
+    facts = {"workspace": cast.acme, "spool_events": 3, "last_seen_at": AFTERNOON - timedelta(seconds=8)}
+    ReportingClient.objects.create(
+        client_id=uuid4(), dropped={"disk_full": 4, "too_old": 0}, rejected_events=2, **facts
+    )
+    ReportingClient.objects.create(client_id=uuid4(), dropped={"disk_full": 1}, **facts)
+    ReportingClient.objects.create(
+        **facts | {"client_id": uuid4(), "dropped": {"disk_full": 50}, "last_seen_at": AFTERNOON - timedelta(days=8)}
+    )
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "5 events lost by reporting processes in 7 days: disk_full 5" in html
+    assert "2 events rejected" in html
+    assert "last event 8 s ago" in html
+    assert "waiting 6" in html
+    assert "dropped 5" in html
+
+
+@pytest.mark.parametrize(("failed", "made", "named"), [(5, 50, True), (4, 10, False), (5, 51, False)])
+def test_an_agent_that_fails_a_tenth_of_its_calls_needs_attention(
+    spend: Spend, as_viewer: Client, failed: int, made: int, named: bool
+) -> None:
+    for number in range(made):
+        spend(status="error" if number < failed else "ok")
+
+    assert (f"support-bot : {failed} of {made} calls failed in 7 days" in text_of(as_viewer, "dashboard")) is named
+
+
+def test_analytics_lists_every_agent_dearest_first(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(agent="cheap")
+    for _ in range(3):
+        spend(agent="dear")
+    Agent.objects.create(workspace=cast.acme, slug="idle")
+
+    html = text_of(as_viewer, "analytics")
+
+    assert re.search(r"dear Acme 0\.5400¢ 3 .*cheap Acme 0\.1800¢ 1 .*idle Acme 0\.0000¢ 0 never", html)
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("supp", {"support-bot"}), ("TRI", {"triage"}), ("acme", {"support-bot", "triage"}), ("nobody", set())],
+)
+def test_search_finds_agents_by_a_part_of_their_name_or_workspace(
+    spend: Spend, as_viewer: Client, search: str, found: set[str]
+) -> None:
+    spend()
+    spend(agent="triage")
+
+    rows = as_viewer.get(reverse("analytics"), {"q": search}).context["rows"]
+
+    assert {row.agent.name for row, _ in rows} == found
+
+
+def test_a_long_list_of_agents_is_paged_without_gap_or_repeat(cast: Cast, as_viewer: Client) -> None:
+    Agent.objects.bulk_create(Agent(workspace=cast.acme, slug=f"agent-{number:03}") for number in range(120))
+
+    slugs, page = [], "?sort=name"
+    while page:
+        context = as_viewer.get(reverse("analytics") + page).context
+        slugs += [row.agent.slug for row, _ in context["rows"]]
+        page = f"?sort=name&from={context['next']}" if context["next"] else ""
+
+    assert slugs == [f"agent-{number:03}" for number in range(120)]
+
+
+def test_an_agents_tokens_are_shown_by_kind(spend: Spend, as_viewer: Client) -> None:
+    spend(
+        input_tokens=10_000,
+        cache_read_tokens=6_000,
+        cache_write_5m_tokens=1_000,
+        output_tokens=2_000,
+        reasoning_tokens=500,
+    )
+
+    html = text_of(as_viewer, "agent", Agent.objects.get().pk)
+
+    assert "Input 10.0k" in html
+    assert "Input, fresh 3,000 30 %" in html
+    assert "Input, cache read 6,000 60 %" in html
+    assert "Input, cache written 1,000 10 %" in html
+    assert "Output, visible 1,500 75 %" in html
+    assert "Output, reasoning 500 25 %" in html
+
+
+def test_an_agents_runs_have_a_median_and_outliers(spend: Spend, as_viewer: Client) -> None:
+    for _ in range(29):
+        spend()
+    spend(input_tokens=12_000, output_tokens=3_000)  # ten times as much: 1.80 cents
+
+    html = text_of(as_viewer, "agent", Agent.objects.get().pk)
+
+    assert "Median 0.1800¢ per run; 1 over 4 × that, the dearest 1.80¢" in html
+    assert "n 30" in html
+    assert "1.80¢ 10 ×" in html
+
+
+def test_an_agents_cost_is_split_by_model_and_by_step(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    spend(run_id=run_id, step="plan")
+    spend(run_id=run_id, step="act")
+    spend(run_id=run_id, step="act")
+    spend(run_id=run_id, step="act", **UNPRICED)
+
+    html = text_of(as_viewer, "agent", Agent.objects.get().pk)
+
+    assert "acme-1 acme-ai 0.5400¢ 100 % 3" in html
+    assert "acme-unheard-of-9 acme-ai 1 unpriced call" in html
+    assert re.search(r"act 0\.3600¢ \+ 1 unpriced 67 % 3", html)
+    assert "plan 0.1800¢ 33 % 1" in html
+
+
+def test_runs_of_an_agent_are_paged_older_and_newer(spend: Spend, as_viewer: Client) -> None:
+    for minute in range(45):
+        spend(started_at=datetime(2026, 11, 20, 12, minute, tzinfo=UTC))
+    address = reverse("agent", args=[Agent.objects.get().pk])
+
+    first = as_viewer.get(address).context["run_page"]
+    second = as_viewer.get(f"{address}?before={first.older}").context["run_page"]
+    last = as_viewer.get(f"{address}?before={second.older}").context["run_page"]
+    back = as_viewer.get(f"{address}?after={last.newer}").context["run_page"]
+
+    minutes = [row.started_at.minute for page in (first, second, last) for row in page.rows]
+    assert minutes == list(range(44, -1, -1))
+    assert (first.newer, last.older) == (None, None)
+    assert back.rows == second.rows
