@@ -1,0 +1,89 @@
+"""A PostgreSQL server for the tests, thrown away afterwards.
+
+`throwaway_server()` makes a cluster in a temporary folder and gives its DATABASE_URL. tests/test_postgresql.py runs the
+tests marked `postgresql` or `every_database` against it; by hand:
+
+    python -m tests.postgresql pytest -m "postgresql or every_database"
+
+The server's programs are looked for on PATH and where Debian keeps them; COSTSITE_POSTGRESQL_BIN names another folder.
+The cluster listens on a socket in its own folder and on no port, so it can meet no other server. It refuses to run as
+root, so under root its programs run as the user `postgres`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+
+def binaries() -> Path | None:
+    """The folder with initdb and pg_ctl, the newest where there are several; None where there is no server."""
+    if named := os.environ.get("COSTSITE_POSTGRESQL_BIN"):
+        return Path(named)
+    if found := shutil.which("initdb"):
+        return Path(found).parent
+    installed = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((path.parent for path in installed), key=lambda path: float(path.parent.name), default=None)
+
+
+def why_not() -> str:
+    """Why no server can be started here; empty when one can."""
+    if binaries() is None:
+        return "no PostgreSQL server is installed: install Debian's postgresql, or set COSTSITE_POSTGRESQL_BIN"
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam("postgres")
+        except KeyError:
+            return "PostgreSQL does not run as root, and there is no user postgres to run it as"
+    return ""
+
+
+@contextmanager
+def throwaway_server() -> Iterator[str]:
+    """Start a server and give its DATABASE_URL; stop and remove it at the end."""
+    folder = binaries()
+    assert folder is not None, why_not()
+    user = "postgres" if os.geteuid() == 0 else None
+    # A socket's path has at most 107 characters: the system's temporary folder, not pytest's deep one.
+    root = Path(tempfile.mkdtemp(prefix="costsite-pg-"))
+    try:
+        if user:
+            shutil.chown(root, user)
+        data = root / "data"
+
+        def run(*command: str) -> None:
+            subprocess.run(
+                command, user=user, cwd=root, check=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C.UTF-8"},
+            )  # fmt: skip
+
+        run(str(folder / "initdb"), "-D", str(data), "-U", "costsite", "--auth=trust", "--no-sync", "-E", "UTF8")
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write(
+                f"listen_addresses = ''\nunix_socket_directories = '{root}'\nmax_connections = 60\n"
+                "fsync = off\nlog_min_messages = error\ndeadlock_timeout = 200ms\n"
+            )
+        run(str(folder / "pg_ctl"), "-D", str(data), "-l", str(root / "log"), "-w", "-t", "60", "start")
+        try:
+            yield f"postgres://costsite@{quote(str(root), safe='')}/postgres"
+        finally:
+            run(str(folder / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    if reason := why_not():
+        sys.exit(reason)
+    with throwaway_server() as database_url:
+        sys.exit(
+            subprocess.call([sys.executable, "-m", *sys.argv[1:]], env={**os.environ, "DATABASE_URL": database_url})
+        )
