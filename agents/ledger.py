@@ -75,7 +75,7 @@ def record(
 
     `clock_shift` is added to every time the events report (`agents.clock.clock_shift`). `key_agent`: the one agent the
     key may report for. An event that cannot be booked is rejected by itself, with the mend; the others are written.
-    `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and the client sends it again.
+    `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and it is sent again.
     """
     received_at = received_at.astimezone(UTC)
     recorded = Recorded(workspace)
@@ -254,8 +254,7 @@ class _Batch:
             tags = tuple(dict.fromkeys(event.tags))
             facts.begin(told.at, event.thread_id, tags, event.langchain_run_id, event.parent_run_id)
         else:
-            assert told.ended_at is not None
-            facts.finish(told.at, End(told.ended_at, event.status, event.error_type))
+            facts.finish(told.at, End(told.ended_at or told.at, event.status, event.error_type))
         if facts == before:
             self.recorded.duplicates.append(told.index)
         else:

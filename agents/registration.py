@@ -1,4 +1,4 @@
-"""Agents register by their first event. Money is never turned away: what may not register is booked to a reserved agent."""
+"""Agents register by their first event. No money is turned away: who may not register is booked to a reserved one."""
 
 from __future__ import annotations
 

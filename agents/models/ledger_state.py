@@ -7,6 +7,9 @@ from datetime import date
 from django.db import models
 from django.db.models import Q
 
+LEAST_RETENTION_DAYS = 400
+"""So that any month can be laid beside the same month of the year before."""
+
 
 class LedgerState(models.Model):
     """One row. Days and months in every other table are in `time_zone`; rows before `retained_from` are gone."""

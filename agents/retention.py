@@ -1,0 +1,63 @@
+"""Letting go of old calls: whole days, in small steps, behind a horizon that is stored before anything is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any, Final
+
+from django.db.models import Exists, OuterRef, QuerySet, Sum
+
+from agents.clock import days_of
+from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal, Workspace, WorkspaceDay
+from agents.models.ledger_state import LEAST_RETENTION_DAYS
+from agents.write_lock import writing
+
+AT_ONCE: Final = 500
+"""Rows deleted in one transaction: well under 200 ms, in which others wait."""
+
+
+def horizon(today: date, retention_days: int) -> date:
+    """The first day that is kept. ValueError when that is less than can be compared with the year before."""
+    if retention_days < LEAST_RETENTION_DAYS:
+        raise ValueError(
+            f"COSTSITE_RETENTION_DAYS is {retention_days}; set it to {LEAST_RETENTION_DAYS} or more, or to 0."
+        )
+    return today - timedelta(days=retention_days)
+
+
+def calls_before(first_kept: date) -> int:
+    """How many calls would go, by the rollups: nothing is counted one by one."""
+    state = LedgerState.current()
+    days = WorkspaceDay.objects.filter(day__lt=first_kept)
+    if state.retained_from is not None:
+        days = days.filter(day__gte=state.retained_from)
+    return int(days.aggregate(calls=Sum("calls", default=0))["calls"])
+
+
+def let_go(first_kept: date) -> Iterator[int]:
+    """Delete calls, refusals and runs of days before `first_kept`; yields the rows deleted, step by step.
+
+    The horizon is stored first and alone: from then on nothing of those days is accepted, rebuilt or repriced, and the
+    rollups, which stay, are their only truth. It never moves back. A run goes once the last of its calls has gone.
+    """
+    with writing(alone=True):
+        state = LedgerState.current()
+        if state.retained_from is None or state.retained_from < first_kept:
+            state.retained_from = first_kept
+            state.save()
+    first_kept = state.retained_from
+    for workspace in Workspace.objects.order_by("pk"):  # days are indexed by workspace
+        yield from _delete(LLMCall.objects.filter(workspace=workspace, day__lt=first_kept))
+        yield from _delete(ReportedRefusal.objects.filter(workspace=workspace, day__lt=first_kept))
+    calls = LLMCall.objects.filter(workspace_id=OuterRef("workspace_id"), run_id=OuterRef("run_id"))
+    # By the start, which is indexed; a run without a call left is found by its own day.
+    old = AgentRunLog.objects.filter(started_at__lt=days_of(state.time_zone).start(first_kept))
+    yield from _delete(old.filter(~Exists(calls)))
+
+
+def _delete(rows: QuerySet[Any]) -> Iterator[int]:
+    while ids := list(rows.values_list("pk", flat=True)[:AT_ONCE]):
+        with writing():
+            rows.model._default_manager.filter(pk__in=ids).delete()
+        yield len(ids)
