@@ -18,7 +18,6 @@ from django.utils import timezone
 
 from agents.models import Workspace
 
-
 # The stubs know these classes as generic; Django's own are not.
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]

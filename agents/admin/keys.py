@@ -31,9 +31,7 @@ class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         agent, workspace = cleaned.get("agent"), cleaned.get("workspace")
         if agent and workspace and agent.workspace_id != workspace.pk:
             raise ValidationError(
-                {
-                    "agent": f"{agent} runs in another workspace than {workspace}; choose an agent of {workspace}, or none."
-                }
+                {"agent": f"{agent} runs in another workspace; choose an agent of {workspace}, or none."}
             )
         return cleaned
 

@@ -61,7 +61,8 @@ class LargeTableAdmin(ReadOnlyAdmin):
         listing = match is not None and (match.url_name or "").endswith("_changelist")
         if not listing or is_superuser(request.user) or request.GET.get("q"):
             return rows
-        # "workspace IN (...) ORDER BY ..." has no good plan: each workspace's newest come from its own part of the index.
+        # "workspace IN (...) ORDER BY ..." has no good plan: each workspace's newest come from its own part
+        # of the index.
         firsts = [
             Q(pk__in=rows.filter(workspace_id=pk).order_by(*self.newest_first).values("pk")[:NEWEST])
             for pk in Workspace.objects.visible_to(request.user).order_by().values_list("pk", flat=True)

@@ -46,7 +46,7 @@ class AgentRunLogAdmin(LargeTableAdmin):
     def estimated_cost_in_cents(self, run: AgentRunLog) -> str:
         return written_cents(run)
 
-    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+    def get_fields(self, request: Any, obj: Any = None) -> Any:
         names = [
             field.name
             for field in AgentRunLog._meta.fields
@@ -54,7 +54,7 @@ class AgentRunLogAdmin(LargeTableAdmin):
         ]
         return [*names, "estimated_cost_in_cents"]
 
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
         return self.get_fields(request, obj)
 
 
@@ -84,7 +84,7 @@ class LLMCallAdmin(LargeTableAdmin):
     def estimated_cost_in_cents(self, call: LLMCall) -> str:
         return written_cents(call)
 
-    def get_fields(self, request: Any, obj: Any = None) -> list[str]:
+    def get_fields(self, request: Any, obj: Any = None) -> Any:
         names = [
             field.name
             for field in LLMCall._meta.fields
@@ -92,7 +92,7 @@ class LLMCallAdmin(LargeTableAdmin):
         ]
         return [*names, "estimated_cost_in_cents"]
 
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
         return self.get_fields(request, obj)
 
 

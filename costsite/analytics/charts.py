@@ -77,7 +77,8 @@ def stacked_columns(
 ) -> Columns:
     """A column for each row of `values`, its parts from the bottom up in the colours of `slots`.
 
-    Parts must not be negative. `label` writes a tick, given its value and the top tick's. `headroom` is what the top tick's label needs above its line, in pixels.
+    Parts must not be negative. `label` writes a tick, given its value and the top tick's. `headroom` is what the top
+    tick's label needs above its line, in pixels.
     """
     totals = [sum(parts) for parts in values]
     ticks = nice_ticks(max(totals, default=0))
@@ -96,11 +97,17 @@ def stacked_columns(
         middle = step * (index + 0.5)
         columns.append(
             Column(
-                x=round(middle - width / 2, 3), width=round(width, 3), slot_x=round(step * index, 3), slot_width=round(step, 3),
-                middle=round(middle, 3), top=round(y, 2), height=round(height - y, 2), total=totals[index],
+                x=round(middle - width / 2, 3),
+                width=round(width, 3),
+                slot_x=round(step * index, 3),
+                slot_width=round(step, 3),
+                middle=round(middle, 3),
+                top=round(y, 2),
+                height=round(height - y, 2),
+                total=totals[index],
                 segments=tuple(segments),
             )
-        )  # fmt: skip
+        )
     return Columns(
         height,
         tuple(columns),

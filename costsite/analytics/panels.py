@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from costsite.analytics import charts, figures
 from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
+
+if TYPE_CHECKING:
+    from costsite.analytics.queries.usage import Usage
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
@@ -93,7 +97,7 @@ def spend_per_day(
     calendar: Calendar,
     day_href: Callable[[date], str] | None = None,
 ) -> Stack:
-    """Spend a day by whom: at most `SERIES` series, largest at the bottom, and what `totals` has beyond them as "Other"."""
+    """Spend a day by whom: at most `SERIES` series, largest at the bottom; what `totals` has beyond them is "Other"."""
     shown = sorted(series, key=lambda one: (-one.within(days), one.name))[:SERIES]
     shown = [one for one in shown if one.within(days)]
     rows = []
@@ -154,13 +158,15 @@ def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, fi
             column,
             str(first + index),
             str(first + index) if index % every == 0 else "",
-            (f"Call {first + index}, {calls[index][0]}: {figures.tokens(column.total)} input tokens",
-             *(f"{kind}: {figures.tokens(value)}" for kind, value in zip(order, rows[index], strict=True) if value)),
+            (
+                f"Call {first + index}, {calls[index][0]}: {figures.tokens(column.total)} input tokens",
+                *(f"{kind}: {figures.tokens(value)}" for kind, value in zip(order, rows[index], strict=True) if value),
+            ),
             "",
             False,
         )
         for index, column in enumerate(chart.columns)
-    )  # fmt: skip
+    )
     used = [kind for index, kind in enumerate(order) if any(row[index] for row in rows)]
     start, peak = (chart.columns[0].total, max(column.total for column in chart.columns)) if calls else (0, 0)
     if len(calls) > 1 and peak > start:
@@ -195,10 +201,14 @@ class TokenBar:
     """With the slot of each part's colour."""
 
 
-def token_bars(*, fresh: int, read: int, written: int, visible: int, reasoning: int) -> tuple[TokenBar, TokenBar]:
+def token_bars(usage: Usage) -> tuple[TokenBar, TokenBar]:
     """Input and output on one scale, so that their lengths compare."""
-    inputs = [("fresh", fresh), ("cache read", read), ("cache written", written)]
-    outputs = [("visible", visible), ("reasoning", reasoning)]
+    inputs = [
+        ("fresh", usage.fresh_input_tokens),
+        ("cache read", usage.cache_read_tokens),
+        ("cache written", usage.cache_written_tokens),
+    ]
+    outputs = [("visible", usage.visible_output_tokens), ("reasoning", usage.reasoning_tokens)]
     scale = max(sum(value for _, value in inputs), sum(value for _, value in outputs))
 
     def laid(name: str, parts: list[tuple[str, int]]) -> TokenBar:
@@ -249,14 +259,14 @@ def run_plot(points: Sequence[tuple[float, int, str, str]], *, days: Days, cut: 
         dearest = max(outliers, key=lambda dot: points[dot.index][1])
         cost = points[dearest.index][1]
         title += f"; {len(outliers)} over 4 × that, the dearest {figures.money(cost)}"
-    newest = "newest " if cut else ""
+    counted = f"Newest n {n:,}." if cut else f"n {n:,}."
     dots = tuple(
         RunDot(dot, f"{points[dot.index][2]}: {figures.money(points[dot.index][1])}", points[dot.index][3])
         for dot in plot.dots
     )
     return RunPlot(
         title=title,
-        measure=f"Estimated cost of each run, {days}, logarithmic scale. {newest.capitalize()}n {n:,}. p95 {figures.money(plot.p95)}.",
+        measure=f"Estimated cost of each run, {days}, logarithmic scale. {counted} p95 {figures.money(plot.p95)}.",
         plot=plot,
         dots=dots,
         ticks=tuple(
@@ -282,7 +292,8 @@ def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
         return Sparked(None, f"Nothing spent {days}")
     return Sparked(
         spark,
-        f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day, {figures.money(values[-1])} today",
+        f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day,"
+        f" {figures.money(values[-1])} today",
     )
 
 

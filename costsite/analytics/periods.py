@@ -79,7 +79,7 @@ class Calendar:
 
     @property
     def month_to_date(self) -> Days:
-        """This month, up to and with today."""
+        """The first days of the month, up to and with today."""
         return Days(first_of_month(self.today), self.today + timedelta(days=1))
 
     @property

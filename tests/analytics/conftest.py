@@ -38,6 +38,12 @@ class Cast:
     """Only the outsider belongs here."""
 
 
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings: Any) -> None:
+    """What makes a password slow to guess makes a cast of four slow to make."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> datetime:
     monkeypatch.setattr(timezone, "now", lambda: AFTERNOON)
@@ -55,8 +61,13 @@ def cast(db: None, now: datetime) -> Cast:
         effective_from=datetime(2025, 1, 1, tzinfo=UTC),
     )
     cast = Cast(
-        UserFactory(username="olive"), UserFactory(username="vera"), UserFactory(username="otto"), UserFactory(username="root", is_superuser=True, is_staff=True), acme, elsewhere
-    )  # fmt: skip
+        UserFactory(username="olive"),
+        UserFactory(username="vera"),
+        UserFactory(username="otto"),
+        UserFactory(username="root", is_superuser=True, is_staff=True),
+        acme,
+        elsewhere,
+    )
     MembershipFactory(user=cast.owner, workspace=acme, role=Membership.Role.OWNER)
     MembershipFactory(user=cast.viewer, workspace=acme)
     MembershipFactory(user=cast.outsider, workspace=elsewhere)

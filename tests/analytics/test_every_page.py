@@ -37,9 +37,14 @@ def pages(cast: Cast, spend: Spend) -> list[str]:
     agent = Agent.objects.get(slug="support-bot")
     run = AgentRunLog.objects.get(run_id=run_id)
     return [
-        reverse("dashboard"), reverse("analytics"), reverse("agent", args=[agent.pk]), reverse("workspaces"),
-        reverse("workspace", args=["acme"]), reverse("runs"), reverse("run", args=[run.pk]),
-    ]  # fmt: skip
+        reverse("dashboard"),
+        reverse("analytics"),
+        reverse("agent", args=[agent.pk]),
+        reverse("workspaces"),
+        reverse("workspace", args=["acme"]),
+        reverse("runs"),
+        reverse("run", args=[run.pk]),
+    ]
 
 
 def test_every_page_asks_who_one_is(pages: list[str], client: Client) -> None:

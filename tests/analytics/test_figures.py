@@ -75,10 +75,19 @@ def test_a_column_has_one_unit_chosen_by_its_largest_value(column: list[int | No
 @pytest.mark.parametrize(
     ("count", "written"),
     [
-        (None, "not reported"), (0, "0"), (999, "999"), (1_000, "1.00k"), (12_480, "12.5k"), (123_456, "123k"), (999_499, "999k"),
-        (999_500, "1.00M"), (3_412_000, "3.41M"), (2_000_000_000, "2.00B"), (7_500_000_000_000_000, "7500T"),
+        (None, "not reported"),
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1.00k"),
+        (12_480, "12.5k"),
+        (123_456, "123k"),
+        (999_499, "999k"),
+        (999_500, "1.00M"),
+        (3_412_000, "3.41M"),
+        (2_000_000_000, "2.00B"),
+        (7_500_000_000_000_000, "7500T"),
     ],
-)  # fmt: skip
+)
 def test_tokens_are_short_to_three_digits(count: int | None, written: str) -> None:
     assert figures.tokens_short(count) == written
 
@@ -91,10 +100,17 @@ def test_tokens_in_a_table_are_exact() -> None:
 @pytest.mark.parametrize(
     ("part", "whole", "written"),
     [
-        (0, 0, "–"), (0, 5, "0 %"), (1, 8, "12 %"), (99, 1000, "9.9 %"), (9_949, 100_000, "9.9 %"), (9_951, 100_000, "10 %"),
-        (1, 100_000, "<0.1 %"), (3, 2, "150 %"), (1, 1, "100 %"),
+        (0, 0, "–"),
+        (0, 5, "0 %"),
+        (1, 8, "12 %"),
+        (99, 1000, "9.9 %"),
+        (9_949, 100_000, "9.9 %"),
+        (9_951, 100_000, "10 %"),
+        (1, 100_000, "<0.1 %"),
+        (3, 2, "150 %"),
+        (1, 1, "100 %"),
     ],
-)  # fmt: skip
+)
 def test_percent_is_whole_from_ten_and_never_clipped(part: int, whole: int, written: str) -> None:
     assert figures.percent(part, whole) == written
 
@@ -124,10 +140,15 @@ def test_a_change_says_how_much_and_how_many_percent(now: int, before: int, writ
 @pytest.mark.parametrize(
     ("value", "top", "written"),
     [
-        (0, DOLLAR, "0"), (DOLLAR // 2, 2 * DOLLAR, "0.5"), (2 * DOLLAR, 2 * DOLLAR, "$2"), (20 * CENT, 40 * CENT, "20"),
-        (40 * CENT, 40 * CENT, "40¢"), (20_000 * DOLLAR, 20_000 * DOLLAR, "$20,000"), (100, 100, "0.0001¢"),
+        (0, DOLLAR, "0"),
+        (DOLLAR // 2, 2 * DOLLAR, "0.5"),
+        (2 * DOLLAR, 2 * DOLLAR, "$2"),
+        (20 * CENT, 40 * CENT, "20"),
+        (40 * CENT, 40 * CENT, "40¢"),
+        (20_000 * DOLLAR, 20_000 * DOLLAR, "$20,000"),
+        (100, 100, "0.0001¢"),
     ],
-)  # fmt: skip
+)
 def test_an_axis_says_its_unit_at_the_top_alone(value: int, top: int, written: str) -> None:
     assert figures.axis_money(value, top) == written
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Count, IntegerField, OuterRef, Q, Subquery, Sum
@@ -52,9 +54,18 @@ class AgentFacts:
     @classmethod
     def of(cls, row: Agent) -> AgentFacts:
         return cls(
-            row.pk, row.name or row.slug, row.slug, row.workspace_id, row.workspace.name, row.workspace.slug,
-            row.active, row.archived_at is not None, row.get_effort_display() if row.effort else "", row.default_model, row.last_run_at,
-        )  # fmt: skip
+            id=row.pk,
+            name=row.name or row.slug,
+            slug=row.slug,
+            workspace_id=row.workspace_id,
+            workspace_name=row.workspace.name,
+            workspace_slug=row.workspace.slug,
+            active=row.active,
+            archived=row.archived_at is not None,
+            effort=row.get_effort_display() if row.effort else "",
+            default_model=row.default_model,
+            last_run_at=row.last_run_at,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,10 @@ def find_agent(user: User, pk: int) -> AgentFacts | None:
 
 
 def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offset: int, limit: int) -> list[AgentRow]:
-    """Agents one sees whose name, slug or workspace contains `search`, with this month's spend; one row more than `limit`
-    says that there are more."""
+    """Agents one sees whose name, slug or workspace contains `search`, with this month's spend.
+
+    One row more than `limit` says that there are more.
+    """
     month = calendar.month_to_date
     spent = (
         UsageDay.objects.filter(within(month), agent=OuterRef("pk"))
@@ -101,7 +114,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
     rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
-    found = list(rows.annotate(month_runs=BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])))
+    found: list[Any] = list(rows.annotate(month_runs=BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])))
     ids = [row.pk for row in found]
     usage = {
         row["agent"]: usage_from(row)
@@ -148,7 +161,7 @@ class StepUsage:
     output_tokens: int
 
 
-def steps_of_runs(user: User, workspace_id: int, run_ids: list[object], limit: int) -> list[StepUsage]:
+def steps_of_runs(user: User, workspace_id: int, run_ids: list[UUID], limit: int) -> list[StepUsage]:
     """Calls of these runs summed by step: rollups have no steps, so it is of the runs one can read by index."""
     rows = (
         LLMCall.objects.visible_to(user)

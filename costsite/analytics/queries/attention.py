@@ -1,4 +1,4 @@
-"""What needs a person: calls without a price, agents that fail, processes that lost events; and how good the data is."""
+"""What needs a person: calls without a price, agents that fail, processes that lost events."""
 
 from __future__ import annotations
 

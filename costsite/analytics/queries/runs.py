@@ -45,10 +45,24 @@ class RunRow:
     @classmethod
     def of(cls, row: AgentRunLog) -> RunRow:
         return cls(
-            row.pk, row.run_id, row.agent_id, str(row.agent), row.workspace_id, row.workspace.name, row.workspace.slug, row.started_at,
-            row.ended_at, row.status, row.get_status_display(), row.error_type, row.refused_calls, row.thread_id,
-            tuple(str(tag) for tag in row.tags), row.parent_run_id, Usage.of(row),
-        )  # fmt: skip
+            id=row.pk,
+            run_id=row.run_id,
+            agent_id=row.agent_id,
+            agent_name=str(row.agent),
+            workspace_id=row.workspace_id,
+            workspace_name=row.workspace.name,
+            workspace_slug=row.workspace.slug,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            status=row.status,
+            status_label=row.get_status_display(),
+            error_type=row.error_type,
+            refused_calls=row.refused_calls,
+            thread_id=row.thread_id,
+            tags=tuple(str(tag) for tag in row.tags),
+            parent_run_id=row.parent_run_id,
+            usage=Usage.of(row),
+        )
 
     @property
     def duration(self) -> timedelta | None:
@@ -279,7 +293,25 @@ def _call_row(row: LLMCall) -> CallRow:
         unpriced_calls=int(row.cost_microcents is None),
     )
     return CallRow(
-        row.step, row.sub_agent, row.purpose, row.provider, row.model, row.request_model, row.service_tier, row.effort, row.started_at,
-        row.ended_at - row.started_at, row.status, row.get_status_display(), row.error_type, usage, row.cost_microcents, row.cost_basis,
-        row.tokens_from, row.provisional, row.served_from_local_cache, row.price_source, tuple(str(call[0]) for call in row.tool_calls if call),
-    )  # fmt: skip
+        step=row.step,
+        sub_agent=row.sub_agent,
+        purpose=row.purpose,
+        provider=row.provider,
+        model=row.model,
+        request_model=row.request_model,
+        service_tier=row.service_tier,
+        effort=row.effort,
+        started_at=row.started_at,
+        duration=row.ended_at - row.started_at,
+        status=row.status,
+        status_label=row.get_status_display(),
+        error_type=row.error_type,
+        usage=usage,
+        cost=row.cost_microcents,
+        cost_basis=row.cost_basis,
+        tokens_from=row.tokens_from,
+        provisional=row.provisional,
+        local_cache_hit=row.served_from_local_cache,
+        price_source=row.price_source,
+        tool_names=tuple(str(call[0]) for call in row.tool_calls if call),
+    )

@@ -16,7 +16,7 @@ from costsite.analytics.queries.usage import Usage
 
 register = template.Library()
 
-UNPRICED = mark_safe('<span class="unpriced">unpriced</span>')  # noqa: S308 - a constant
+UNPRICED = mark_safe('<span class="unpriced">unpriced</span>')
 
 
 @register.filter

@@ -93,10 +93,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         "compared_days": spans.before,
         "runs": agents.count_runs(request.user, found.id, calendar, spans.month),
         "counted_runs": agents.COUNTED_RUNS,
-        "bars": panels.token_bars(
-            fresh=month.fresh_input_tokens, read=month.cache_read_tokens, written=month.cache_written_tokens,
-            visible=month.visible_output_tokens, reasoning=month.reasoning_tokens,
-        ),
+        "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "cost-trend",
             title=panels.answer(
@@ -104,7 +101,10 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
             ),
             measure="Estimated cost per day by model",
             totals={day: usage.cost_microcents for day, usage in by_day.items()},
-            series=[panels.Series(name or "unnamed model", slots[name], model_days.get(name, {})) for name in dict.fromkeys(names)],
+            series=[
+                panels.Series(name or "unnamed model", slots[name], model_days.get(name, {}))
+                for name in dict.fromkeys(names)
+            ],
             days=spans.shown,
             calendar=calendar,
             day_href=partial(runs_of_day, agent=found.id),
@@ -124,7 +124,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not by_day and cursor_before is None and cursor_after is None,
         "kept": ("range",),
-    }  # fmt: skip
+    }
     return page(request, "analytics/agent.html", calendar, "analytics", context)
 
 

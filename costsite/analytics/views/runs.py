@@ -45,10 +45,13 @@ def run_logs(request: HttpRequest) -> HttpResponse:
         wanted_workspace.id if wanted_workspace else None, wanted_agent.id if wanted_agent else None, days
     )
     run_page = runs.list_runs(
-        request.user, calendar, wanted,
-        before=runs.Cursor.parse(request.GET.get("before", "")), after=runs.Cursor.parse(request.GET.get("after", "")),
+        request.user,
+        calendar,
+        wanted,
+        before=runs.Cursor.parse(request.GET.get("before", "")),
+        after=runs.Cursor.parse(request.GET.get("after", "")),
         limit=RUNS_PER_PAGE,
-    )  # fmt: skip
+    )
     context = {
         "run_page": run_page,
         "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
@@ -97,20 +100,24 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent])
     context = {
         "run": found,
-        "times_median": figures.times(found.usage.cost_microcents, median) if not found.usage.unpriced_calls and found.usage.calls else "",
+        "times_median": figures.times(found.usage.cost_microcents, median)
+        if not found.usage.unpriced_calls and found.usage.calls
+        else "",
         "median": median,
         "median_of": len(usual),
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.cost_basis == "estimated" for call in calls),
-        "bars": panels.token_bars(
-            fresh=found.usage.fresh_input_tokens, read=found.usage.cache_read_tokens, written=found.usage.cache_written_tokens,
-            visible=found.usage.visible_output_tokens, reasoning=found.usage.reasoning_tokens,
-        ),
+        "bars": panels.token_bars(found.usage),
         "context": panels.context_by_call(
             "context",
             [
-                (call.step or call.model or "call", call.usage.fresh_input_tokens, call.usage.cache_read_tokens, call.usage.cache_written_tokens)
+                (
+                    call.step or call.model or "call",
+                    call.usage.fresh_input_tokens,
+                    call.usage.cache_read_tokens,
+                    call.usage.cache_written_tokens,
+                )
                 for call in calls
             ],
             first=offset + 1,
@@ -122,5 +129,5 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "parent": runs.find_parent(request.user, found),
         "newer": newer,
         "older": older,
-    }  # fmt: skip
+    }
     return page(request, "analytics/run.html", calendar, "runs", context)

@@ -65,10 +65,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         "compared_days": spans.before,
         "runs": runs,
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
-        "bars": panels.token_bars(
-            fresh=month.fresh_input_tokens, read=month.cache_read_tokens, written=month.cache_written_tokens,
-            visible=month.visible_output_tokens, reasoning=month.reasoning_tokens,
-        ),
+        "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "spend-per-day",
             title=panels.answer(
@@ -90,5 +87,5 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         "run_page": newest,
         "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in newest.rows]),
         "no_runs_yet": not newest.rows and not by_day,
-    }  # fmt: skip
+    }
     return page(request, "analytics/workspace.html", calendar, "workspaces", context)
