@@ -55,7 +55,7 @@ setup-tests: $(VENV)/.tests ## Add what tests and checks need
 lock: ## Remake the locks from pyproject.toml (needs uv; UPGRADE=1 takes the newest versions)
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo -o requirements.lock
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo --extra dev -c requirements.lock -o requirements-dev.lock
-	$(UV) pip compile requirements-oldest.in --resolution lowest-direct $(LOCK_OPTIONS) -o requirements-oldest.lock
+	$(UV) pip compile requirements-oldest.in --upgrade --resolution lowest-direct $(LOCK_OPTIONS) -o requirements-oldest.lock
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -17,11 +17,14 @@ def test_a_skipped_test_fails_the_run_in_ci_alone(tmp_path: Path, ci: str, exit_
     test = tmp_path / "test_skips.py"
     test.write_text("import pytest\n\ndef test_it():\n    pytest.skip('no such program here')\n")
 
+    plugins = ["-p", "no:cacheprovider", "-p", "tests.no_skips_in_ci"]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.no_skips_in_ci", "--rootdir", PROJECT, "-c",
-         PROJECT / "pyproject.toml", test],
-        cwd=PROJECT, env=os.environ | {"CI": ci}, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", *plugins, "--rootdir", PROJECT, "-c", PROJECT / "pyproject.toml", test],
+        cwd=PROJECT,
+        env=os.environ | {"CI": ci},
+        capture_output=True,
+        text=True,
+    )
 
     assert ran.returncode == exit_code, ran.stdout + ran.stderr
     assert "no such program here" in ran.stdout
