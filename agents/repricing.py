@@ -153,8 +153,11 @@ def current_month_start(now: datetime | None = None) -> date:
 
 
 def reprice_after_saving(price: ModelPrice) -> None:
-    """Queue the repricing of the open month's unpriced calls for when the price is committed."""
-    transaction.on_commit(partial(async_task, "agents.tasks.reprice_unpriced", price.pk))
+    """Queue the repricing of the open month's unpriced calls for when the price is committed.
+
+    A queue that cannot be reached takes nothing back: the next sweep does the same.
+    """
+    transaction.on_commit(partial(async_task, "agents.tasks.reprice_unpriced", price.pk), robust=True)
 
 
 def reprice_unpriced(price_id: int) -> Repriced | None:
@@ -317,13 +320,19 @@ def _keep_corrections(
         )
 
 
-def unpriced_calls_like(price: ModelPrice, workspaces: QuerySet[Workspace]) -> int:
-    """How many calls without a price, of any month, the price is for; by the rollups, so by the names on the pages."""
+def unpriced_models(workspaces: QuerySet[Workspace], *, now: datetime | None = None) -> dict[tuple[int, str, str], int]:
+    """The current month's unpriced calls by workspace id, provider and model, the most calls first."""
+    rows = UsageDay.objects.filter(
+        day__gte=current_month_start(now), unpriced_calls__gt=0, workspace__in=workspaces
+    ).values_list("workspace_id", "provider", "model")
+    return {tuple(key): calls for *key, calls in rows.annotate(calls=Sum("unpriced_calls")).order_by("-calls")}
+
+
+def calls_it_is_for(price: ModelPrice, unpriced: dict[tuple[int, str, str], int]) -> int:
+    """How many of `unpriced_models` the price speaks of, by the names on the pages."""
     entered = price.as_entered()
-    rows = UsageDay.objects.filter(unpriced_calls__gt=0, workspace__in=workspaces)
-    if price.workspace_id is not None:
-        rows = rows.filter(workspace_id=price.workspace_id)
-    by_model: dict[tuple[str, str], int] = defaultdict(int)
-    for provider, model, calls in rows.values_list("provider", "model", "unpriced_calls"):
-        by_model[provider, model] += calls
-    return sum(calls for (provider, model), calls in by_model.items() if entered.covers(provider, (model, bare(model))))
+    return sum(
+        calls
+        for (workspace_id, provider, model), calls in unpriced.items()
+        if price.workspace_id in (None, workspace_id) and entered.covers(provider, (model, bare(model)))
+    )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from agents.admin.access import MembersOnlyAdmin, is_superuser
 from agents.clock import days_of
-from agents.models import LedgerState, ModelPrice
-from agents.repricing import calls_it_is_for, current_month_start, reprice_after_saving
+from agents.models import LedgerState, ModelPrice, Workspace
+from agents.pricing import is_local
+from agents.repricing import calls_it_is_for, current_month_start, reprice_after_saving, unpriced_models
 
 WAITING_SHOWN = 12
 
@@ -81,8 +85,8 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         if waiting := calls_it_is_for(obj, self._unpriced(request)):
             messages.info(
                 request,
-                f"{waiting:,} unpriced calls of this month match. Those that began while the price holds get their"
-                " cost within a minute. Earlier months: manage.py reprice --include-closed.",
+                f"It is for {_unpriced_calls(waiting)} of this month. Those that began while it holds get their cost"
+                " within a minute. Earlier months: manage.py reprice --include-closed.",
             )
 
     @admin.display(description="price")
@@ -92,9 +96,7 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         if price.kind == ModelPrice.Kind.SAME_AS:
             provider = f"{price.same_as_provider}/" if price.same_as_provider else ""
             return f"as {provider}{price.same_as_model}"
-        assert price.input_per_million is not None
-        assert price.output_per_million is not None
-        return f"${price.input_per_million.normalize():f} in, ${price.output_per_million.normalize():f} out"
+        return f"{_usd(price.input_per_million)} in, {_usd(price.output_per_million)} out"
 
     def get_list_display(self, request: HttpRequest) -> Any:
         unpriced = self._unpriced(request)
@@ -106,11 +108,17 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         return (*self.list_display, unpriced_calls)
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: ModelPrice | None = None,
     ) -> HttpResponse:
         if obj is not None and (waiting := calls_it_is_for(obj, self._unpriced(request))):
-            context["subtitle"] = f"{obj}: {waiting:,} unpriced calls of this month match"
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+            context["subtitle"] = f"{obj}, for {_unpriced_calls(waiting)} of this month"
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the models that wait for a price, each a click from its form."""
@@ -144,3 +152,11 @@ class ModelPriceAdmin(MembersOnlyAdmin):
             known = unpriced_models(Workspace.objects.visible_to(request.user))
             request._unpriced_models = known  # type: ignore[attr-defined]
         return known
+
+
+def _usd(per_million: Decimal | None) -> str:
+    return "not entered" if per_million is None else f"${per_million.normalize():f}"
+
+
+def _unpriced_calls(count: int) -> str:
+    return f"{count:,} unpriced call{'' if count == 1 else 's'}"

@@ -305,11 +305,15 @@ def test_a_price_of_one_workspace_reprices_no_other(workspace: Workspace) -> Non
 
 def test_the_unpriced_calls_a_price_is_for_are_counted_by_its_pattern(workspace: Workspace) -> None:
     record(workspace, local_call(), local_call(request_model="llama3.2:1b"), local_call(request_model="qwen3:4b"))
-    everywhere = Workspace.objects.all()
+    record(workspace, local_call(), local_call(LAST_MONTH), llm_call())
+    unpriced = repricing.unpriced_models(Workspace.objects.all(), now=TODAY)
 
-    assert repricing.unpriced_calls_like(ModelPrice(model="llama3*", kind="free"), everywhere) == 2
-    assert repricing.unpriced_calls_like(ModelPrice(model="llama3*", provider="groq", kind="free"), everywhere) == 0
-    assert repricing.unpriced_calls_like(ModelPrice(model="llama3*", kind="free"), everywhere.none()) == 0
+    assert next(iter(unpriced.items())) == ((workspace.pk, "ollama", "llama3.1:8b"), 2)
+    assert len(unpriced) == 3
+    assert repricing.calls_it_is_for(ModelPrice(model="llama3*", kind="free"), unpriced) == 3
+    assert repricing.calls_it_is_for(ModelPrice(model="llama3*", provider="groq", kind="free"), unpriced) == 0
+    assert repricing.calls_it_is_for(ModelPrice(model="*", workspace_id=workspace.pk + 1, kind="free"), unpriced) == 0
+    assert repricing.unpriced_models(Workspace.objects.none(), now=TODAY) == {}
 
 
 def run(*arguments: str) -> str:
