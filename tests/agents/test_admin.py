@@ -1,0 +1,422 @@
+"""Who sees and changes what in the admin, and that its lists stay quick when the tables are large."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from agents import ledger
+from agents.keys import create_key, find_key
+from agents.models import Agent, AgentRunLog, ApiKey, CostCorrection, LLMCall, Membership, Workspace
+from agents.models import Client as ReportingClient
+from tests.factories import NOON, AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
+
+TABLES = ("workspace", "agent", "apikey", "modelprice", "agentrunlog", "llmcall", "client", "costcorrection")
+READ_ONLY = ("agentrunlog", "llmcall", "client", "costcorrection")
+
+
+def address(table: str, page: str = "changelist", *args: Any) -> str:
+    return reverse(f"admin:agents_{table}_{page}", args=args)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def elsewhere(db: None) -> Workspace:
+    return WorkspaceFactory(slug="elsewhere", name="Elsewhere")
+
+
+@pytest.fixture
+def owner(workspace: Workspace) -> User:
+    person: User = UserFactory(username="olive", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
+    return person
+
+
+@pytest.fixture
+def viewer(workspace: Workspace) -> User:
+    person: User = UserFactory(username="vera", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace)
+    return person
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
+    return person
+
+
+@pytest.fixture
+def filled(workspace: Workspace, elsewhere: Workspace) -> Iterator[None]:
+    """A row of every table in Acme and in Elsewhere."""
+    for place in (workspace, elsewhere):
+        ledger.record(
+            place,
+            [(0, llm_call(agent=f"{place.slug}-bot", is_root=True))],
+            client=None,
+            received_at=timezone.now(),
+        )
+        ReportingClient.objects.create(workspace=place, client_id=uuid4(), host=f"{place.slug}-host")
+        create_key(place, name=f"{place.slug}-key")
+        CostCorrection.objects.create(
+            workspace=place,
+            agent=Agent.objects.get(workspace=place),
+            repricing_id=uuid4(),
+            day=NOON.date(),
+            model=f"{place.slug}-model",
+            calls=1,
+            cost_before_microcents=1,
+            cost_after_microcents=2,
+            reason="a new price",
+        )
+    return
+
+
+def row_of(table: str, place: Workspace) -> Any:
+    from django.apps import apps
+
+    rows: Any = apps.get_model("agents", table).objects
+    return place if table == "workspace" else rows.filter(workspace=place).first()
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "modelprice"])
+def test_staff_see_the_rows_of_their_workspaces_and_no_others(
+    filled: None, workspace: Workspace, elsewhere: Workspace, viewer: User, superuser: User, client: Client, table: str
+) -> None:
+    for person, sees_all in ((viewer, False), (superuser, True)):
+        client.force_login(person)
+        listed = client.get(address(table)).context["cl"].result_list
+        own = client.get(address(table, "change", row_of(table, workspace).pk))
+        other = client.get(address(table, "change", row_of(table, elsewhere).pk))
+
+        assert len(listed) == (2 if sees_all else 1)
+        assert own.status_code == 200
+        assert (other.status_code == 200) is sees_all
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_people_who_are_not_staff_do_not_get_in(filled: None, workspace: Workspace, client: Client, table: str) -> None:
+    person = UserFactory()
+    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
+    client.force_login(person)
+
+    assert client.get(address(table)).status_code == 302
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "modelprice"])
+def test_nothing_is_deleted(filled: None, workspace: Workspace, superuser: User, client: Client, table: str) -> None:
+    client.force_login(superuser)
+    row = row_of(table, workspace)
+
+    page = client.post(address(table, "delete", row.pk), {"post": "yes"})
+    listed = client.post(
+        address(table), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes", "index": 0}
+    )
+
+    assert page.status_code == 403
+    assert type(row).objects.filter(pk=row.pk).exists(), listed
+
+
+@pytest.mark.parametrize("table", READ_ONLY)
+def test_what_the_ledger_wrote_is_not_edited(
+    filled: None, workspace: Workspace, superuser: User, client: Client, table: str
+) -> None:
+    client.force_login(superuser)
+
+    assert client.get(address(table, "add")).status_code == 403
+    assert client.post(address(table, "change", row_of(table, workspace).pk), {}).status_code == 403
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_admin_holds_under_the_content_policy(
+    filled: None, workspace: Workspace, superuser: User, client: Client, table: str
+) -> None:
+    client.force_login(superuser)
+    pages = [address(table)]
+    if table not in READ_ONLY:
+        pages.append(address(table, "add"))
+    if table != "modelprice":
+        pages.append(address(table, "change", row_of(table, workspace).pk))
+    for page in pages:
+        response = client.get(page)
+
+        html = response.content.decode()
+        assert response.status_code == 200, page
+        assert "style-src 'self'" in response.headers["Content-Security-Policy"]
+        assert not re.search(r"<style|\sstyle=|\son(click|change|load|submit)=", html), page
+        assert all("src=" in tag or 'type="application/json"' in tag for tag in re.findall(r"<script[^>]*>", html)), (
+            page
+        )
+        assert "css/tokens.css" in html
+
+
+def test_a_key_is_shown_once_and_opens_its_workspace(workspace: Workspace, owner: User, client: Client) -> None:
+    client.force_login(owner)
+
+    response = client.post(
+        address("apikey", "add"), {"workspace": workspace.pk, "name": "ci", "scopes": ["events:write"]}
+    )
+
+    key = re.search(r"cs_[0-9a-f]{10}_[\w-]{40,}", response.content.decode())
+    assert key is not None
+    found = find_key(key[0])
+    assert found is not None
+    assert (found.workspace, found.name, found.scopes, found.created_by) == (workspace, "ci", ["events:write"], owner)
+    assert "no-store" in response.headers["Cache-Control"]
+    assert ApiKey.objects.count() == 1
+    for page in (address("apikey"), address("apikey", "change", found.pk)):
+        html = client.get(page).content.decode()
+        assert key[0] not in html
+        assert found.key_hash not in html
+
+
+def test_a_revoked_key_opens_nothing(workspace: Workspace, owner: User, client: Client) -> None:
+    row, key = create_key(workspace)
+    client.force_login(owner)
+
+    client.post(address("apikey"), {"action": "revoke", "_selected_action": [row.pk], "index": 0})
+
+    assert find_key(key) is None
+
+
+def test_who_only_views_revokes_nothing(
+    workspace: Workspace, elsewhere: Workspace, viewer: User, client: Client
+) -> None:
+    MembershipFactory(user=viewer, workspace=elsewhere, role=Membership.Role.OWNER)
+    theirs, key = create_key(workspace)
+    own, own_key = create_key(elsewhere)
+    client.force_login(viewer)
+
+    client.post(address("apikey"), {"action": "revoke", "_selected_action": [theirs.pk, own.pk], "index": 0})
+
+    assert find_key(key) is not None
+    assert find_key(own_key) is None
+
+
+def test_a_key_for_one_agent_is_for_an_agent_of_its_workspace(
+    workspace: Workspace, elsewhere: Workspace, superuser: User, client: Client
+) -> None:
+    stranger = AgentFactory(workspace=elsewhere)
+    client.force_login(superuser)
+
+    response = client.post(
+        address("apikey", "add"), {"workspace": workspace.pk, "agent": stranger.pk, "scopes": ["read"]}
+    )
+
+    assert "choose an agent of Acme, or none" in response.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+def test_owners_make_agents_in_their_own_workspaces_only(
+    workspace: Workspace, elsewhere: Workspace, owner: User, client: Client
+) -> None:
+    client.force_login(owner)
+    for place in (workspace, elsewhere):
+        client.post(address("agent", "add"), {"workspace": place.pk, "slug": "new-bot", "active": "on"})
+
+    assert [agent.workspace for agent in Agent.objects.all()] == [workspace]
+
+
+def test_an_agent_keeps_its_workspace_and_its_slug(
+    filled: None, workspace: Workspace, elsewhere: Workspace, superuser: User, client: Client
+) -> None:
+    agent = Agent.objects.get(workspace=workspace)
+    client.force_login(superuser)
+
+    client.post(
+        address("agent", "change", agent.pk),
+        {"workspace": elsewhere.pk, "slug": "other", "name": "Renamed", "effort": "low", "active": "on"},
+    )
+
+    agent.refresh_from_db()
+    assert (agent.workspace, agent.slug, agent.name, agent.effort) == (workspace, "acme-bot", "Renamed", "low")
+
+
+@pytest.mark.parametrize(("role", "status", "name"), [("owner", 302, "New name"), ("viewer", 403, "")])
+def test_owners_change_what_viewers_only_see(
+    filled: None, workspace: Workspace, client: Client, role: str, status: int, name: str
+) -> None:
+    person = UserFactory(is_staff=True)
+    MembershipFactory(user=person, workspace=workspace, role=role)
+    agent = Agent.objects.get(workspace=workspace)
+    client.force_login(person)
+
+    response = client.post(address("agent", "change", agent.pk), {"name": "New name", "active": "on"})
+
+    agent.refresh_from_db()
+    assert (response.status_code, agent.name) == (status, name)
+
+
+def members_form(workspace: Workspace, username: str, role: str = "viewer") -> dict[str, Any]:
+    kept = Membership.objects.filter(workspace=workspace)
+    form: dict[str, Any] = {
+        "name": workspace.name,
+        "slug": workspace.slug,
+        "memberships-TOTAL_FORMS": kept.count() + 1,
+        "memberships-INITIAL_FORMS": kept.count(),
+        f"memberships-{kept.count()}-user": username,
+        f"memberships-{kept.count()}-role": role,
+        f"memberships-{kept.count()}-workspace": workspace.pk,
+    }
+    for index, membership in enumerate(kept):
+        form |= {
+            f"memberships-{index}-id": membership.pk,
+            f"memberships-{index}-workspace": workspace.pk,
+            f"memberships-{index}-role": membership.role,
+        }
+    return form
+
+
+def test_an_owner_adds_a_member_by_username(workspace: Workspace, owner: User, client: Client) -> None:
+    newcomer = UserFactory(username="nora")
+    client.force_login(owner)
+
+    response = client.post(address("workspace", "change", workspace.pk), members_form(workspace, "nora"))
+
+    assert response.status_code == 302
+    assert Membership.objects.get(user=newcomer).role == Membership.Role.VIEWER
+
+
+def test_a_username_nobody_has_is_said_with_the_mend(workspace: Workspace, owner: User, client: Client) -> None:
+    client.force_login(owner)
+
+    response = client.post(address("workspace", "change", workspace.pk), members_form(workspace, "nobody"))
+
+    assert "Nobody active has this username" in response.content.decode()
+    assert Membership.objects.count() == 1
+
+
+def test_the_form_of_members_does_not_tell_who_else_has_a_login(
+    workspace: Workspace, owner: User, client: Client
+) -> None:
+    UserFactory(username="secret-person")
+    client.force_login(owner)
+
+    assert "secret-person" not in client.get(address("workspace", "change", workspace.pk)).content.decode()
+
+
+def test_a_viewer_does_not_make_themselves_owner(workspace: Workspace, viewer: User, client: Client) -> None:
+    client.force_login(viewer)
+    form = members_form(workspace, "vera", "owner") | {"memberships-0-role": "owner"}
+
+    assert client.post(address("workspace", "change", workspace.pk), form).status_code == 403
+    assert Membership.objects.get(user=viewer).role == Membership.Role.VIEWER
+
+
+def test_archiving_keeps_the_row(filled: None, workspace: Workspace, owner: User, client: Client) -> None:
+    agent = Agent.objects.get(workspace=workspace)
+    client.force_login(owner)
+
+    client.post(address("agent"), {"action": "archive", "_selected_action": [agent.pk], "index": 0})
+    agent.refresh_from_db()
+    assert agent.archived_at is not None
+
+    client.post(address("agent"), {"action": "restore", "_selected_action": [agent.pk], "index": 0})
+    agent.refresh_from_db()
+    assert agent.archived_at is None
+
+
+@pytest.mark.parametrize("table", ["agentrunlog", "llmcall"])
+def test_the_columns_have_the_names_that_api_and_export_use(
+    filled: None, superuser: User, client: Client, table: str
+) -> None:
+    client.force_login(superuser)
+
+    html = client.get(address(table)).content.decode()
+
+    for name in ("Input tokens", "Output tokens", "Estimated cost (cents)"):
+        assert name in html
+    assert ">unpriced<" not in html  # the calls have a price: 1,200 in and 300 out on gpt-4o-mini
+    assert ">0.036<" in html  # 1,200 x 0.15 + 300 x 0.60 = 360 USD per million = 0.036 cents
+
+
+@pytest.mark.parametrize(
+    ("table", "model", "field"), [("agentrunlog", AgentRunLog, "run_id"), ("llmcall", LLMCall, "call_id")]
+)
+def test_a_row_is_found_by_the_first_digits_of_its_id(
+    filled: None,
+    workspace: Workspace,
+    viewer: User,
+    superuser: User,
+    client: Client,
+    table: str,
+    model: Any,
+    field: str,
+) -> None:
+    row = model.objects.get(workspace=workspace)
+    for person in (viewer, superuser):
+        client.force_login(person)
+
+        found = client.get(address(table), {"q": str(getattr(row, field))[:13]}).context["cl"].result_list
+        nothing = client.get(address(table), {"q": "abc"})
+
+        assert list(found) == [row]
+        assert len(nothing.context["cl"].result_list) == 0
+        assert "8 or more hexadecimal digits" in nothing.content.decode()
+
+
+@pytest.mark.parametrize("table", ["agentrunlog", "llmcall"])
+@pytest.mark.parametrize("query", ["", "?q=0193abcd"])
+def test_lists_of_runs_and_calls_read_a_bounded_part_of_an_index(
+    filled: None, workspace: Workspace, viewer: User, superuser: User, client: Client, table: str, query: str
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's query plans")
+    MembershipFactory(user=viewer, workspace=WorkspaceFactory())
+    more_than_a_page = [(index, llm_call(is_root=True)) for index in range(60)]
+    ledger.record(workspace, more_than_a_page, client=None, received_at=timezone.now())
+    for person in (viewer, superuser):
+        client.force_login(person)
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(address(table) + query).status_code == 200
+        asked = [sql["sql"] for sql in queries if f'FROM "agents_{table}"' in sql["sql"]]
+        assert asked
+        for sql in asked:
+            with connection.cursor() as cursor:
+                plan = [row[3] for row in cursor.execute("EXPLAIN QUERY PLAN " + sql).fetchall()]
+            bare = [step for step in plan if re.fullmatch(r"SCAN (agents_\w+|[UV]\d)", step)]
+            # Walking by rowid from the newest, no further than the page, and counting no further than the newest:
+            # the two scans that are quick however large the table.
+            newest = f'ORDER BY "agents_{table}"."id" DESC LIMIT 50' in sql
+            counted = sql.startswith("SELECT COUNT(*) FROM (SELECT") and "LIMIT 2000)" in sql
+            assert not bare or newest or counted, (sql, plan)
+        assert len(queries) < 15
+
+
+def test_newest_runs_of_several_workspaces_come_first(
+    workspace: Workspace, elsewhere: Workspace, viewer: User, client: Client
+) -> None:
+    MembershipFactory(user=viewer, workspace=elsewhere)
+    for minute, place in enumerate([workspace, elsewhere, workspace]):
+        ledger.record(
+            place,
+            [
+                (
+                    0,
+                    llm_call(
+                        is_root=True, started_at=NOON + timedelta(minutes=minute), ended_at=NOON + timedelta(hours=1)
+                    ),
+                )
+            ],
+            client=None,
+            received_at=timezone.now(),
+        )
+    client.force_login(viewer)
+
+    listed = client.get(address("agentrunlog")).context["cl"].result_list
+
+    assert [run.started_at.minute for run in listed] == [2, 1, 0]
