@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -65,12 +66,9 @@ def days_of(zone_name: str) -> Days:
 
 def month_bounds(month: str) -> tuple[date, date]:
     """'2026-11' as its first day and the first day after it. ValueError, with the mend, on anything else."""
-    year, dash, number = month.partition("-")
-    if not (
-        dash and len(year) == 4 and len(number) == 2 and month.replace("-", "", 1).isdigit() and 1 <= int(number) <= 12
-    ):
+    if not re.fullmatch(r"[12][0-9]{3}-(0[1-9]|1[0-2])", month):
         raise ValueError(f'{month!r} is no month; write it as "2026-11".')
-    first = date(int(year), int(number), 1)
+    first = date(int(month[:4]), int(month[5:]), 1)
     return first, (first + timedelta(days=31)).replace(day=1)
 
 

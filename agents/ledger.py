@@ -32,11 +32,11 @@ from agents.write_lock import writing
 from langchain_plugin import wire
 from langchain_plugin.wire import TokenCounts
 
-_RUN_COLUMNS = (
+RUN_COLUMNS = (
     "workspace_id", "run_id", "agent_id", "started_at", "reported_started_at", "ended_at", "day", "status",
     "error_type", "thread_id", "tags", "langchain_run_id", "parent_run_id", "refused_calls",
 )  # fmt: skip
-_REFUSAL_COLUMNS = (
+REFUSAL_COLUMNS = (
     "workspace_id", "refusal_id", "agent_id", "run_id", "kind", "refused_at", "day", "count", "policy_id",
 )  # fmt: skip
 
@@ -214,7 +214,7 @@ class _Batch:
             return
         store = self.storage
         for row in store.claim_runs(
-            (*_RUN_COLUMNS[1:], "calls"),
+            (*RUN_COLUMNS[1:], "calls"),
             self.workspace_id,
             [(run_id, agent, store.time(at), store.day(self.days.of(at))) for run_id, (_, agent, at) in first.items()],
         ):
@@ -285,7 +285,7 @@ class _Batch:
             )
             for refusal_id, (told, event) in fresh.items()
         ]  # fmt: skip
-        there = store.insert(ReportedRefusal, _REFUSAL_COLUMNS, "refusal_id", sorted(rows))
+        there = store.insert(ReportedRefusal, REFUSAL_COLUMNS, "refusal_id", sorted(rows))
         for refusal_id, (told, event) in fresh.items():
             if refusal_id in there:
                 self.recorded.duplicates.append(told.index)
@@ -444,7 +444,7 @@ class _Batch:
                 )
             )  # fmt: skip
             last[run.agent_id] = max(facts.started_at, last.get(run.agent_id, facts.started_at))
-        store.save_runs(_RUN_COLUMNS, rows)
+        store.save_runs(RUN_COLUMNS, rows)
         note_runs(last, self.recorded.agents.values())
 
     def _write_price_card(self) -> None:

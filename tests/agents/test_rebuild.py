@@ -1,0 +1,118 @@
+"""Rebuilding sums from calls: nothing to do on a healthy ledger, and a damaged one is mended."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models import F
+
+from agents.models import AgentRunLog, LedgerState, LLMCall, TagDay, UsageDay, Workspace, WorkspaceDay
+from tests.agents.test_ledger_properties import assert_adds_up, report, what_stands
+from tests.agents.test_record import refused, run_ended, run_started
+from tests.factories import NOON, WorkspaceFactory, llm_call
+
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+
+
+def rebuild(*arguments: str) -> str:
+    out = io.StringIO()
+    call_command("rebuild_rollups", *arguments, stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def busy(workspace: Workspace) -> Workspace:
+    """Two days of two agents: tags, estimates, an unpriced call, a cache hit, a refusal, a replaced call."""
+    LedgerState.objects.create(pk=1, time_zone="Europe/Berlin")
+    run_id = uuid4()
+    provisional = llm_call(run_id=run_id, usage_basis="estimated", status="cancelled", output_tokens=5)
+    report(
+        workspace,
+        [
+            [run_started(run_id), provisional, refused(run_id)],
+            [llm_call(call_id=provisional.call_id, run_id=run_id), run_ended(run_id)],
+            [
+                llm_call(agent="researcher", tags=["eu", "vip"], started_at=NOON + timedelta(hours=11, minutes=30)),
+                llm_call(request_model="house-model", tags=["eu"]),
+                llm_call(served_from_local_cache=True, is_root=True),
+                llm_call(run_id=run_id, status="error", effort="high", started_at=NOON + timedelta(hours=12)),
+            ],
+        ],
+    )
+    return workspace
+
+
+def test_a_healthy_ledger_is_left_as_it_is(busy: Workspace) -> None:
+    before = what_stands(busy)
+    assert "Every sum agrees" in rebuild("--check")
+    assert "Every sum agrees" in rebuild()
+    assert what_stands(busy) == before
+
+
+DAMAGE: dict[str, Callable[[], object]] = {
+    "a rollup counts too much": lambda: UsageDay.objects.update(cost_microcents=F("cost_microcents") + 1),
+    "rollups are gone": lambda: [table.objects.all().delete() for table in (UsageDay, TagDay, WorkspaceDay)],
+    "a rollup of nothing is there": lambda: UsageDay.objects.create(
+        workspace=Workspace.objects.get(slug="acme"), agent=AgentRunLog.objects.earliest("pk").agent, calls=3,
+        day=NOON.date(), provider="openai", model="never-used", status="ok",
+    ),
+    "runs lost their sums": lambda: AgentRunLog.objects.update(calls=0, input_tokens=9, refused_calls=0),
+    "a run is gone": lambda: AgentRunLog.objects.filter(agent__slug="researcher").delete(),
+    "calls are gone": lambda: LLMCall.objects.filter(agent__slug="researcher").delete(),
+    "runs are counted on no day": lambda: WorkspaceDay.objects.update(runs=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_ledger_is_mended(busy: Workspace, damage: Callable[[], object]) -> None:
+    damage()
+    damaged = what_stands(busy)
+    with pytest.raises(CommandError, match="rebuild_rollups"):
+        rebuild("--check")
+    assert what_stands(busy) == damaged, "--check changes nothing"
+
+    assert "mended" in rebuild()
+    assert_adds_up(busy)
+    assert "Every sum agrees" in rebuild("--check")
+
+
+def test_the_difference_is_said_in_words(busy: Workspace) -> None:
+    WorkspaceDay.objects.filter(day=NOON.date()).update(runs=F("runs") + 2, input_tokens=F("input_tokens") - 1_500)
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="1 sums differ"):
+        call_command("rebuild_rollups", "--check", stdout=out)
+    assert "acme: workspace day 2026-11-20: runs -2, input_tokens +1,500" in out.getvalue()
+
+
+def test_another_workspace_is_left_alone(busy: Workspace) -> None:
+    other = WorkspaceFactory(slug="globex")
+    report(other, [[llm_call()]])
+    UsageDay.objects.update(calls=9)
+    rebuild("--workspace", "globex")
+    assert_adds_up(other)
+    assert UsageDay.objects.filter(workspace=busy).values_list("calls", flat=True)[0] == 9
+    with pytest.raises(CommandError, match="create_workspace"):
+        rebuild("--workspace", "nobody")
+
+
+def test_days_whose_calls_were_let_go_keep_their_sums(busy: Workspace) -> None:
+    LLMCall.objects.filter(day=NOON.date()).delete()
+    kept = list(UsageDay.objects.values_list("day", "calls").order_by("pk"))
+    LedgerState.objects.update(retained_from=NOON.date() + timedelta(days=1))
+    rebuild()
+    assert list(UsageDay.objects.values_list("day", "calls").order_by("pk")) == kept
+
+
+def test_a_run_made_anew_has_its_calls_and_its_day(busy: Workspace) -> None:
+    lost = AgentRunLog.objects.get(agent__slug="researcher")
+    lost_id: UUID = lost.run_id
+    lost.delete()
+    rebuild()
+    again = AgentRunLog.objects.get(run_id=lost_id)
+    # 23:30 in London's winter is half past midnight in Berlin.
+    assert (again.agent.slug, again.calls, str(again.day)) == ("researcher", 1, "2026-11-21")
