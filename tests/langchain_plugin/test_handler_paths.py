@@ -169,6 +169,7 @@ def test_an_agent_is_one_run_however_it_is_started(way: str, handler: CostCallba
     assert events[-1]["status"] == "ok"
 
 
+@pytest.mark.newer_langchain
 def test_a_nested_agent_is_part_of_the_run_that_called_it(handler: CostCallbackHandler, spooled: Spooled) -> None:
     inner = create_agent(ScriptedModel(answers=["Forty-two."], model_name="inner-model"), tools=[], name="researcher")
 

@@ -90,6 +90,7 @@ def test_what_one_call_asks_goes_before_what_its_model_was_made_with() -> None:
     assert (request.effort, request.max_output_tokens) == ("high", 9)
 
 
+@pytest.mark.newer_langchain
 def test_an_anthropic_call_tells_its_output_limit_effort_and_cache_lifetime() -> None:
     model = anthropic_model(effort="medium", max_tokens=2_048)
 
@@ -173,6 +174,7 @@ def asked_in(graph: Any, **config: Any) -> list[Request]:
     return starts.requests
 
 
+@pytest.mark.newer_langchain
 def test_a_nested_agent_is_named_and_the_outer_one_is_not() -> None:
     researcher = create_agent(agent_answers("found"), tools=[], name="researcher")
 
@@ -199,6 +201,7 @@ def test_a_graph_within_a_graph_is_named_by_its_node_when_it_has_no_name_itself(
     assert (read_request(None, kwargs).step, read_request(None, kwargs).sub_agent) == ("model", "researcher")
 
 
+@pytest.mark.newer_langchain
 def test_the_call_that_summarizes_is_compaction() -> None:
     model = agent_answers("done", "summary", "done")
     compactor = SummarizationMiddleware(model=model, trigger=("messages", 3), keep=("messages", 1))
@@ -260,6 +263,24 @@ def test_langchains_own_tags_are_left_out(tag: str) -> None:
 @pytest.mark.parametrize("tag", ["branch:main", "seq:step:one", "retry", "map:key", "condition:red"])
 def test_tags_that_only_look_like_langchains_stay(tag: str) -> None:
     assert read_request(None, {"tags": [tag]}).tags == (tag,)
+
+
+def test_a_tag_given_twice_is_kept_once() -> None:
+    assert read_request(None, {"tags": ["a", "b", "a"]}).tags == ("a", "b")
+
+
+def test_names_are_cleaned_and_cut_to_what_the_wire_takes() -> None:
+    metadata = {
+        "ls_provider": " acme\n",
+        "ls_model_name": "a\x00b\ud800",
+        "langgraph_node": "n" * 10_000,
+        "thread_id": 17,
+    }
+
+    request = read_request(None, {"metadata": metadata})
+
+    assert (request.provider, request.request_model) == ("acme", "a\ufffdb\ufffd")
+    assert (request.step, request.thread_id) == ("n" * 200, "17")
 
 
 def test_at_most_eight_tags_are_kept_each_cut_to_what_the_wire_takes() -> None:
