@@ -121,7 +121,10 @@ def _read(response: Any, request: Request | None) -> Usage:
             or llm_output.get("model")
             or ""
         ),
-        tier or _tier_name(metadata.get("service_tier") or llm_output.get("service_tier"), raw),
+        tier
+        or _tier_name(
+            metadata.get("service_tier") or llm_output.get("service_tier") or metadata.get("serviceTier"), raw
+        ),
         from_local_cache,
         _tool_calls(message),
         suspect,
@@ -319,10 +322,12 @@ _BESIDE_INPUT_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens",
 
 def _standardized(raw: dict[str, Any]) -> dict[str, Any]:
     """A provider's own usage in the shape of `usage_metadata`; empty when it has neither total."""
+    if "input_token_details" in raw or "output_token_details" in raw:  # text-completion models keep it in that shape
+        return raw
     if not any(key in raw for key in (*_INPUT_KEYS, *_OUTPUT_KEYS)):
         return {}
-    inputs = _first_dict(raw, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    outputs = _first_dict(raw, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    inputs = _first_dict(raw, "prompt_tokens_details", "input_tokens_details")
+    outputs = _first_dict(raw, "completion_tokens_details", "output_tokens_details")
     split = _first_dict(raw, "cache_creation")
     input_tokens = _first_count(raw, _INPUT_KEYS) + _count(raw.get("tool_use_prompt_token_count"))
     thoughts = _count(raw.get("thoughts_token_count"))
@@ -339,16 +344,16 @@ def _standardized(raw: dict[str, Any]) -> dict[str, Any]:
         "total_tokens": _first_count(raw, ("total_tokens", "total_token_count", "totalTokens")),
         "input_token_details": {
             "cache_read": read_beside
-            or _first_count(inputs, ("cached_tokens", "cache_read"))
+            or _count(inputs.get("cached_tokens"))
             or _first_count(raw, ("cached_content_token_count", "prompt_cache_hit_tokens")),
-            "cache_creation": written_beside or _first_count(inputs, ("cache_write_tokens", "cache_creation")),
+            "cache_creation": written_beside or _count(inputs.get("cache_write_tokens")),
             "ephemeral_5m_input_tokens": written_5m,
             "ephemeral_1h_input_tokens": written_1h,
-            "audio": _first_count(inputs, ("audio_tokens", "audio")),
+            "audio": _count(inputs.get("audio_tokens")),
         },
         "output_token_details": {
-            "reasoning": thoughts or _first_count(outputs, ("reasoning_tokens", "thinking_tokens", "reasoning")),
-            "audio": _first_count(outputs, ("audio_tokens", "audio")),
+            "reasoning": thoughts or _first_count(outputs, ("reasoning_tokens", "thinking_tokens")),
+            "audio": _count(outputs.get("audio_tokens")),
         },
     }
 
@@ -394,6 +399,8 @@ def _tier_name(tier: Any, raw: dict[str, Any]) -> str:
     # Anthropic's tier is in its raw usage; its fast mode is a tier in all but name, with prices of its own.
     if raw.get("speed") == "fast":
         return "fast"
+    if isinstance(tier, dict):  # Bedrock's
+        tier = tier.get("type")
     return _name(tier or raw.get("service_tier") or "")
 
 

@@ -138,6 +138,8 @@ def test_sound_counts_by_its_size() -> None:
 def test_media_out_of_sight_counts_as_a_megabyte() -> None:
     # 1,024 x 20 + 4
     assert estimated_input_tokens([[HumanMessage([{"type": "file", "file_id": "file-1"}])]]) == 20_484
+    # 1,024 x 2 + 4
+    assert estimated_input_tokens([[HumanMessage([{"type": "audio", "url": "https://example.com/a.mp3"}])]]) == 2_052
 
 
 def test_tools_are_part_of_the_prompt() -> None:

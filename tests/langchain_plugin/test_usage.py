@@ -122,6 +122,11 @@ MENDED = {
         metadata(100, 50, total=7_150, ins={"cache_read": 5_000, "cache_creation": 2_000}),
         TokenCounts(7_100, 50, cache_read_tokens=5_000, cache_write_unknown_tokens=2_000),
     ),
+    "cached tokens beside a longer input: only the total gives them away": (
+        # total 15,050 = 10,000 + 50 + 5,000
+        metadata(10_000, 50, total=15_050, ins={"cache_read": 5_000}),
+        TokenCounts(15_000, 50, cache_read_tokens=5_000),
+    ),
     "more cached than read: it cannot be within": (
         metadata(100, 50, ins={"cache_read": 5_000}),
         TokenCounts(5_100, 50, cache_read_tokens=5_000),
@@ -130,6 +135,11 @@ MENDED = {
         # total 11,000 = 10,000 + 400 + 600
         metadata(10_000, 400, total=11_000, ins={"cache_read": 8_000}, outs={"reasoning": 600}),
         TokenCounts(10_000, 1_000, cache_read_tokens=8_000, reasoning_tokens=600),
+    ),
+    "reasoning beside a longer output: only the total gives it away": (
+        # total 11,600 = 10,000 + 1,000 + 600
+        metadata(10_000, 1_000, total=11_600, outs={"reasoning": 600}),
+        TokenCounts(10_000, 1_600, reasoning_tokens=600),
     ),
     "xai behind ChatOpenAI: reasoning beside the completion": (
         metadata(100, 20, total=620, ins={"cache_read": 64}, outs={"reasoning": 500}),
@@ -193,6 +203,12 @@ def test_openais_tiers_prefix_their_keys_and_a_bare_key_is_not_counted(tier: str
     assert read.service_tier == tier
 
 
+def test_a_bare_tier_is_named_even_when_nothing_was_cached_or_thought() -> None:
+    read = read_usage(result(metadata(120, 30, ins={"flex": 120}, outs={"flex": 30})))
+
+    assert (read.counts, read.service_tier) == (TokenCounts(120, 30), "flex")
+
+
 @pytest.mark.parametrize(
     ("llm_output", "response_metadata", "tier"),
     [
@@ -201,6 +217,7 @@ def test_openais_tiers_prefix_their_keys_and_a_bare_key_is_not_counted(tier: str
         ({"service_tier": "priority"}, {}, "priority"),
         ({"usage": {"service_tier": "batch"}}, {}, "batch"),
         ({"usage": {"service_tier": "standard", "speed": "fast"}}, {}, "fast"),
+        (None, {"serviceTier": {"type": "priority"}}, "priority"),  # Bedrock Converse
         (None, {"service_tier": "flexflex"}, "flex"),  # two chunks of a stream, merged
     ],
 )
@@ -255,6 +272,10 @@ RAW = {
             "total_token_count": 11_050,
         },
         TokenCounts(10_050, 1_000, 8_000, reasoning_tokens=600),
+    ),
+    "gemini, without a total": (
+        {"prompt_token_count": 10, "candidates_token_count": 4, "thoughts_token_count": 6},
+        TokenCounts(10, 10, reasoning_tokens=6),
     ),
     "bedrock converse": (
         {
@@ -319,6 +340,20 @@ def test_deepseeks_cache_hits_are_seen_behind_chatopenai_which_passes_over_them(
     assert read.counts == TokenCounts(100, 20, cache_read_tokens=64)
 
 
+def test_more_cache_hits_than_there_is_input_are_not_believed() -> None:
+    read = read_usage(result(metadata(100, 20), llm_output={"token_usage": {"prompt_cache_hit_tokens": 640}}))
+
+    assert read.counts == TokenCounts(100, 20)
+
+
+def test_an_absurd_compaction_is_not_believed() -> None:
+    iterations = [{"type": "compaction", "input_tokens": 99_999_999, "output_tokens": 1}]
+
+    assert read_usage(result(metadata(181, 8), llm_output={"usage": {"iterations": iterations}})).counts == TokenCounts(
+        181, 8
+    )
+
+
 def test_anthropics_server_side_compaction_is_added_where_its_iterations_are_told() -> None:
     iterations = [
         {
@@ -374,6 +409,15 @@ def test_a_text_completion_has_its_usage_in_the_llm_output() -> None:
     )
 
     assert (read.counts, read.reported, read.response_model) == (TokenCounts(12, 4), True, "gpt-3.5-turbo-instruct")
+
+
+def test_a_text_completion_may_keep_what_its_chat_model_said() -> None:
+    usage = metadata(2_100, 50, ins={"cache_creation": 0, "ephemeral_1h_input_tokens": 2_000})
+    response = LLMResult(
+        generations=[[Generation(text="four words of answer", generation_info={"usage_metadata": usage})]]
+    )
+
+    assert read_usage(response).counts == TokenCounts(2_100, 50, cache_write_1h_tokens=2_000)
 
 
 def test_the_later_prompts_of_a_batch_were_billed_with_the_first() -> None:
@@ -459,8 +503,9 @@ def test_odd_counts_become_whole_numbers_or_nothing(reported: Any, taken: int) -
     assert read_usage(result({"input_tokens": reported, "output_tokens": 7})).counts == TokenCounts(taken, 7)
 
 
-def test_counts_no_model_could_reach_are_not_believed() -> None:
-    read = read_usage(result(metadata(60_000_000, 1, ins={"cache_read": 90_000_000})))
+@pytest.mark.parametrize("text", ["Hello.", ""])
+def test_counts_no_model_could_reach_are_not_believed(text: str) -> None:
+    read = read_usage(result(metadata(60_000_000, 1, ins={"cache_read": 90_000_000}), text=text))
 
     assert (read.counts, read.reported) == (TokenCounts(), False)
     assert "not believed" in read.suspect
