@@ -130,7 +130,7 @@ class PriceBook:
         followed: frozenset[int],
     ) -> Found:
         models = [stripped for model in models if (stripped := model.strip())]
-        names = [name for model in models for name in (model, bare(model))]
+        names = [name for model in models for name in (model, bare(model))] or [""]  # for a * of all its provider's
         covering = [price for price in self._entered if price.covers(provider, names)]
         begins, ends = _stretch_between(covering, at)
         holding = [price for price in covering if price.holds(at)]

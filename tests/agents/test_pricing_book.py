@@ -101,6 +101,10 @@ def test_free_is_zero_and_says_who_says_so() -> None:
     assert (charge.cost, charge.source) == (0, "price #1")
 
 
+def test_a_star_covers_a_call_that_names_no_model() -> None:
+    assert winner(entered(1, "*", provider="ollama"), provider="ollama", asked="") == "price #1"
+
+
 def test_the_same_as_another_model_is_its_price_at_the_time_and_size_of_the_call() -> None:
     book = PriceBook(
         [entered(7, "house-model", prices=None, same_as_provider="google", same_as_model="gemini-2.5-pro")]

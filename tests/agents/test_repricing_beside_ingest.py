@@ -1,0 +1,100 @@
+"""Repricing in one process while others record, on a database of their own: nothing lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+START = """
+import os, random, sys, time
+os.environ["DJANGO_SETTINGS_MODULE"] = "costsite.settings"
+import django
+django.setup()
+from datetime import UTC, datetime
+from django.utils import timezone
+from agents import ledger
+from agents.models import LLMCall, ModelPrice, Workspace
+from agents.repricing import Selection, reprice
+from tests.factories import llm_call
+workspace, _ = Workspace.objects.get_or_create(slug="acme", defaults={"name": "Acme"})
+stop = time.monotonic() + 3
+"""
+
+RECORD = """
+recorded = 0
+guessed = []
+while time.monotonic() < stop:
+    now = timezone.now()
+    calls = [
+        llm_call(provider="ollama", request_model=f"m{number % 3}", started_at=now, ended_at=now, tags=["prod"],
+                 usage_basis="estimated" if number % 4 == 0 else "measured")
+        for number in range(40)
+    ]
+    # Measured reports replace the provisional ones of the batch before, some of them sent twice.
+    measured = [call.model_copy(update={"usage_basis": "measured", "output_tokens": 777}) for call in guessed]
+    guessed = [call for call in calls if call.usage_basis == "estimated"]
+    ledger.record(workspace, list(enumerate(calls + measured + measured[:3])), client=None, received_at=now)
+    recorded += len(calls)
+print(recorded)
+"""
+
+REPRICE = """
+changed = 0
+while time.monotonic() < stop:
+    ModelPrice.objects.all().delete()
+    for model in ("m0", "m1", "m2"):
+        if random.random() < 0.7:
+            ModelPrice.objects.create(
+                model=model, input_per_million=random.randrange(1, 9), output_per_million=random.randrange(1, 9),
+                effective_from=datetime(2020, 1, 1, tzinfo=UTC),
+            )
+    changed += reprice(Selection(priced_too=random.random() < 0.5), apply=True, reason="test").calls
+print(changed)
+"""
+
+CHECK = """
+from django.core.management import call_command
+call_command("rebuild_rollups", "--check", stdout=sys.stderr)  # fails where a sum differs from the calls
+reprice(Selection(priced_too=True), apply=True, reason="test")
+call_command("rebuild_rollups", "--check", stdout=sys.stderr)
+assert reprice(Selection(priced_too=True), apply=False, reason="").calls == 0
+print(LLMCall.objects.count())
+"""
+
+
+def python(environment: dict[str, str], *code: str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", START + "".join(code)]
+    return subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
+
+
+def result(process: subprocess.Popen[str]) -> int:
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return int(said)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
+        "COSTSITE_STATE_DIR": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
+    return environment
+
+
+def test_repricing_beside_recording_loses_nothing_and_counts_nothing_twice(environment: dict[str, str]) -> None:
+    result(python(environment, "stop = 0", RECORD))  # the workspace is there before the race begins
+    recording = [python(environment, RECORD), python(environment, RECORD)]
+    repricing = python(environment, REPRICE)
+    recorded = sum(map(result, recording))
+
+    assert result(repricing) > 0
+    assert result(python(environment, CHECK)) == recorded > 0
