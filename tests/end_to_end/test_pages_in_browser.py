@@ -1,0 +1,222 @@
+"""The pages in a real Chromium, against a live server: what is recorded is what a person reads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from agents import ledger
+from agents.models import AgentRunLog, LLMCall, Membership, ModelPrice
+from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH"),
+]
+
+CALLS_OF_RUNS = (1, 2, 4)
+DOLLARS_IN, DOLLARS_OUT = 3, 15
+"""Per million tokens."""
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright's synchronous API keeps an event loop in this thread, which Django takes for asynchronous code.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def recorded() -> list[int]:
+    """Seven calls in three runs, today: the tokens in of each, out always a tenth of it. Returns them in order."""
+    workspace = WorkspaceFactory(slug="acme", name="Acme")
+    MembershipFactory(
+        user=UserFactory(username="olive", is_staff=True), workspace=workspace, role=Membership.Role.OWNER
+    )
+    ModelPrice.objects.create(
+        provider="acme-ai",
+        model="acme-1",
+        input_per_million=Decimal(DOLLARS_IN),
+        output_per_million=Decimal(DOLLARS_OUT),
+        effective_from=datetime(2020, 1, 1, tzinfo=UTC),
+    )
+    now = timezone.now()
+    sizes: list[int] = []
+    events: list[Any] = []
+    for run, calls in enumerate(CALLS_OF_RUNS):
+        run_id = uuid4()
+        for call in range(calls):
+            sizes.append(10_000 * (run + 1) + 1_000 * call)
+            at = now + timedelta(milliseconds=10 * run + call)  # never before midnight of the day it is sent
+            events.append(
+                llm_call(
+                    run_id=run_id,
+                    provider="acme-ai",
+                    request_model="acme-1",
+                    step="agent",
+                    call_index=call,
+                    started_at=at,
+                    ended_at=at,
+                    input_tokens=sizes[-1],
+                    output_tokens=sizes[-1] // 10,
+                )
+            )
+    answer = ledger.record(workspace, list(enumerate(events)), client=None, received_at=now)
+    assert answer.accepted == list(range(len(events)))
+    return sizes
+
+
+def cents_of(sizes: list[int]) -> Decimal:
+    """By the price list, not by the code under test: dollars a million tokens are 0.0001 cents a token."""
+    return sum((Decimal(size) * DOLLARS_IN + Decimal(size // 10) * DOLLARS_OUT for size in sizes), Decimal()) / 10_000
+
+
+def log_in(page: Page, site: str) -> list[str]:
+    """Through the form. Returns the list that what the browser complains of is written to."""
+    complaints: list[str] = []
+    page.on(
+        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(site)
+    page.get_by_label("Username").fill("olive")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("heading", name="Dashboard").wait_for()
+    return complaints
+
+
+def kpi(page: Page, name: str) -> str:
+    return page.locator(".kpis > div", has=page.get_by_text(name, exact=True)).locator(".figure").inner_text()
+
+
+def test_one_drills_from_the_dashboard_to_a_call_and_the_figures_agree(
+    recorded: list[int], live_server: Any, browser: Browser
+) -> None:
+    page = browser.new_page()
+    complaints = log_in(page, live_server.url)
+    month = f"{cents_of(recorded):.2f}¢"
+    newest = cents_of(recorded[-CALLS_OF_RUNS[-1] :])
+
+    assert kpi(page, "Total spend this month") == month
+    assert kpi(page, "Runs") == "3"
+    page.get_by_role("cell", name="Acme").or_(page.get_by_role("rowheader", name="Acme")).get_by_role("link").click()
+    assert kpi(page, "Total spend this month") == month
+    page.get_by_role("table").get_by_role("link", name="support-bot").first.click()
+    assert kpi(page, "Total spend this month") == month
+    page.locator("#history table").last.get_by_role("link").first.click()
+    assert kpi(page, "Estimated cost") == f"{newest:.2f}¢"
+    assert page.locator("[aria-labelledby=calls] tbody tr").count() == CALLS_OF_RUNS[-1]
+    total = page.locator("tfoot").inner_text().split()
+    assert total[:4] == ["Total", f"{sum(recorded[-4:]):,}", f"{sum(recorded[-4:]) // 10:,}", f"{newest:.2f}¢"]
+    stored = sum(call.cost_microcents or 0 for call in LLMCall.objects.all())
+    assert stored == cents_of(recorded) * 1_000_000 == sum(run.cost_microcents for run in AgentRunLog.objects.all())
+    assert complaints == []
+
+
+def test_the_pages_work_without_scripts(recorded: list[int], live_server: Any, browser: Browser) -> None:
+    page = browser.new_context(java_script_enabled=False).new_page()
+    log_in(page, live_server.url)
+
+    assert kpi(page, "Total spend this month") == f"{cents_of(recorded):.2f}¢"
+    page.get_by_role("link", name="Analytics").click()
+    page.get_by_label("Search agents").fill("support")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name="support-bot").click()
+    page.get_by_role("link", name="90 days").click()
+    page.locator("summary", has_text="olive").click()
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("heading", name="Log in to Costsite").wait_for()
+
+
+def test_a_chart_is_walked_and_read_by_keyboard(recorded: list[int], live_server: Any, browser: Browser) -> None:
+    page = browser.new_page()
+    log_in(page, live_server.url)
+
+    page.locator("#spend-per-day a[data-tip]").last.focus()
+    tip = page.locator(".tip")
+    assert f"{cents_of(recorded):.2f}¢" in tip.inner_text()
+    page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Run logs").wait_for()
+    assert page.locator("tbody tr").count() == 3
+
+
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(246, 247, 249)"), ("dark", "rgb(17, 21, 28)")])
+def test_light_and_dark_follow_the_readers_preference(
+    recorded: list[int], live_server: Any, browser: Browser, scheme: Any, ground: str
+) -> None:
+    page = browser.new_context(color_scheme=scheme).new_page()
+    log_in(page, live_server.url)
+
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+
+
+def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, browser: Browser) -> None:
+    page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
+    log_in(page, live_server.url)
+    run = AgentRunLog.objects.first()
+    assert run is not None
+    for path in (
+        "/",
+        "/analytics/",
+        f"/analytics/{run.agent_id}/",
+        "/workspaces/",
+        "/workspaces/acme/",
+        "/runs/",
+        f"/runs/{run.pk}/",
+    ):
+        page.goto(live_server.url + path)
+
+        beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert beyond == 0, path
+
+
+def test_the_admin_runs_its_scripts_under_the_content_policy(
+    recorded: list[int], live_server: Any, browser: Browser
+) -> None:
+    page = browser.new_page()
+    complaints = log_in(page, live_server.url)
+
+    page.get_by_role("link", name="Agents", exact=True).click()
+    page.get_by_role("link", name="support-bot").click()
+    page.locator("#id_name").fill("Support")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was changed successfully").wait_for()
+    page.goto(f"{live_server.url}/admin/agents/apikey/add/")
+    page.locator("#id_workspace").select_option(label="Acme")
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert page.locator("#key").inner_text().startswith("cs_")
+    assert complaints == []
+
+
+def test_a_copy_button_answers_in_place(live_server: Any, browser: Browser) -> None:
+    UserFactory(username="olive", is_superuser=True)
+    WorkspaceFactory()
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    log_in(page, live_server.url)
+
+    page.get_by_role("button", name="Copy the three lines").click()
+
+    page.get_by_role("button", name="Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").startswith(
+        "from langchain_plugin import CostCallbackHandler"
+    )
