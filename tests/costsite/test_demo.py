@@ -1,0 +1,129 @@
+"""`make run`'s command as a real process: from nothing to a filled site with an agent that reports to it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar
+from pathlib import Path
+
+import pytest
+
+from tests.costsite.test_serve import MANAGE, Site, environment
+
+SUMMARY_LINES = 8
+
+
+@contextmanager
+def demo(folder: Path, port: int) -> Iterator[tuple[Site, str]]:
+    """The demo when it has said how to stop, and what it said; stopped with Ctrl-C at the end."""
+    log = folder / "said"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*MANAGE, "demo", "--port", str(port)],
+            env=environment(folder) | {"COSTSITE_DEMO": "true"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    site = Site(process, port, log)
+    try:
+        deadline = time.monotonic() + 180
+        while "Ctrl-C" not in site.said():
+            assert process.poll() is None, site.said()
+            assert time.monotonic() < deadline, site.said()
+            time.sleep(0.2)
+        yield site, site.said()
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        assert site.members() == {}
+
+
+def browse(url: str, cookies: CookieJar) -> tuple[str, str]:
+    """Where a browser ends up, and what it reads there."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
+    with browser.open(url, timeout=30) as page:
+        return page.url, page.read().decode()
+
+
+def recorded(folder: Path) -> list[str]:
+    """Calls and cost in microcents of each run whose client is not the demo's traffic, newest first."""
+    question = (
+        "from agents.models import AgentRunLog, LLMCall\n"
+        "ids = LLMCall.objects.exclude(client__host='demo').values('run_id')\n"
+        "for run in AgentRunLog.objects.filter(run_id__in=ids).order_by('-started_at'):\n"
+        "    print('run', run.agent.slug, run.calls, run.status, run.cost_microcents)"
+    )
+    ran = subprocess.run(
+        [*MANAGE, "shell", "-v0", "-c", question], env=environment(folder), capture_output=True, text=True
+    )
+    return re.findall(r"^run (.*)$", ran.stdout, re.MULTILINE)
+
+
+def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with demo(tmp_path, port) as (_, said):
+            summary = said[said.index("Costsite runs on") :].strip().splitlines()
+            assert len(summary) <= SUMMARY_LINES
+            url = re.search(r"Costsite runs on (http://127\.0\.0\.1:\d+)/ \(port \d+ is taken\)", summary[0]).group(1)  # type: ignore[union-attr]
+            assert url != f"http://127.0.0.1:{port}"
+            assert "support-bot: 2 calls" in said
+            # The scripted model is priced as gpt-5-mini: 180 tokens at 25 microcents, 65 at 200, which is 17,500.
+            assert recorded(tmp_path) == ["support-bot 2 ok 17500"]
+
+            cookies = CookieJar()
+            link = re.search(r"Dashboard +(\S+)", said).group(1)  # type: ignore[union-attr]
+            where, page = browse(link, cookies)
+            assert where == f"{url}/"
+            assert "Acme Support" in page
+            assert "login" in browse(f"{url}/", CookieJar())[0]
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                browse(link, CookieJar())
+
+            command = re.search(r"second terminal: (.*)$", said, re.MULTILINE).group(1)  # type: ignore[union-attr]
+            again = subprocess.run(
+                command,
+                shell=True,
+                cwd=Path(__file__).resolve().parents[2],
+                env=environment(tmp_path),
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert "support-bot: 2 calls, 180 in, 65 out, 0.0175¢" in again.stdout
+            assert len(recorded(tmp_path)) == 2
+    password = re.search(r"admin / (\S+)", said).group(1)  # type: ignore[union-attr]
+    key = re.search(r"API key +(\S+)", said).group(1)  # type: ignore[union-attr]
+
+    began = time.monotonic()
+    with demo(tmp_path, port) as (_, said_then):
+        assert f"http://127.0.0.1:{port}/" in said_then
+        assert password not in said_then, "it is shown once"
+        assert key in said_then, "a second terminal's key still works"
+        assert len(recorded(tmp_path)) == 3
+    assert time.monotonic() - began < 60
+
+
+def test_it_starts_only_where_sign_in_links_are_allowed(tmp_path: Path) -> None:
+    refused = subprocess.run([*MANAGE, "demo"], env=environment(tmp_path), capture_output=True, text=True, timeout=30)
+
+    assert refused.returncode == 1
+    assert "COSTSITE_DEMO=true" in refused.stderr
+
+
+def test_its_traffic_does_not_mix_with_a_site_that_has_workspaces_of_its_own(tmp_path: Path) -> None:
+    run = {"env": environment(tmp_path), "capture_output": True, "text": True, "timeout": 60}
+    for command in (["migrate", "-v0"], ["create_workspace", "real-work"]):
+        subprocess.run([*MANAGE, *command], check=True, **run)  # type: ignore[call-overload]
+
+    refused = subprocess.run([*MANAGE, "load_demo"], **run)  # type: ignore[call-overload]
+
+    assert refused.returncode == 1
+    assert "has workspaces of its own" in refused.stderr
