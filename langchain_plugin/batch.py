@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from langchain_plugin.fingerprints import Fingerprints
+from langchain_plugin.json_lines import from_line, to_line
 from langchain_plugin.segment import Source
 
 ENVELOPE_BYTES = 10_000
@@ -59,7 +60,7 @@ def gather(
         is_full = False
         for line in source.read(max_events - len(batch.lines), free):
             data = line.data
-            event = _parsed(data)
+            event = from_line(data)
             if event is None:
                 batch.torn += bool(data)
             else:
@@ -69,7 +70,7 @@ def gather(
                     event["prompt_hash"] = keyed.prompt
                     if keyed.arguments:
                         event["tool_calls"] = keyed.arguments
-                    data = json.dumps(event, separators=(",", ":")).encode()
+                    data = to_line(event)[:-1]
                     batch.call_ids.append(call_id)
                 if len(data) + 1 > free and batch.lines:
                     is_full = True
@@ -83,11 +84,3 @@ def gather(
         if is_full or len(batch.lines) >= max_events:
             break
     return batch
-
-
-def _parsed(data: bytes) -> dict[str, Any] | None:
-    try:
-        event = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -22,6 +23,9 @@ MAX_WAITING = 256
 MAX_KEPT = 10_000
 """Digests held until their event is sent; about 3 MB."""
 DIGEST_BYTES = 16
+GATHER_SECONDS = 0.02
+"""Between waking and hashing. A thread that woke for each call would take the interpreter's lock from the caller just
+as it writes its event, each time; one that wakes now and then hardly meets it."""
 
 
 class Digests(NamedTuple):
@@ -67,7 +71,7 @@ class Fingerprints:
 
     def settle(self, timeout: float) -> None:
         """Wait until what was put so far is hashed."""
-        if self._thread is not None and not self._queue.empty():
+        if self._thread is not None:  # an empty queue would not say that the last one is done
             done = threading.Event()
             self._queue.put(done)
             done.wait(timeout)
@@ -109,7 +113,11 @@ class Fingerprints:
     def _run(self) -> None:
         queue = self._queue
         while True:
-            item = queue.get()
+            if queue.empty():
+                item = queue.get()
+                time.sleep(GATHER_SECONDS)
+            else:
+                item = queue.get()
             if isinstance(item, threading.Event):
                 item.set()
                 continue

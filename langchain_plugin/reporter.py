@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from langchain_plugin.adoption import Adoption
 from langchain_plugin.config import Config
 from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
+from langchain_plugin.json_lines import to_line
 from langchain_plugin.losses import Losses
 from langchain_plugin.news import News
 from langchain_plugin.sender import Sender
@@ -37,27 +37,6 @@ _reporters: dict[tuple[str, str | None, Path, bool], Reporter] = {}
 _making = threading.Lock()
 
 
-def _json_line(event: Any) -> bytes:
-    return (json.dumps(event, separators=(",", ":"), default=str) + "\n").encode()
-
-
-def _line_encoder() -> Callable[[Any], bytes]:
-    """An event as a line. orjson comes with langsmith, which comes with langchain-core: 0.4 us instead of 5."""
-    try:
-        import orjson
-    except ImportError:
-        return _json_line
-    dumps, options = orjson.dumps, orjson.OPT_APPEND_NEWLINE
-
-    def encode(event: Any) -> bytes:
-        try:
-            return dumps(event, str, options)
-        except TypeError:  # lone surrogates, integers past 64 bits, keys that are no text: json takes them
-            return _json_line(event)
-
-    return encode
-
-
 class Reporter:
     """Takes events in the JSON form of `langchain_plugin.wire`, keeps them in the spool, and has them sent.
 
@@ -72,7 +51,6 @@ class Reporter:
         self.sends = config.api_key is not None and not config.disabled
         """False: events go nowhere, and nothing is written."""
         self._losses = Losses()
-        self._encode = _line_encoder()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self.news = News(folder if self.sends else None, hasten=self._hasten)
         self._fingerprints = Fingerprints(self._losses)
@@ -117,7 +95,7 @@ class Reporter:
         if not self.sends:
             return
         try:
-            data = self._encode(events[0]) if len(events) == 1 else b"".join([self._encode(event) for event in events])
+            data = to_line(events[0]) if len(events) == 1 else b"".join([to_line(event) for event in events])
             if len(data) < MAX_EVENT_BYTES:
                 self._spool.append(data, len(events))
                 return
@@ -128,7 +106,7 @@ class Reporter:
 
     def _append_alone(self, event: dict[str, Any]) -> None:
         try:
-            data = self._encode(event)
+            data = to_line(event)
         except Exception:
             self._losses.count("not_json")
             return
