@@ -2,8 +2,8 @@
 
 The counts are *inclusive*, as on the wire: `input_tokens` contains cache reads and writes, `output_tokens` contains
 reasoning; the other counts are subsets. `message.usage_metadata` is preferred on every path, because each
-integration already translates its provider there; raw provider payloads are read only where it is missing.
-docs/how-usage-is-read.md has the table per provider and the reasons.
+integration already translates its provider there (usage_metadata.py); raw provider payloads are read only where it
+is missing (raw_usage.py). docs/how-usage-is-read.md has the table per provider and the reasons.
 
 This runs on the caller's thread after every model call: nothing is imported from LangChain, no model is built, and
 every number is copied at once (LangChain's cache changes the same objects later).
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langchain_plugin.raw_usage import raw_usage, standardized
+from langchain_plugin.usage_metadata import NO_COUNTS, count, counts_of
 from langchain_plugin.wire import MAX_TOKENS_PER_CALL, MAX_TOOL_CALLS, TokenCounts, clean_name
 
 if TYPE_CHECKING:
@@ -44,13 +46,6 @@ class Usage(NamedTuple):
     """Length of the answer, counted only when `reported` is False: the estimate's measure."""
 
 
-_NO_COUNTS = TokenCounts()
-
-# Keys of usage_metadata's details that name a service tier instead of a kind of token. langchain-openai puts the
-# tokens billed at that tier under the bare name, beside `flex_cache_read` and the like: counting it would count twice.
-_TIERS = frozenset({"flex", "priority", "batch", "scale"})
-
-
 def read_usage(response: Any, request: Request | None = None) -> Usage:
     """Read an `LLMResult`; None, partial and malformed results give a `Usage` that is not `reported`.
 
@@ -61,7 +56,7 @@ def read_usage(response: Any, request: Request | None = None) -> Usage:
     try:
         return _read(response, request)
     except Exception as error:  # a shape nobody foresaw: the call is still recorded, by estimate
-        return Usage(_NO_COUNTS, reported=False, suspect=f"the result could not be read ({type(error).__name__})")
+        return Usage(NO_COUNTS, reported=False, suspect=f"the result could not be read ({type(error).__name__})")
 
 
 def _read(response: Any, request: Request | None) -> Usage:
@@ -88,12 +83,14 @@ def _read(response: Any, request: Request | None) -> Usage:
     if isinstance(usage, dict) and "total_cost" in usage:
         from_local_cache = _is_zero(usage["total_cost"])
     if not isinstance(usage, dict) or not ("input_tokens" in usage or "output_tokens" in usage):
-        usage = _standardized(_raw_usage(generation, message, metadata, llm_output))
+        usage = standardized(raw_usage(generation, message, metadata, llm_output))
 
     raw = llm_output.get("usage") or metadata.get("usage")
     if not isinstance(raw, dict):
         raw = {}
-    counts, tier, suspect = _counts(usage, metadata, request)
+    counts, tier, suspect = counts_of(
+        usage, str(metadata.get("model_provider", "")), request.cache_ttl if request is not None else ""
+    )
     if "iterations" in raw:
         counts = _with_compaction(counts, raw["iterations"])
     if not counts.cache_read_tokens:
@@ -106,7 +103,7 @@ def _read(response: Any, request: Request | None) -> Usage:
         output_characters = sum(map(_answer_length, generations))
         if _was_counted_with_its_batch(request, message, llm_output):
             reported = True
-        elif usage and counts is not _NO_COUNTS:
+        elif usage and counts is not NO_COUNTS:
             reported = not output_characters and (counts.input_tokens > 0 or counts.output_tokens == 0)
             if not reported and not suspect:
                 suspect = f"no {'output_tokens' if counts.input_tokens else 'input_tokens'} were reported"
@@ -132,110 +129,7 @@ def _read(response: Any, request: Request | None) -> Usage:
     )
 
 
-# ── usage_metadata to counts ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _counts(usage: dict[str, Any], metadata: dict[str, Any], request: Request | None) -> tuple[TokenCounts, str, str]:
-    """The counts of a `usage_metadata`, the service tier its keys name, and why they were mended."""
-    input_tokens = _count(usage.get("input_tokens"))
-    output_tokens = _count(usage.get("output_tokens"))
-    cache_read = written_5m = written_1h = written = input_audio = 0
-    tier = suspect = ""
-    details = usage.get("input_token_details")
-    if isinstance(details, dict):
-        for key, value in details.items():
-            if not value:
-                continue
-            if key == "cache_read":
-                cache_read += _count(value)
-            elif key == "cache_creation":
-                written += _count(value)
-            elif key == "ephemeral_5m_input_tokens":
-                written_5m += _count(value)
-            elif key == "ephemeral_1h_input_tokens":
-                written_1h += _count(value)
-            elif key == "audio":
-                input_audio += _count(value)
-            elif key in _TIERS:
-                tier = key
-            elif key.endswith("_cache_read"):
-                cache_read += _count(value)
-                tier = key[: -len("_cache_read")]
-            elif key.endswith("_cache_creation"):
-                written += _count(value)
-                tier = key[: -len("_cache_creation")]
-    # `cache_creation` is 0 beside a split, or the sum of it, as the integration has it: what exceeds the split has no
-    # known lifetime.
-    unknown = max(0, written - written_5m - written_1h)
-    if unknown and request is not None and request.cache_ttl == "1h":
-        written_1h, unknown = written_1h + unknown, 0
-
-    reasoning = output_audio = 0
-    details = usage.get("output_token_details")
-    if isinstance(details, dict):
-        for key, value in details.items():
-            if not value:
-                continue
-            if key == "reasoning":
-                reasoning += _count(value)
-            elif key == "audio":
-                output_audio += _count(value)
-            elif key in _TIERS:
-                tier = key
-            elif key.endswith("_reasoning"):
-                reasoning += _count(value)
-                tier = key[: -len("_reasoning")]
-
-    cached = cache_read + written_5m + written_1h + unknown
-    gap = _count(usage.get("total_tokens")) - input_tokens - output_tokens
-    if gap > 0 or cached > input_tokens or reasoning > output_tokens:
-        input_tokens, output_tokens, suspect = _mended_totals(
-            input_tokens, output_tokens, cached, reasoning, gap, metadata
-        )
-    if input_audio > input_tokens or output_audio > output_tokens:
-        input_audio, output_audio = min(input_audio, input_tokens), min(output_audio, output_tokens)
-        suspect = suspect or "more audio than tokens in all: audio was cut to the total"
-    if input_tokens > MAX_TOKENS_PER_CALL or output_tokens > MAX_TOKENS_PER_CALL:
-        return _NO_COUNTS, tier, f"more than {MAX_TOKENS_PER_CALL:,} tokens in one call: not believed"
-    counts = TokenCounts(
-        input_tokens, output_tokens, cache_read, written_5m, written_1h, unknown, reasoning, input_audio, output_audio
-    )
-    return counts, tier, suspect
-
-
-def _mended_totals(
-    input_tokens: int, output_tokens: int, cached: int, reasoning: int, gap: int, metadata: dict[str, Any]
-) -> tuple[int, int, str]:
-    """Totals that include their subsets, for integrations that report them exclusive.
-
-    `gap` is what total_tokens exceeds input and output by. Where it equals the cached tokens or the reasoning, those
-    were left out of their total (old langchain-aws, langchain-google-vertexai, xAI behind ChatOpenAI). A subset
-    larger than its total cannot be part of it either. On Google's models the rest is the prompt of server-side tools.
-    """
-    added_input = added_output = 0
-    if gap > 0:
-        if gap == cached:
-            added_input = cached
-        elif gap == reasoning:
-            added_output = reasoning
-        elif gap == cached + reasoning:
-            added_input, added_output = cached, reasoning
-        elif str(metadata.get("model_provider", "")).startswith("google"):
-            added_output = reasoning if gap > reasoning else 0
-            added_input = gap - added_output
-    if cached > input_tokens + added_input:
-        added_input += cached
-    if reasoning > output_tokens + added_output:
-        added_output += reasoning
-    if added_input and added_output:
-        suspect = f"input_tokens left out {added_input} and output_tokens {added_output} of their parts: added"
-    elif added_input:
-        suspect = f"input_tokens left out {added_input} of its parts: added"
-    elif added_output:
-        suspect = f"output_tokens left out {added_output} of its parts: added"
-    else:
-        suspect = f"total_tokens is {gap} above input_tokens and output_tokens together: left as reported"
-    return input_tokens + added_input, output_tokens + added_output, suspect
+# ── what a result tells beside usage_metadata ────────────────────────────────────────────────────────────────────
 
 
 def _with_compaction(counts: TokenCounts, iterations: Any) -> TokenCounts:
@@ -246,7 +140,7 @@ def _with_compaction(counts: TokenCounts, iterations: Any) -> TokenCounts:
     for iteration in iterations if isinstance(iterations, list) else ():
         if not isinstance(iteration, dict) or iteration.get("type") != "compaction":
             continue
-        added, _, _ = _counts(_standardized(iteration), {}, None)
+        added, _, _ = counts_of(standardized(iteration))
         summed = TokenCounts(*map(int.__add__, counts, added))
         if max(summed) <= MAX_TOKENS_PER_CALL:
             counts = summed
@@ -256,117 +150,10 @@ def _with_compaction(counts: TokenCounts, iterations: Any) -> TokenCounts:
 def _with_cache_hits(counts: TokenCounts, token_usage: Any) -> TokenCounts:
     """`counts` with the cache reads that ChatOpenAI passes over when it talks to DeepSeek or Moonshot."""
     if isinstance(token_usage, dict):
-        hits = _count(token_usage.get("prompt_cache_hit_tokens")) or _count(token_usage.get("cached_tokens"))
+        hits = count(token_usage.get("prompt_cache_hit_tokens")) or count(token_usage.get("cached_tokens"))
         if 0 < hits <= counts.input_tokens - sum(counts[3:6]):
             return counts._replace(cache_read_tokens=hits)
     return counts
-
-
-def _count(value: Any) -> int:
-    """A count as a whole number; what cannot be a count of tokens (negative, absurd, not a number) is 0."""
-    if type(value) is not int:
-        if isinstance(value, bool):
-            return 0
-        try:  # floats, numpy's integers, Decimals and digits: odd integrations report each of them
-            value = int(value)
-        except (TypeError, ValueError, OverflowError):
-            return 0
-    return value if 0 <= value <= MAX_TOKENS_PER_CALL else 0
-
-
-def _is_zero(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
-
-
-# ── where usage_metadata is missing ──────────────────────────────────────────────────────────────────────────────
-
-
-def _raw_usage(generation: Any, message: Any, metadata: dict[str, Any], llm_output: dict[str, Any]) -> dict[str, Any]:
-    """The provider's own usage, wherever an integration left it: empty when nowhere."""
-    info = getattr(generation, "generation_info", None)
-    extra = getattr(message, "additional_kwargs", None)
-    for holder in (metadata, llm_output, info, extra):
-        if not isinstance(holder, dict):
-            continue
-        for key in ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics"):
-            found = holder.get(key)
-            if found and isinstance(found, dict):
-                return found
-        if "prompt_eval_count" in holder or "eval_count" in holder:  # Ollama; the first is absent for a cached prompt
-            return holder
-    return {}
-
-
-_INPUT_KEYS = (
-    "prompt_tokens",
-    "input_tokens",
-    "prompt_token_count",
-    "inputTokens",
-    "inputTokenCount",
-    "prompt_eval_count",
-    "input_token_count",
-)
-_OUTPUT_KEYS = (
-    "completion_tokens",
-    "output_tokens",
-    "candidates_token_count",
-    "outputTokens",
-    "outputTokenCount",
-    "eval_count",
-    "generated_token_count",
-)
-# Anthropic and Bedrock count these beside the input, not within it.
-_BESIDE_INPUT_READ = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
-_BESIDE_INPUT_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount")
-
-
-def _standardized(raw: dict[str, Any]) -> dict[str, Any]:
-    """A provider's own usage in the shape of `usage_metadata`; empty when it has neither total."""
-    if "input_token_details" in raw or "output_token_details" in raw:  # text-completion models keep it in that shape
-        return raw
-    if not any(key in raw for key in (*_INPUT_KEYS, *_OUTPUT_KEYS)):
-        return {}
-    inputs = _first_dict(raw, "prompt_tokens_details", "input_tokens_details")
-    outputs = _first_dict(raw, "completion_tokens_details", "output_tokens_details")
-    split = _first_dict(raw, "cache_creation")
-    input_tokens = _first_count(raw, _INPUT_KEYS) + _count(raw.get("tool_use_prompt_token_count"))
-    thoughts = _count(raw.get("thoughts_token_count"))
-    read_beside = _first_count(raw, _BESIDE_INPUT_READ)
-    written_5m = _count(split.get("ephemeral_5m_input_tokens"))
-    written_1h = _count(split.get("ephemeral_1h_input_tokens"))
-    written_beside = max(_first_count(raw, _BESIDE_INPUT_WRITTEN), written_5m + written_1h)
-    # Proxies that speak OpenAI's format repeat Anthropic's keys beside `prompt_tokens`, which then includes them.
-    if "prompt_tokens" not in raw:
-        input_tokens += read_beside + written_beside
-    return {
-        "input_tokens": input_tokens,
-        "output_tokens": _first_count(raw, _OUTPUT_KEYS) + thoughts,
-        "total_tokens": _first_count(raw, ("total_tokens", "total_token_count", "totalTokens")),
-        "input_token_details": {
-            "cache_read": read_beside
-            or _count(inputs.get("cached_tokens"))
-            or _first_count(raw, ("cached_content_token_count", "prompt_cache_hit_tokens")),
-            "cache_creation": written_beside or _count(inputs.get("cache_write_tokens")),
-            "ephemeral_5m_input_tokens": written_5m,
-            "ephemeral_1h_input_tokens": written_1h,
-            "audio": _count(inputs.get("audio_tokens")),
-        },
-        "output_token_details": {
-            "reasoning": thoughts or _first_count(outputs, ("reasoning_tokens", "thinking_tokens")),
-            "audio": _count(outputs.get("audio_tokens")),
-        },
-    }
-
-
-def _first_count(holder: dict[str, Any], keys: tuple[str, ...]) -> int:
-    for key in keys:
-        if key in holder:
-            return _count(holder[key])
-    return 0
-
-
-def _first_dict(holder: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return next((holder[key] for key in keys if isinstance(holder.get(key), dict)), {})
 
 
 def _was_counted_with_its_batch(request: Request | None, message: Any, llm_output: dict[str, Any]) -> bool:
@@ -376,6 +163,10 @@ def _was_counted_with_its_batch(request: Request | None, message: Any, llm_outpu
     first, and hands the others an empty `token_usage`: to estimate those would count them twice.
     """
     return request is not None and request.batch_size > 1 and message is None and llm_output.get("token_usage") == {}
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0
 
 
 # ── what else a result tells ─────────────────────────────────────────────────────────────────────────────────────

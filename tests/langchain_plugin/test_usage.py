@@ -123,9 +123,9 @@ MENDED = {
         TokenCounts(7_100, 50, cache_read_tokens=5_000, cache_write_unknown_tokens=2_000),
     ),
     "cached tokens beside a longer input: only the total gives them away": (
-        # total 15,050 = 10,000 + 50 + 5,000
-        metadata(10_000, 50, total=15_050, ins={"cache_read": 5_000}),
-        TokenCounts(15_000, 50, cache_read_tokens=5_000),
+        # total 16,000 = 10,000 + 1,000 + 5,000; the reasoning is within
+        metadata(10_000, 1_000, total=16_000, ins={"cache_read": 5_000}, outs={"reasoning": 600}),
+        TokenCounts(15_000, 1_000, cache_read_tokens=5_000, reasoning_tokens=600),
     ),
     "more cached than read: it cannot be within": (
         metadata(100, 50, ins={"cache_read": 5_000}),
@@ -137,9 +137,9 @@ MENDED = {
         TokenCounts(10_000, 1_000, cache_read_tokens=8_000, reasoning_tokens=600),
     ),
     "reasoning beside a longer output: only the total gives it away": (
-        # total 11,600 = 10,000 + 1,000 + 600
-        metadata(10_000, 1_000, total=11_600, outs={"reasoning": 600}),
-        TokenCounts(10_000, 1_600, reasoning_tokens=600),
+        # total 11,600 = 10,000 + 1,000 + 600; what was cached is within
+        metadata(10_000, 1_000, total=11_600, ins={"cache_read": 5_000}, outs={"reasoning": 600}),
+        TokenCounts(10_000, 1_600, cache_read_tokens=5_000, reasoning_tokens=600),
     ),
     "xai behind ChatOpenAI: reasoning beside the completion": (
         metadata(100, 20, total=620, ins={"cache_read": 64}, outs={"reasoning": 500}),
@@ -203,8 +203,9 @@ def test_openais_tiers_prefix_their_keys_and_a_bare_key_is_not_counted(tier: str
     assert read.service_tier == tier
 
 
-def test_a_bare_tier_is_named_even_when_nothing_was_cached_or_thought() -> None:
-    read = read_usage(result(metadata(120, 30, ins={"flex": 120}, outs={"flex": 30})))
+@pytest.mark.parametrize("details", [{"ins": {"flex": 120}}, {"outs": {"flex": 30}}], ids=["input", "output"])
+def test_a_bare_tier_is_named_even_when_nothing_was_cached_or_thought(details: dict[str, Any]) -> None:
+    read = read_usage(result(metadata(120, 30, **details)))
 
     assert (read.counts, read.service_tier) == (TokenCounts(120, 30), "flex")
 
@@ -274,8 +275,8 @@ RAW = {
         TokenCounts(10_050, 1_000, 8_000, reasoning_tokens=600),
     ),
     "gemini, without a total": (
-        {"prompt_token_count": 10, "candidates_token_count": 4, "thoughts_token_count": 6},
-        TokenCounts(10, 10, reasoning_tokens=6),
+        {"prompt_token_count": 10, "candidates_token_count": 40, "thoughts_token_count": 6},
+        TokenCounts(10, 46, reasoning_tokens=6),
     ),
     "bedrock converse": (
         {
@@ -424,6 +425,10 @@ def test_the_later_prompts_of_a_batch_were_billed_with_the_first() -> None:
     read = read_usage(text_completion({}), Request(batch_size=3))
 
     assert (read.counts, read.reported) == (TokenCounts(), True)
+
+
+def test_chat_models_asked_together_have_a_bill_each_so_an_empty_one_is_missing() -> None:
+    assert not read_usage(result(None, llm_output={"token_usage": {}}), Request(batch_size=2)).reported
 
 
 def test_a_streamed_text_completion_without_usage_is_not_taken_for_a_batch() -> None:
