@@ -212,7 +212,15 @@ def _where(selection: Selection) -> dict[str, object]:
 def _changing(selection: Selection, workspace_id: int, day: date, tally: Repriced | None) -> Iterator[list[int]]:
     """Ids of the calls whose cost would change, at most `CALLS_AT_ONCE` at a time; counted into `tally`."""
     book = pricing.price_book(workspace_id)
-    calls = _calls(selection, workspace_id, day).order_by("pk").only(*_READ)
+    calls = _calls(selection, workspace_id, day)
+    if not selection.priced_too:
+        # A site may make a million calls a day of a model that has no price: these are not read one by one.
+        named = calls.order_by().values_list("model", "provider", "request_model", "response_model").distinct()
+        known = {model for model, *names in named if book.knows(*names)}
+        if not known:
+            return
+        calls = calls.filter(model__in=known)
+    calls = calls.order_by("pk").only(*_READ)
     after, ids = 0, list[int]()
     while page := list(calls.filter(pk__gt=after)[:CALLS_PER_PAGE]):
         after = page[-1].pk

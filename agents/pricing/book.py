@@ -104,6 +104,13 @@ class PriceBook:
             return Charge(0 if served_from_local_cache else None, 0, f"out of bounds: {source}"[:100])
         return Charge(cost, saved, source)
 
+    def knows(self, provider: str, request_model: str, response_model: str) -> bool:
+        """False when calls named like this are unpriced whatever their time, tier and size."""
+        models = _given(response_model, request_model)
+        return any(price.covers(provider, _names(models)) for price in self._entered) or any(
+            library.lists(provider, model) for model in models
+        )
+
     def card_entry(
         self, provider: str, model: str, service_tier: str, at: datetime, input_tokens: int = 0
     ) -> wire.PriceCardEntry:
@@ -129,8 +136,8 @@ class PriceBook:
         input_tokens: int,
         followed: frozenset[int],
     ) -> Found:
-        models = [stripped for model in models if (stripped := model.strip())]
-        names = [name for model in models for name in (model, bare(model))] or [""]  # for a * of all its provider's
+        models = _given(*models)
+        names = _names(models)
         covering = [price for price in self._entered if price.covers(provider, names)]
         begins, ends = _stretch_between(covering, at)
         holding = [price for price in covering if price.holds(at)]
@@ -174,6 +181,15 @@ class PriceBook:
             if found.prices is not None:
                 return found._replace(source=f"{label}, as {found.source}", begins=begins, ends=ends)
         return NOT_FOUND._replace(begins=begins, ends=ends)
+
+
+def _given(*models: str) -> list[str]:
+    return [stripped for model in models if (stripped := model.strip())]
+
+
+def _names(models: Sequence[str]) -> list[str]:
+    """What an entered price may call the models; of a call that names none, what a * covers."""
+    return [name for model in models for name in (model, bare(model))] or [""]
 
 
 def _stretch_between(prices: Sequence[EnteredPrice], at: datetime) -> tuple[datetime, datetime]:

@@ -71,6 +71,11 @@ def find(provider: str, model: str, service_tier: str, at: datetime, input_token
     return None
 
 
+def lists(provider: str, model: str) -> bool:
+    """True when the library has an entry for the model, with or without a price."""
+    return any(_listed(home, name) is not None for home, name in spellings(provider, model))
+
+
 @lru_cache(maxsize=8192)
 def _listed(home: str, name: str) -> tuple[types.Provider, types.ModelInfo] | None:
     # Imported where it is first needed: 0.4 s that `migrate` and every other command need not pay.

@@ -200,12 +200,18 @@ def _is_snapshot(answered: str, asked: str) -> bool:
 
 
 def _split_vendor(name: str) -> tuple[str | None, str]:
-    """`openai/gpt-4o` and `openai:gpt-4o` as ("openai", "gpt-4o"); (None, name) where nobody known comes first."""
+    """`openai/gpt-4o` and `openai:gpt-4o` as ("openai", "gpt-4o"); (None, name) where nobody known comes first.
+
+    `mistral:7b` and `mistral:latest` are no model of Mistral's: what follows is a tag of a local runner.
+    """
     found = re.search("[/:]", name)
     if found is None or name[: found.start()].lower() == "ft":
         return None, name
+    rest = name[found.end() :]
+    if found[0] == ":" and (rest[:1].isdigit() or rest == "latest"):
+        return None, name
     vendor = library_provider(name[: found.start()])
-    return (vendor, name[found.end() :]) if vendor else (None, name)
+    return (vendor, rest) if vendor else (None, name)
 
 
 def _maker(model: str) -> str | None:

@@ -147,6 +147,8 @@ def test_pages_name_the_model_that_answered_unless_it_is_only_a_snapshot(asked: 
         ("amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
         ("ft:gpt-4o:acme::a1", "ft:gpt-4o:acme::a1"),
         ("llama3.1:8b", "llama3.1:8b"),
+        ("mistral:7b", "mistral:7b"),
+        ("mistral:latest", "mistral:latest"),
         ("meta-llama/Llama-3.3-70B", "meta-llama/Llama-3.3-70B"),
         ("in.house-model", "in.house-model"),
     ],

@@ -168,6 +168,16 @@ def test_priced_calls_are_left_alone_unless_all_are_asked_for(workspace: Workspa
     assert_all_sums_agree(workspace)
 
 
+def test_calls_of_models_that_still_have_no_price_are_not_even_read(
+    workspace: Workspace, django_assert_num_queries: Any
+) -> None:
+    record(workspace, *(local_call(request_model=f"local-{number}") for number in range(20)))
+    price(model="something-else")
+    # The zone, what is left of closed months, the days, the mark and the rows of the price book, the names of the day.
+    with django_assert_num_queries(6):
+        assert apply().calls == 0
+
+
 def test_closed_months_are_counted_and_left_alone_until_they_are_asked_for(workspace: Workspace) -> None:
     record(workspace, local_call(LAST_MONTH), local_call())
     price()
