@@ -1,4 +1,4 @@
-"""How numbers are written: money, tokens, percent, change. Pure; the rules are one table in docs/pages.md.
+"""How numbers are written: money, tokens, percent, change. Pure.
 
 Money comes in as microcents (10^-8 USD), as the ledger stores it. An unknown cost is None and is never written as 0.
 """
@@ -51,6 +51,17 @@ def money(microcents: int | None, *, kpi: bool = False) -> str:
     else:
         text = f"${_rounded(size / DOLLAR, 2):,f}"
     return _signed(microcents, text)
+
+
+def unpriced_calls(count: int) -> str:
+    return f"{count:,} unpriced call{'' if count == 1 else 's'}"
+
+
+def sum_of_money(microcents: int | None, unpriced: int) -> str:
+    """A sum with what it leaves out: `$12.34 + 3 unpriced calls`. None when nothing of it has a price."""
+    if microcents is None:
+        return unpriced_calls(unpriced)
+    return f"{money(microcents)} + {unpriced_calls(unpriced)}" if unpriced else money(microcents)
 
 
 @dataclass(frozen=True)

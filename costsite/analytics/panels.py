@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
 
 from costsite.analytics import charts, figures
 from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
-
-if TYPE_CHECKING:
-    from costsite.analytics.queries.usage import Usage
+from costsite.analytics.usage import NOTHING, Usage
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
@@ -43,9 +40,9 @@ class Bar:
     """A column with its words."""
 
     column: charts.Column
-    name: str
     tick: str
     tip: tuple[str, ...]
+    """Empty where there is nothing to say."""
     href: str
     unfinished: bool
 
@@ -91,19 +88,23 @@ def spend_per_day(
     *,
     title: str,
     measure: str,
-    totals: Mapping[date, int],
+    totals: Mapping[date, Usage],
     series: Sequence[Series],
     days: Days,
     calendar: Calendar,
     day_href: Callable[[date], str] | None = None,
 ) -> Stack:
-    """Spend a day by whom: at most `SERIES` series, largest at the bottom; what `totals` has beyond them is "Other"."""
+    """Spend a day by whom: at most `SERIES` series, largest at the bottom; what `totals` has beyond them is "Other".
+
+    A day of whose calls none has a price has no column, and says so: unknown is not nothing.
+    """
     shown = sorted(series, key=lambda one: (-one.within(days), one.name))[:SERIES]
     shown = [one for one in shown if one.within(days)]
+    usages = {day: totals.get(day, NOTHING) for day in days}
     rows = []
     for day in days:
         parts = [max(0, one.values.get(day, 0)) for one in shown]
-        rows.append([*parts, max(0, totals.get(day, 0) - sum(parts))])
+        rows.append([*parts, max(0, usages[day].cost_microcents - sum(parts))])
     others = sum(row[-1] for row in rows)
     names = [one.name for one in shown] + (["Other"] if others and shown else ["Spend"] if others else [])
     slots = [one.slot for one in shown] + [charts.OTHER if shown else 1]
@@ -111,32 +112,37 @@ def spend_per_day(
     bars = []
     for day, parts, column in zip(days, rows, chart.columns, strict=True):
         so_far = " so far" if day == calendar.today else ""
-        tip = [f"{day:%a %-d %b}{so_far}: {figures.money(column.total)}"]
+        usage = usages[day]
+        tip = [f"{day:%a %-d %b}{so_far}: {figures.sum_of_money(usage.cost, usage.unpriced_calls)}"]
         biggest = sorted(zip(parts, names, strict=False), reverse=True)[:5]
         if len(names) > 1:
             tip += [f"{who}: {figures.money(value)}" for value, who in biggest if value]
         href = day_href(day) if day_href and day <= calendar.today else ""
-        bars.append(Bar(column, f"{day:%-d %b}", day_tick(day, days), tuple(tip), href, day == calendar.today))
+        bars.append(Bar(column, day_tick(day, days), tuple(tip) if usage.calls else (), href, day == calendar.today))
     legend = [LegendEntry(one.name, one.slot, one.href, figures.money(one.within(days))) for one in shown]
     if others and shown:
         legend.append(LegendEntry("Other", charts.OTHER, "", figures.money(others)))
     unit = figures.MoneyUnit.for_values([column.total for column in chart.columns])
     table = [
-        (f"{day:%a %-d %b}", *(unit.write(part) for part in parts[: len(names)]), unit.write(sum(parts)))
+        (
+            f"{day:%a %-d %b}",
+            *(unit.write(part) for part in parts[: len(names)]),
+            figures.UNPRICED if usages[day].cost is None else unit.write(sum(parts)),
+        )
         for day, parts in zip(days, rows, strict=True)
         if day <= calendar.today
     ]
-    total = sum(column.total for column in chart.columns)
+    whole = sum(usages.values(), NOTHING)
     return Stack(
         id=name,
         title=title,
-        measure=f"{measure}, {days}. {figures.money(total)} in all.",
+        measure=f"{measure}, {days}. {figures.sum_of_money(whole.cost, whole.unpriced_calls)} in all.",
         chart=chart,
         bars=tuple(bars),
         legend=tuple(legend) if len(legend) > 1 else (),
         head=("Day", *names, "All"),
         rows=tuple(table),
-        empty=not total,
+        empty=not whole.cost_microcents,
     )
 
 
@@ -156,7 +162,6 @@ def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, fi
     bars = tuple(
         Bar(
             column,
-            str(first + index),
             str(first + index) if index % every == 0 else "",
             (
                 f"Call {first + index}, {calls[index][0]}: {figures.tokens(column.total)} input tokens",
@@ -297,12 +302,21 @@ def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
     )
 
 
-def answer(range_name: str, now: int, before: int, shown: Days, spent: int, calendar: Calendar) -> str:
+def answer(range_name: str, month: Usage, before: Usage, shown: Usage, days: Days, calendar: Calendar) -> str:
     """What a chart of spend opens with: this month against the last, or how much a day in any other range."""
+    if shown.cost is None:
+        return f"Cost not known: {figures.unpriced_calls(shown.unpriced_calls)}"
     if range_name == DEFAULT_RANGE:
-        return compared(now, before, calendar)
-    past = sum(1 for day in shown if day <= calendar.today)
-    return f"{figures.money(spent // past)} a day over {past} days" if spent and past else f"Nothing spent {shown}"
+        return compared(month.cost_microcents, before.cost_microcents, calendar)
+    past = sum(1 for day in days if day <= calendar.today)
+    if not shown.cost or not past:
+        return f"Nothing spent {days}"
+    return f"{figures.money(shown.cost // past)} a day over {past} days"
+
+
+def change(now: Usage, before: int) -> str:
+    """Against microcents before; a dash when what is spent now is not known."""
+    return "–" if now.cost is None else figures.change(now.cost, before)
 
 
 def compared(now: int, before: int, calendar: Calendar) -> str:

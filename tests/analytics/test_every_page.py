@@ -262,5 +262,5 @@ def test_a_month_without_calls_is_a_page_like_any_other(spend: Spend, as_viewer:
 
     html = as_viewer.get(reverse("dashboard")).content.decode()
 
-    assert "Nothing spent in this range" in html
+    assert "Nothing to draw in this range" in html
     assert "Level with" not in html

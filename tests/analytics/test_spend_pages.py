@@ -59,6 +59,31 @@ def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spen
     assert "$0.00" not in blind
 
 
+def test_an_agent_whose_cost_is_not_known_is_not_said_to_have_spent_nothing(spend: Spend, as_viewer: Client) -> None:
+    spend(cache_read_tokens=100, **UNPRICED)
+
+    html = text_of(as_viewer, "agent", Agent.objects.get().pk)
+
+    assert "Cost not known: 1 unpriced call" in html
+    assert "Total spend this month 1 unpriced call no price yet" in html
+    assert "Cache saved unpriced" in html
+    for nothing in ("Nothing spent", "0¢", "$0", "no change"):
+        assert nothing not in html
+
+
+def test_a_day_whose_cost_is_not_known_says_so(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=datetime(2026, 11, 3, 9, 0, tzinfo=UTC), **UNPRICED)
+    spend(started_at=datetime(2026, 11, 4, 9, 0, tzinfo=UTC), **UNPRICED)
+    spend(started_at=datetime(2026, 11, 4, 9, 0, tzinfo=UTC))
+
+    response = as_viewer.get(reverse("dashboard"))
+
+    tips = [bar.tip for bar in response.context["chart"].bars]
+    assert tips[2:4] == [("Tue 3 Nov: 1 unpriced call",), ("Wed 4 Nov: 0.1800¢ + 1 unpriced call",)]
+    assert response.context["chart"].rows[2][-1] == "unpriced"
+    assert "0.1800¢ + 2 unpriced calls in all" in response.content.decode()
+
+
 def test_workspaces_add_up_to_the_whole(cast: Cast, spend: Spend, client: Client) -> None:
     for _ in range(3):
         spend()

@@ -13,9 +13,8 @@ from django.db.models.functions import Coalesce
 
 from agents.models import Agent, AgentRunLog, LLMCall, UsageDay
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.usage import (
+from costsite.analytics.queries.rollups import (
     ModelUsage,
-    Usage,
     cost_by_key_and_day,
     usage_by_day,
     usage_by_model,
@@ -23,6 +22,7 @@ from costsite.analytics.queries.usage import (
     usage_sums,
     within,
 )
+from costsite.analytics.usage import Usage
 
 User = AbstractBaseUser | AnonymousUser
 

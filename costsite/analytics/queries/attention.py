@@ -10,7 +10,7 @@ from django.db.models import F, Max, Sum
 
 from agents.models import Agent, Client, UsageDay
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.usage import within
+from costsite.analytics.queries.rollups import within
 
 User = AbstractBaseUser | AnonymousUser
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 
 from agents.models import AgentRunLog, LLMCall, Workspace
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.usage import Usage
+from costsite.analytics.usage import Usage
 
 User = AbstractBaseUser | AnonymousUser
 

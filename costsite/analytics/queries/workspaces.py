@@ -11,10 +11,9 @@ from django.db.models.functions import Coalesce
 
 from agents.models import UsageDay, Workspace, WorkspaceDay
 from costsite.analytics.periods import Days
-from costsite.analytics.queries.usage import (
+from costsite.analytics.queries.rollups import (
     ModelUsage,
     Spans,
-    Usage,
     cost_by_key_and_day,
     usage_by_day,
     usage_by_model,
@@ -22,6 +21,7 @@ from costsite.analytics.queries.usage import (
     usage_sums,
     within,
 )
+from costsite.analytics.usage import Usage
 
 User = AbstractBaseUser | AnonymousUser
 

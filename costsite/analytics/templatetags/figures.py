@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from costsite.analytics import figures
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.usage import Usage
+from costsite.analytics.usage import Usage
 
 register = template.Library()
 
@@ -30,19 +30,23 @@ def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
     return UNPRICED if microcents is None else unit.write(microcents)
 
 
-def _calls(count: int) -> str:
-    return f"{count:,} unpriced call{'' if count == 1 else 's'}"
-
-
 @register.simple_tag
 def spend(usage: Usage, unit: figures.MoneyUnit | None = None, kpi: bool = False) -> SafeString:
     """A sum of money with what it leaves out: "$12.34 + 3 unpriced calls"."""
     if usage.cost is None:
-        return format_html('<span class="unpriced">{}</span>', _calls(usage.unpriced_calls))
+        return format_html('<span class="unpriced">{}</span>', figures.unpriced_calls(usage.unpriced_calls))
     amount = unit.write(usage.cost) if unit else figures.money(usage.cost, kpi=kpi)
     if not usage.unpriced_calls:
         return format_html("{}", amount)
-    return format_html('{} <span class="unpriced beside">+ {}</span>', amount, _calls(usage.unpriced_calls))
+    return format_html(
+        '{} <span class="unpriced beside">+ {}</span>', amount, figures.unpriced_calls(usage.unpriced_calls)
+    )
+
+
+@register.filter
+def saved(usage: Usage) -> str:
+    """What caching saved, over the calls that have a price."""
+    return UNPRICED if usage.cost is None else figures.money(usage.saved_microcents)
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from zlib import crc32
 
@@ -14,7 +15,7 @@ from costsite.analytics.charts import slots_for
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import agents, runs
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.usage import Spans, sum_of
+from costsite.analytics.queries.rollups import Spans, sum_of
 from costsite.analytics.views.dashboard import runs_of_day
 from costsite.analytics.views.page import found_or_404, page, range_name, whole_number
 
@@ -89,18 +90,16 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "agent": found,
         "month": month,
-        "change": figures.change(month.cost_microcents, before.cost_microcents),
+        "change": panels.change(month, before.cost_microcents),
         "compared_days": spans.before,
         "runs": agents.count_runs(request.user, found.id, calendar, spans.month),
         "counted_runs": agents.COUNTED_RUNS,
         "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "cost-trend",
-            title=panels.answer(
-                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
-            ),
+            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
             measure="Estimated cost per day by model",
-            totals={day: usage.cost_microcents for day, usage in by_day.items()},
+            totals=by_day,
             series=[
                 panels.Series(name or "unnamed model", slots[name], model_days.get(name, {}))
                 for name in dict.fromkeys(names)
@@ -128,7 +127,13 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     return page(request, "analytics/agent.html", calendar, "analytics", context)
 
 
-def _plot(points: list[runs.RunPoint], days: Days, calendar: Calendar) -> panels.RunPlot | None:
+def _plot(points: list[runs.RunPoint], shown: Days, calendar: Calendar) -> panels.RunPlot | None:
+    cut = len(points) == PLOTTED_RUNS
+    days = shown
+    if cut:
+        # Of a busy agent only the newest runs are read: the plot is of their days, not mostly empty.
+        oldest = points[-1].started_at.astimezone(calendar.zone).date()
+        days = Days(oldest, min(shown.end, calendar.today + timedelta(days=1)))
     start, end = days.starts_at(calendar.zone), days.ends_at(calendar.zone)
     return panels.run_plot(
         [
@@ -142,5 +147,5 @@ def _plot(points: list[runs.RunPoint], days: Days, calendar: Calendar) -> panels
             if point.cost and not point.unpriced_calls
         ],
         days=days,
-        cut=len(points) == PLOTTED_RUNS,
+        cut=cut,
     )

@@ -12,12 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from agents.models import ModelPrice
-from costsite.analytics import figures, panels
+from costsite.analytics import panels
 from costsite.analytics.charts import slots_for
 from costsite.analytics.periods import RANGES
 from costsite.analytics.queries import attention, workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.usage import Spans, sum_of
+from costsite.analytics.queries.rollups import Spans, sum_of
 from costsite.analytics.views.page import page, range_name
 from costsite.analytics.views.spenders import series_of, spender_table
 
@@ -52,17 +52,15 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     last_run_at = attention.last_run_at(request.user)
     context = {
         "month": month,
-        "change": figures.change(month.cost_microcents, before.cost_microcents),
+        "change": panels.change(month, before.cost_microcents),
         "compared_days": spans.before,
         "runs": runs,
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.answer(
-                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
-            ),
+            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
             measure="Estimated cost per day by workspace",
-            totals={day: usage.cost_microcents for day, usage in by_day.items()},
+            totals=by_day,
             series=series_of(dearest, days, slots, "workspace"),
             days=spans.shown,
             calendar=calendar,

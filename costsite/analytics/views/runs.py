@@ -13,7 +13,7 @@ from costsite.analytics.charts import percentile
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.usage import NOTHING, Usage
+from costsite.analytics.usage import NOTHING, Usage
 from costsite.analytics.views.page import found_or_404, page, whole_number
 
 RUNS_PER_PAGE = 50

@@ -9,8 +9,9 @@ from datetime import date
 from django.urls import reverse
 
 from costsite.analytics import figures, panels
-from costsite.analytics.queries.usage import NOTHING, Spans, Usage
+from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.workspaces import MOST_ROWS, Spender
+from costsite.analytics.usage import NOTHING, Usage
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def spender_table(
             slot=slots.get(spender.id, 0),
             usage=spender.month,
             runs=spender.runs,
-            share=figures.percent(spender.month.cost_microcents, total.cost_microcents),
-            change=figures.change(spender.month.cost_microcents, spender.before),
+            share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
+            change=panels.change(spender.month, spender.before),
             trend=panels.month_of_days(days.get(spender.id, {}), spans.spark),
         )
         for spender in named

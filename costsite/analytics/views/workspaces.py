@@ -12,7 +12,8 @@ from costsite.analytics.charts import slots_for
 from costsite.analytics.queries import runs as run_queries
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.usage import NOTHING, Spans, sum_of
+from costsite.analytics.queries.rollups import Spans, sum_of
+from costsite.analytics.usage import NOTHING
 from costsite.analytics.views.dashboard import runs_of_day
 from costsite.analytics.views.page import found_or_404, page, range_name
 from costsite.analytics.views.spenders import series_of, spender_table
@@ -61,18 +62,16 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "workspace": found,
         "month": month,
-        "change": figures.change(month.cost_microcents, before.cost_microcents),
+        "change": panels.change(month, before.cost_microcents),
         "compared_days": spans.before,
         "runs": runs,
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
         "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.answer(
-                shown_range, month.cost_microcents, before.cost_microcents, spans.shown, shown.cost_microcents, calendar
-            ),
+            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
             measure="Estimated cost per day by agent",
-            totals={day: usage.cost_microcents for day, usage in by_day.items()},
+            totals=by_day,
             series=series_of(dearest, days, slots, "agent"),
             days=spans.shown,
             calendar=calendar,
