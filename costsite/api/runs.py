@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -134,7 +134,8 @@ def _filtered(runs: QuerySet[AgentRunLog], parameters: RunParameters) -> QuerySe
 def _tagged(runs: QuerySet[AgentRunLog], tag: str) -> QuerySet[AgentRunLog]:
     if connection.vendor == "postgresql":
         return runs.filter(tags__contains=[tag])
-    return runs.filter(RawSQL("EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)", [tag]))
+    has_tag = "EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)"
+    return runs.filter(RawSQL(has_tag, [tag], output_field=BooleanField()))
 
 
 def _newest_first(runs: QuerySet[AgentRunLog]) -> QuerySet[AgentRunLog]:

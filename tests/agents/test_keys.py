@@ -19,7 +19,17 @@ def test_a_key_is_found_by_itself_and_by_nothing_near_it(workspace: Workspace) -
     row, key = create_key(workspace)
 
     assert find_key(key) == row
-    for near in (key[:-1], key + "x", key.swapcase(), row.prefix, f"{row.prefix}_", "", "cs_", "\x00" + key, key + "\n"):
+    for near in (
+        key[:-1],
+        key + "x",
+        key.swapcase(),
+        row.prefix,
+        f"{row.prefix}_",
+        "",
+        "cs_",
+        "\x00" + key,
+        key + "\n",
+    ):
         assert find_key(near) is None, near
 
 

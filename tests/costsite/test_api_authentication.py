@@ -30,7 +30,8 @@ def test_without_a_bearer_key_one_is_asked_for_one(db: None, header: str | None)
 
 
 @pytest.mark.parametrize(
-    "key", ["cs_0123456789_" + "x" * 43, "nonsense", "cs_", "x" * 60_000, "cs_0123456789_\x00", "schlüssel", "'; DROP TABLE"]
+    "key",
+    ["cs_0123456789_" + "x" * 43, "nonsense", "cs_", "x" * 60_000, "cs_0123456789_\x00", "schlüssel", "'; DROP TABLE"],
 )
 def test_an_unknown_key_is_told_how_to_make_one(db: None, key: str) -> None:
     response = Client().get("/api/v1/key", headers={"Authorization": f"Bearer {key}"})

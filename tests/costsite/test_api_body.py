@@ -47,7 +47,16 @@ PACKED = gzip.compress(body())
 
 @pytest.mark.parametrize(
     "broken",
-    [PACKED[:-1], PACKED[: len(PACKED) // 2], b"", b"\x1f", PACKED + b"more", PACKED + PACKED, body(), zlib.compress(body())],
+    [
+        PACKED[:-1],
+        PACKED[: len(PACKED) // 2],
+        b"",
+        b"\x1f",
+        PACKED + b"more",
+        PACKED + PACKED,
+        body(),
+        zlib.compress(body()),
+    ],
     ids=["without its last byte", "half", "empty", "one byte", "bytes after it", "twice", "plain text", "zlib"],
 )
 def test_broken_gzip_is_refused(acme: KeyHolder, broken: bytes) -> None:

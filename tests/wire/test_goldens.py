@@ -9,6 +9,7 @@ from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
+
 from agents.keys import create_key
 from agents.models import AgentRunLog, Client, LLMCall, ReportedRefusal, Workspace
 from langchain_plugin import wire
@@ -55,7 +56,12 @@ def test_the_server_accepts_the_batch(workspace: Workspace, client: Any) -> None
     assert (run.agent.slug, run.status, run.calls) == ("sales-bot", "ok", 1)
     assert (run.input_tokens, run.output_tokens) == (1_200, 300)
     process = Client.objects.get()
-    assert (process.host, process.pid, process.spool_events, process.dropped) == ("worker-3", 4711, 5, {"spool_full": 2})
+    assert (process.host, process.pid, process.spool_events, process.dropped) == (
+        "worker-3",
+        4711,
+        5,
+        {"spool_full": 2},
+    )
 
 
 def test_what_the_events_say_arrives_in_the_ledger(workspace: Workspace, client: Any) -> None:

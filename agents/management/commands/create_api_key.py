@@ -15,7 +15,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("workspace", help="its slug")
-        parser.add_argument("--agent", default="", help="slug of the one agent the key reports and reads; without it, all")
+        parser.add_argument(
+            "--agent", default="", help="slug of the one agent the key reports and reads; without it, all"
+        )
         parser.add_argument("--name", default="", help="what the key is for; shown in the admin")
         parser.add_argument(
             "--scope",
@@ -24,7 +26,9 @@ class Command(BaseCommand):
             help=f"what it may do; can be given several times (without it: {', '.join(DEFAULT_SCOPES)})",
         )
 
-    def handle(self, *_args: Any, workspace: str, agent: str, name: str, scope: list[str] | None, **_options: Any) -> None:
+    def handle(
+        self, *_args: Any, workspace: str, agent: str, name: str, scope: list[str] | None, **_options: Any
+    ) -> None:
         home = Workspace.objects.live().filter(slug=workspace).first()
         if home is None:
             raise CommandError(f"No workspace {workspace!r}; make it with `manage.py create_workspace {workspace}`.")
@@ -37,6 +41,7 @@ class Command(BaseCommand):
         found = Agent.objects.live().filter(workspace=workspace, slug=slug).first()
         if found is None:
             raise CommandError(
-                f"No agent {slug!r} in {workspace.slug}; add it in the admin, or let it report once with a key for the whole workspace."
+                f"No agent {slug!r} in {workspace.slug}; add it in the admin, or let it report once with a key"
+                " for the whole workspace."
             )
         return found

@@ -27,5 +27,7 @@ class Command(BaseCommand):
         if workspace.archived_at is not None:
             raise CommandError(f"{slug} exists but is archived; restore it in the admin, or choose another slug.")
         if not is_new and name and workspace.name != name:
-            raise CommandError(f"{slug} exists under the name {workspace.name!r}; rename it in the admin, or leave --name out.")
+            raise CommandError(
+                f"{slug} exists under the name {workspace.name!r}; rename it in the admin, or leave --name out."
+            )
         self.stdout.write(workspace.slug)
