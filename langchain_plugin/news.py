@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,8 @@ class News:
             fresh.write_text(json.dumps(kept), encoding="ascii")
             fresh.replace(path)
         except OSError:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
 def _by_model(card: list[wire.PriceCardEntry]) -> dict[_Model, tuple[wire.PriceCardEntry, ...]]:

@@ -203,21 +203,16 @@ class Sender:
         return time.monotonic() < self._hurried_until
 
     def _round(self) -> None:
-        now = time.monotonic()
-        if now >= self._look_at:
+        if time.monotonic() >= self._look_at:
             self._look()
         if self._spool.complaint is not None and not self._complained:
             self._complain(self._spool.complaint)
         self._spool.seal()
-        if self._may_try(now):
-            went_on = self._send_next(timeout=READ_SECONDS)
-            # A batch that was halved goes on at once; what came in meanwhile gathers first.
-            self._gathering_since = 0.0 if went_on and self._limit else None
-
-    def _may_try(self, now: float) -> bool:
-        if now >= self._retry_at:
-            return True
-        return self._is_hurried() and now >= max(self._asked_to_wait_until, self._hurried_retry_at)
+        if self._pause() > 0:
+            return  # it was only time to look
+        went_on = self._send_next(timeout=READ_SECONDS)
+        # What failed or was halved has gathered long enough; what came in meanwhile gathers first.
+        self._gathering_since = 0.0 if self.trouble is not None or (went_on and self._limit) else None
 
     def _look(self) -> None:
         """For files of dead processes, for what is too old, and for how much room is left."""
@@ -259,9 +254,9 @@ class Sender:
             RejectedEvent(batch.lines[rejection.index], rejection.code, rejection.message)
             for rejection in receipt.rejected
         ]
+        self._recover()
         self._reject(rejected)
         self._settle(batch)
-        self._recover()
         return True
 
     def _post(self, batch: Batch, timeout: float) -> wire.Receipt:
@@ -309,9 +304,9 @@ class Sender:
         except CheckFailed as trouble:
             self._back_off(trouble)
             return False
+        self._recover()
         self._reject([RejectedEvent(batch.lines[0], refusal.code, str(refusal))])
         self._settle(batch)
-        self._recover()
         return True
 
     def _reject(self, rejected: list[RejectedEvent]) -> None:
@@ -346,7 +341,7 @@ class Sender:
         self._retry_at = now + wait
         self._hurried_retry_at = now + min(wait, FLUSH_RETRY_SECONDS)
         self.trouble = trouble
-        self._tell_once(trouble.kind, f"{trouble} Events wait in {self._spool.folder} until then.")
+        self._tell_once(trouble.kind, f"{str(trouble).rstrip('.')}; until then events wait in {self._spool.folder}.")
         with self._settled:
             self._settled.notify_all()
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -54,8 +54,10 @@ class Spool:
         self._forget()
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
-        self._holder = 0
+        self._lock = threading.RLock()
+        # A lock that knows its owner from the instant it is taken. Noting the owner beside a plain lock leaves an
+        # instant in between, and a signal handler that appends just then would wait for itself for ever.
+        self._is_mine: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]
         self._late: deque[tuple[bytes, int]] = deque()
         self._fd = -1
         self._path = Path()
@@ -86,21 +88,15 @@ class Spool:
 
     def append(self, data: bytes, events: int) -> None:
         """Keep `events` lines, each ended by a newline. Raises nothing, waits for nothing but another append."""
-        if not self._lock.acquire(blocking=False):
-            if self._holder == threading.get_ident():
-                # Called again below itself: a signal, or the garbage collector closing an abandoned stream.
-                self._late.append((data, events))
-                return
-            self._lock.acquire()
-        self._holder = threading.get_ident()
-        try:
+        if self._is_mine():
+            # Called again below itself: by a signal, or by the garbage collector that closes an abandoned stream.
+            self._late.append((data, events))
+            return
+        with self._lock:
             self._append(data, events)
             wake = self.pending >= self._wake_at
             if wake:
                 self._wake_at = math.inf
-        finally:
-            self._holder = 0
-            self._lock.release()
         if wake:
             self._wake()
         if self._late:
@@ -179,7 +175,8 @@ class Spool:
                 unnamed.rename(path)
         except OSError:
             os.close(fd)
-            unnamed.unlink(missing_ok=True)
+            with suppress(OSError):
+                unnamed.unlink(missing_ok=True)
             raise
         if not is_ours:
             os.close(fd)
@@ -191,11 +188,7 @@ class Spool:
     @contextmanager
     def _held(self) -> Iterator[None]:
         with self._lock:
-            self._holder = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._holder = 0
+            yield
         if self._late:
             self._append_late()
 
@@ -272,7 +265,8 @@ class Spool:
         self.drop_empty_segments()
         with self._held():
             if self._fd >= 0 and self._settled >= self._written and not self._sealed:
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    self._path.unlink(missing_ok=True)
                 os.close(self._fd)
                 self._fd = -1
 

@@ -1,0 +1,106 @@
+"""A site that answers as it is told, over real HTTP, and keeps what it was sent."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+HASH_KEY = "a key of the workspace"
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes = b"<html>It works!</html>"
+    headers: dict[str, str] = {}
+
+
+Answering = Callable[[dict[str, Any]], Answer]
+
+
+def receipt(batch: dict[str, Any], **changes: Any) -> Answer:
+    """All accepted, but for `changes`."""
+    told = {
+        "batch_id": batch["batch_id"],
+        "accepted": list(range(len(batch["events"]))),
+        "duplicates": [],
+        "rejected": [],
+        "hash_key": HASH_KEY,
+    }
+    return Answer(200, json.dumps(told | changes).encode(), {"Content-Type": "application/json"})
+
+
+def error(status: int, code: str = "some_code", message: str = "Do this instead.", **headers: str) -> Answering:
+    """The API's error body."""
+    body = json.dumps({"code": code, "message": message, "details": []}).encode()
+    return lambda batch: Answer(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def page(status: int, **headers: str) -> Answering:
+    """A page of something that is no site."""
+    return lambda batch: Answer(status, headers=headers)
+
+
+class StubSite:
+    """`answers` are used up by a POST each, then `answer` answers all; `key_answer` answers GET."""
+
+    def __init__(self) -> None:
+        self.answers: deque[Answering] = deque()
+        self.answer: Answering = receipt
+        self.key_answer: Answer = Answer(404)
+        self.batches: list[dict[str, Any]] = []
+        """Every batch that came in, refused ones included."""
+        self.sizes: list[int] = []
+        """In bytes, inflated."""
+        self.posted_at: list[float] = []
+        self.headers: list[dict[str, str]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Of every batch."""
+        return [event for batch in self.batches for event in batch["events"]]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler_for(site: StubSite) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            site.headers.append(dict(self.headers.items()))
+            self._send(site.key_answer)
+
+        def do_POST(self) -> None:
+            body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
+            site.posted_at.append(time.monotonic())
+            site.headers.append(dict(self.headers.items()))
+            site.sizes.append(len(body))
+            batch = json.loads(body)
+            site.batches.append(batch)
+            self._send((site.answers.popleft() if site.answers else site.answer)(batch))
+
+        def _send(self, answer: Answer) -> None:
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    return Handler

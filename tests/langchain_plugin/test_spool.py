@@ -1,0 +1,464 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_plugin.adoption import Adoption
+from langchain_plugin.losses import Losses
+from langchain_plugin.segment import WINDOW_BYTES, read_lines
+from langchain_plugin.spool import MEMORY_MAX_BYTES, Spool
+
+ROOT = Path(__file__).parents[2]
+
+
+def spool_in(folder: Path, *, max_bytes: int = 10_000_000) -> Spool:
+    return Spool(folder, Losses(), max_bytes=max_bytes, wake=lambda: None)
+
+
+def line(number: int, size: int = 0) -> bytes:
+    return json.dumps({"type": "llm_call", "call_id": str(number), "padding": "x" * size}).encode() + b"\n"
+
+
+def numbers(spool: Spool, *, settle: bool = False) -> list[int]:
+    """What waits, in order; settled when asked."""
+    found: list[int] = []
+    for source in spool.sources():
+        while lines := source.read(500, 900_000):
+            found += [int(json.loads(read.data)["call_id"]) for read in lines]
+            if not settle:
+                break
+            source.settle(lines[-1].end, len(lines))
+            source = spool.sources()[0]
+    return found
+
+
+def run_in_a_process(code: str, *arguments: str, expected: int = 0) -> str:
+    process = subprocess.run(
+        [sys.executable, "-c", dedent(code), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == expected, process.stderr
+    return process.stdout
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_else_can_read_it_and_no_other_program_inherits_it(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "state" / "spool")
+    spool.append(line(1), 1)
+    (path,) = (tmp_path / "state" / "spool").iterdir()
+    assert path.name == f"{spool.client_id}.jsonl"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert fcntl.fcntl(spool._fd, fcntl.F_GETFL) & os.O_APPEND
+    assert fcntl.fcntl(spool._fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+
+def test_an_append_is_one_write_however_many_events_it_has(tmp_path: Path) -> None:
+    written = run_in_a_process(
+        """
+        import re, sys
+        from pathlib import Path
+        from langchain_plugin.losses import Losses
+        from langchain_plugin.spool import Spool
+        spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**7, wake=lambda: None)
+        spool.append(b"{}\\n", 1)
+        def writes():
+            return int(re.search(r"syscw: (\\d+)", Path("/proc/self/io").read_text())[1])
+        before = writes()
+        for _ in range(1000):
+            spool.append(b"{}\\n{}\\n{}\\n", 3)
+        print(writes() - before)
+        """,
+        str(tmp_path),
+    )
+    assert int(written) == 1000
+
+
+def test_what_was_appended_outlives_a_kill_in_the_next_instant(tmp_path: Path) -> None:
+    run_in_a_process(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from langchain_plugin.losses import Losses
+        from langchain_plugin.spool import Spool
+        spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**7, wake=lambda: None)
+        for number in range(1000):
+            spool.append(b'{"number": %d}\\n' % number, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        str(tmp_path),
+        expected=-signal.SIGKILL,
+    )
+    (path,) = tmp_path.iterdir()
+    assert [json.loads(text)["number"] for text in path.read_text().splitlines()] == list(range(1000))
+
+
+def test_the_file_is_emptied_when_all_of_it_is_settled_and_not_before(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(1) + line(2), 2)
+    active = spool.sources()[0]
+    first, second = active.read(10, 1000)
+    active.settle(first.end, 1)
+    assert (numbers(spool), spool.pending) == ([2], 1)
+    active = spool.sources()[0]
+    spool.append(line(3), 1)
+    active.settle(second.end, 1)
+    assert (numbers(spool), spool.pending) == ([3], 1)
+    assert numbers(spool, settle=True) == [3]
+    (path,) = tmp_path.iterdir()
+    assert (path.stat().st_size, spool.pending, spool.pending_bytes) == (0, 0, 0)
+
+
+def test_a_steady_stream_does_not_grow_the_folder(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    largest = 0
+    seen: list[int] = []
+    for number in range(3000):
+        spool.append(line(number, 1000), 1)
+        if number % 100 == 99:
+            # Always ten behind: the file is never fully settled while it is the active one.
+            for source in spool.sources():
+                if lines := source.read(spool.pending - 10, 900_000):
+                    source.settle(lines[-1].end, len(lines))
+                    seen += [int(json.loads(read.data)["call_id"]) for read in lines]
+            spool.seal(segment_bytes=200_000)
+            largest = max(largest, sum(path.stat().st_size for path in tmp_path.iterdir()))
+    seen += numbers(spool, settle=True)
+    assert seen == list(range(3000))
+    assert largest < 400_000, "of three million bytes that went through"
+    assert spool.pending == 0
+    spool.seal(segment_bytes=1)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_old_file_is_sealed_even_when_it_is_short(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    spool.seal()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 1
+    spool.seal(segment_seconds=0)
+    spool.append(line(2), 1)
+    assert sorted(path.name.count(".") for path in tmp_path.glob("*.jsonl")) == [1, 2]
+    assert numbers(spool, settle=True) == [1, 2]
+
+
+def test_what_does_not_fit_is_counted_and_what_waits_is_kept(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, max_bytes=5 * len(line(0)))
+    for number in range(8):
+        spool.append(line(number), 1)
+    assert numbers(spool, settle=True) == [0, 1, 2, 3, 4]
+    assert spool._losses.by_reason() == {"spool_full": 3}
+    spool.append(line(9), 1)
+    assert numbers(spool) == [9], "and there is room again"
+
+
+def test_other_processes_files_count_against_the_same_bound(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, max_bytes=1000)
+    spool.make_room(others_bytes=1000 - 2 * len(line(0)))
+    for number in range(3):
+        spool.append(line(number), 1)
+    assert numbers(spool) == [0, 1]
+
+
+def test_an_exit_leaves_no_empty_file_and_a_later_append_has_one_again(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    spool.close_if_empty()
+    assert len(list(tmp_path.iterdir())) == 1, "an event waits in it"
+    numbers(spool, settle=True)
+    spool.close_if_empty()
+    assert list(tmp_path.iterdir()) == []
+    spool.append(line(2), 1)
+    assert numbers(spool) == [2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+# ── a disk that fails ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_full_disk_tears_no_line_and_loses_no_event(tmp_path: Path) -> None:
+    told = run_in_a_process(
+        """
+        import json, resource, signal, sys
+        from pathlib import Path
+        from langchain_plugin.losses import Losses
+        from langchain_plugin.spool import Spool
+        # The kernel writes what still fits, then refuses: as on a full disk, a short write comes first.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**7, wake=lambda: None)
+        for number in range(100):
+            spool.append(b'{"call_id": "%d", "padding": "0123456789"}\\n' % number, 1)
+        on_disk = [path.read_bytes() for path in Path(sys.argv[1]).iterdir()]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        spool.append(b'{"call_id": "100"}\\n', 1)
+        read = [line.data for source in spool.sources() for line in source.read(500, 900_000)]
+        print(json.dumps({
+            "ids": sorted(int(json.loads(data)["call_id"]) for data in read),
+            "pending": spool.pending,
+            "whole": on_disk[0].endswith(b"}\\n"),
+            "bytes": len(on_disk[0]),
+            "complaint": spool.complaint.strerror,
+        }))
+        """,
+        str(tmp_path),
+    )
+    found: dict[str, Any] = json.loads(told)
+    assert found["ids"] == list(range(101))
+    assert found["pending"] == 101
+    assert found["whole"]
+    assert 900 < found["bytes"] <= 1000
+    assert found["complaint"]
+
+
+def test_an_unwritable_folder_means_bounded_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    spool = spool_in(tmp_path / "file" / "spool")
+    size = 100_000
+    fits = MEMORY_MAX_BYTES // len(line(10, size))
+    for number in range(fits + 5):
+        spool.append(line(number, size), 1)
+    assert isinstance(spool.complaint, OSError)
+    assert spool._losses.by_reason() == {"memory_full": 5}
+    assert spool.pending == fits
+    memory = spool.sources()[-1]
+    lines = memory.read(3, 900_000)
+    assert [json.loads(read.data)["call_id"] for read in lines] == ["0", "1", "2"]
+    memory.settle(lines[-1].end, 3)
+    assert spool.pending == fits - 3
+    spool.append(line(99, size), 1)
+    assert spool._losses.by_reason() == {"memory_full": 5}
+
+
+def test_a_folder_that_is_deleted_under_a_living_process_loses_nothing(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "spool")
+    spool.append(line(1), 1)
+    for path in (tmp_path / "spool").iterdir():
+        path.unlink()
+    (tmp_path / "spool").rmdir()
+    spool.append(line(2), 1)
+    spool.seal(segment_bytes=1)
+    assert numbers(spool, settle=True) == [1, 2]
+
+
+# ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_threads_append_while_the_sender_reads_settles_and_seals(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    seen: list[int] = []
+
+    def append_all(first: int) -> None:
+        for number in range(first, first + 2000):
+            spool.append(line(number), 1)
+
+    threads = [threading.Thread(target=append_all, args=(first,)) for first in range(0, 8000, 2000)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) or spool.pending:
+        for source in spool.sources():
+            lines = source.read(150, 900_000)
+            if lines:
+                seen += [int(json.loads(read.data)["call_id"]) for read in lines]
+                source.settle(lines[-1].end, len(lines))
+        spool.seal(segment_bytes=20_000)
+    assert sorted(seen) == list(range(8000))
+
+
+def test_an_append_from_a_signal_handler_below_an_append_neither_locks_up_nor_gets_lost(tmp_path: Path) -> None:
+    # As when the garbage collector closes an abandoned stream in the middle of an append.
+    spool = spool_in(tmp_path)
+    interrupted = 0
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted += 1
+        spool.append(line(1_000_000 + interrupted), 1)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+    appended = 0
+    deadline = time.monotonic() + 20
+    try:
+        while interrupted < 500 and time.monotonic() < deadline:
+            spool.append(line(appended), 1)
+            appended += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert spool.pending == appended + interrupted
+    found = numbers(spool, settle=True)
+    assert sorted(found) == [*range(appended), *range(1_000_001, 1_000_001 + interrupted)]
+
+
+def test_a_wake_up_comes_once_when_as_many_wait_as_the_sender_asked_for(tmp_path: Path) -> None:
+    woken: list[int] = []
+    spool = Spool(tmp_path, Losses(), max_bytes=10**6, wake=lambda: woken.append(spool.pending))
+    for number in range(5):
+        spool.append(line(number), 1)
+    assert woken == [1]
+    assert not spool.arm(5), "five wait already"
+    assert spool.arm(8)
+    for number in range(5):
+        spool.append(line(number), 1)
+    assert woken == [1, 8]
+
+
+# ── what dead processes left ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def dead_file(folder: Path, content: bytes, *, days_old: float = 0) -> Path:
+    path = folder / "0192b5a0-0000-7000-8000-000000000001.jsonl"
+    path.write_bytes(content)
+    moment = time.time() - days_old * 86_400
+    os.utime(path, (moment, moment))
+    return path
+
+
+def test_a_living_processs_file_is_never_taken(tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom pathlib import Path\nfrom langchain_plugin.losses import Losses\n"
+            "from langchain_plugin.spool import Spool\n"
+            "spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**6, wake=lambda: None)\n"
+            "spool.append(b'{}\\n', 1)\nprint('ready', flush=True)\nsys.stdin.read()",
+            str(tmp_path),
+        ],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert owner.stdout is not None
+    owner.stdout.readline()
+    adoption = Adoption(tmp_path, Losses())
+    adoption.look(except_for=set())
+    assert (adoption.segments, adoption.others_bytes) == ([], 3)
+
+    owner.kill()
+    owner.wait()
+    adoption.look(except_for=set())
+
+    assert (adoption.pending, adoption.others_bytes) == (1, 0)
+
+
+def test_of_two_that_look_one_adopts(tmp_path: Path) -> None:
+    dead_file(tmp_path, line(1))
+    one, other = Adoption(tmp_path, Losses()), Adoption(tmp_path, Losses())
+    one.look(except_for=set())
+    other.look(except_for=set())
+    assert (one.pending, other.pending) == (1, 0)
+    one.release()
+    other.look(except_for=set())
+    assert other.pending == 1
+
+
+def test_an_adopted_file_is_deleted_when_all_of_it_is_settled(tmp_path: Path) -> None:
+    path = dead_file(tmp_path, line(1) + line(2))
+    adoption = Adoption(tmp_path, Losses())
+    adoption.look(except_for=set())
+    (segment,) = adoption.segments
+    first, second = segment.read(10, 1000)
+    segment.settle(first.end, 1)
+    adoption.drop_empty()
+    assert path.exists()
+    segment.settle(second.end, 1)
+    adoption.drop_empty()
+    assert not path.exists()
+    assert adoption.segments == []
+
+
+def test_what_waited_for_30_days_is_dropped_and_counted(tmp_path: Path) -> None:
+    losses = Losses()
+    path = dead_file(tmp_path, line(1) + line(2), days_old=30.1)
+    Adoption(tmp_path, losses).look(except_for=set())
+    assert (path.exists(), losses.by_reason()) == (False, {"expired": 2})
+    path = dead_file(tmp_path, line(1), days_old=29.9)
+    adoption = Adoption(tmp_path, losses)
+    adoption.look(except_for=set())
+    assert adoption.pending == 1
+
+
+def test_an_empty_file_of_a_dead_process_is_swept_up_and_foreign_files_are_not_touched(tmp_path: Path) -> None:
+    path = dead_file(tmp_path, b"")
+    foreign = [tmp_path / name for name in ("rejected.jsonl", "news.json", "notes.txt")]
+    for file in foreign:
+        file.write_bytes(b"")
+    Adoption(tmp_path, Losses()).look(except_for=set())
+    assert not path.exists()
+    assert all(file.exists() for file in foreign)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere.txt"
+    target.write_bytes(line(1))
+    (tmp_path / "0192b5a0-0000-7000-8000-000000000001.jsonl").symlink_to(target)
+    adoption = Adoption(tmp_path, Losses())
+    adoption.look(except_for=set())
+    assert adoption.segments == []
+    assert target.exists()
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda data: data.replace(b"\n", b"")), max_size=20),
+    ends_torn=st.booleans(),
+    max_events=st.integers(1, 5),
+    max_bytes=st.integers(1, 60),
+)
+def test_reading_in_any_portions_gives_every_line_once(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], ends_torn: bool, max_events: int, max_bytes: int
+) -> None:
+    content = b"".join(data + b"\n" for data in lines)
+    if ends_torn:
+        content = content.removesuffix(b"\n")
+    path = tmp_path_factory.getbasetemp() / "lines"
+    path.write_bytes(content)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        read: list[bytes] = []
+        position = 0
+        while portion := read_lines(fd, position, len(content), max_events, max_bytes):
+            assert len(portion) <= max_events
+            assert len(portion) == 1 or portion[-1].end - position <= max_bytes
+            assert portion[-1].end > position
+            read += [part.data for part in portion]
+            position = portion[-1].end
+        assert position == len(content)
+        assert b"\n".join(read) == content.removesuffix(b"\n")
+    finally:
+        os.close(fd)
+
+
+def test_what_has_no_newline_for_a_million_bytes_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b"\x00" * (WINDOW_BYTES + 5) + b"\n" + line(2))
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        (garbage,) = read_lines(fd, 0, path.stat().st_size, 1, 1000)
+        (whole,) = read_lines(fd, garbage.end, path.stat().st_size, 1, 1000)
+    finally:
+        os.close(fd)
+    assert garbage.end == WINDOW_BYTES + 6
+    assert json.loads(whole.data)["call_id"] == "2"
