@@ -130,9 +130,17 @@ def reprice(selection: Selection, *, apply: bool, reason: str, now: datetime | N
     `reason` is kept with each correction. Nothing changes twice: a second run finds nothing left to do.
     """
     repriced = Repriced(uuid4())
+    if apply:
+        # On PostgreSQL a batch may still be writing by the prices of a moment ago, unseen: it ends before this begins,
+        # and one that starts later sees the prices of now. So no call falls between the two.
+        with writing(alone=True):
+            pass
+    state = LedgerState.current()
     days = _days(selection)
+    if state.retained_from is not None:
+        days = days.filter(day__gte=state.retained_from)
     if not selection.closed_months:
-        open_month = current_month_start(now)
+        open_month = current_month_start(now, state)
         looked_at = "calls" if selection.priced_too else "unpriced_calls"
         closed = days.filter(day__lt=open_month).aggregate(calls=Sum(looked_at))
         repriced.calls_of_closed_months = closed["calls"] or 0
@@ -144,9 +152,10 @@ def reprice(selection: Selection, *, apply: bool, reason: str, now: datetime | N
     return repriced
 
 
-def current_month_start(now: datetime | None = None) -> date:
+def current_month_start(now: datetime | None = None, state: LedgerState | None = None) -> date:
     """The first day of the ledger's current month: what is before it is closed."""
-    return days_of(LedgerState.current().time_zone).of(now or timezone.now()).replace(day=1)
+    zone = (state or LedgerState.current()).time_zone
+    return days_of(zone).of(now or timezone.now()).replace(day=1)
 
 
 # ── what asks for it ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -270,8 +279,7 @@ def _charge(book: pricing.PriceBook, call: LLMCall) -> bool:
 def _write(workspace_id: int, ids: list[int], reason: str, repriced: Repriced) -> None:
     """One transaction: the calls as they are now, at the prices of now."""
     corrections: dict[tuple[int, date, str, str], Change] = defaultdict(Change)
-    # Alone, on PostgreSQL too: a batch that was priced by the old prices has committed before this reads, and one that
-    # begins after it sees the new ones. So no call is left between the two.
+    # Alone, on PostgreSQL too: nobody replaces a call between its reading and its writing here.
     with writing(alone=True):
         store = storage()
         book = pricing.price_book(workspace_id)

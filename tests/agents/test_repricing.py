@@ -17,6 +17,7 @@ from agents import ledger, repricing
 from agents.models import (
     AgentRunLog,
     CostCorrection,
+    LedgerState,
     LLMCall,
     ModelPrice,
     PriceListState,
@@ -173,9 +174,9 @@ def test_calls_of_models_that_still_have_no_price_are_not_even_read(
 ) -> None:
     record(workspace, *(local_call(request_model=f"local-{number}") for number in range(20)))
     price(model="something-else")
-    # The zone, what is left of closed months, the days, the mark and the rows of the price book, the names of the day.
+    # The state of the ledger, what is left of closed months, the days, the price book's mark and rows, the day's names.
     with django_assert_num_queries(6):
-        assert apply().calls == 0
+        assert repricing.reprice(Selection(), apply=False, reason="", now=TODAY).calls == 0
 
 
 def test_closed_months_are_counted_and_left_alone_until_they_are_asked_for(workspace: Workspace) -> None:
@@ -188,6 +189,17 @@ def test_closed_months_are_counted_and_left_alone_until_they_are_asked_for(works
     assert (first.calls, first.calls_of_closed_months) == (1, 1)
     assert (second.calls, second.calls_of_closed_months) == (1, 0)
     assert not LLMCall.objects.filter(cost_basis="unpriced").exists()
+
+
+def test_what_retention_lets_go_of_is_not_repriced_any_more(workspace: Workspace) -> None:
+    record(workspace, local_call(LAST_MONTH), local_call())
+    LedgerState.objects.update(retained_from=date(2026, 11, 1))
+    price()
+
+    repriced = apply(Selection(closed_months=True))
+
+    assert repriced.calls == 1
+    assert LLMCall.objects.get(cost_basis="unpriced").day == date(2026, 10, 30)
 
 
 def test_an_ended_price_goes_and_what_the_library_gave_stays(workspace: Workspace) -> None:

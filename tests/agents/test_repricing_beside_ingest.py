@@ -5,9 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 
 import pytest
+from django.db import connection
+from django.utils import timezone
+
+from agents import ledger
+from agents.models import LLMCall, ModelPrice
+from agents.repricing import Selection, reprice
+from agents.write_lock import writing
+from tests.factories import WorkspaceFactory, llm_call
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,3 +110,37 @@ def test_repricing_beside_recording_loses_nothing_and_counts_nothing_twice(envir
 
     assert result(repricing) > 0
     assert result(python(environment, CHECK)) == recorded > 0
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_is_still_being_written_by_old_prices_is_repriced_too() -> None:
+    workspace = WorkspaceFactory()
+    written, may_commit = threading.Event(), threading.Event()
+
+    def record() -> None:
+        now = timezone.now()
+        call = llm_call(provider="ollama", request_model="llama3", started_at=now, ended_at=now)
+        with writing():
+            ledger.record(workspace, [(0, call)], client=None, received_at=now)
+            written.set()
+            assert may_commit.wait(20)
+        connection.close()
+
+    def reprice_all() -> None:
+        reprice(Selection(), apply=True, reason="test")
+        connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        recording = threads.submit(record)
+        assert written.wait(20)
+        ModelPrice.objects.create(model="llama3", kind="free", effective_from=datetime(2020, 1, 1, tzinfo=UTC))
+        repricing = threads.submit(reprice_all)
+        sleep(0.3)
+        waited = not repricing.done()
+        may_commit.set()
+        recording.result(20)
+        repricing.result(20)
+
+    assert waited
+    assert LLMCall.objects.get().cost_microcents == 0
