@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from costsite.analytics.views import agents, dashboard, runs, workspaces
+from costsite.analytics.views import agents, dashboard, exports, runs, workspaces
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
@@ -11,5 +11,6 @@ urlpatterns = [
     path("workspaces/", workspaces.workspace_list, name="workspaces"),
     path("workspaces/<slug:slug>/", workspaces.workspace, name="workspace"),
     path("runs/", runs.run_logs, name="runs"),
+    path("runs/export.csv", exports.runs_csv, name="runs-csv"),
     path("runs/<int:pk>/", runs.run, name="run"),
 ]

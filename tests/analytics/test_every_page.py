@@ -246,8 +246,8 @@ def test_no_link_on_any_page_is_dead(pages: list[str], cast: Cast, client: Clien
         page = waiting.pop()
         response = client.get(page)
         assert response.status_code == 200, page
-        if page.startswith("/admin/"):
-            continue  # only that the pages' links into it lead somewhere
+        if page.startswith("/admin/") or response.streaming:
+            continue  # only that the pages' links to it lead somewhere
         for href in re.findall(r'href="([^"#]+)', response.content.decode()):
             target = href.replace("&amp;", "&")
             target = page.partition("?")[0] + target if target.startswith("?") else target

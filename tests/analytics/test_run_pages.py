@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from uuid import uuid4
 
+from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -166,6 +169,39 @@ def test_filtering_by_what_one_may_not_see_does_not_show_it(cast: Cast, spend: S
     for query in ({"agent": stranger}, {"workspace": "elsewhere"}):
         page = as_viewer.get(reverse("runs"), query).context["run_page"]
         assert {row.agent_name for row in page.rows} <= {"support-bot"}
+
+
+def exported(client: Client, query: str = "") -> list[list[str]]:
+    response = client.get(reverse("runs-csv") + query)
+    assert response.status_code == 200
+    assert isinstance(response, StreamingHttpResponse)
+    return list(csv.reader(StringIO(response.getvalue().decode())))
+
+
+def test_run_logs_are_exported_with_exact_cents(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(input_tokens=1_201)  # 1,201 x 100 + 300 x 200 = 180,100 microcents
+    spend(started_at=NOON - timedelta(days=1), **UNPRICED)
+    spend(cast.elsewhere, agent="stranger")
+
+    head, newest, unpriced = exported(as_viewer)
+    only = exported(as_viewer, "?day=2026-11-19")
+
+    assert head[-3:] == ["Input tokens", "Output tokens", "Estimated cost (cents)"]
+    assert newest[1:4] == ["Acme", "support-bot", "2026-11-20T12:00:00+00:00"]
+    assert newest[-3:] == ["1201", "300", "0.1801"]
+    assert unpriced[-3:] == ["1200", "300", ""]
+    assert only == [head, unpriced]
+
+
+def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Client) -> None:
+    for agent in ("=1+1", "@sum", "plain"):
+        spend(agent=agent)
+
+    assert {row[2] for row in exported(as_viewer)[1:]} == {"'=1+1", "'@sum", "plain"}
+
+
+def test_an_export_asks_who_one_is(client: Client) -> None:
+    assert client.get(reverse("runs-csv")).status_code == 302
 
 
 def test_a_cursor_survives_its_way_through_an_address() -> None:

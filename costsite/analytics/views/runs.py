@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -32,18 +33,32 @@ def day_wanted(text: str) -> Days | None:
         return None
 
 
+def wanted_runs(request: HttpRequest) -> tuple[runs.RunFilter, dict[str, Any]]:
+    """The filter that the query string names, and what the page shows of it.
+
+    A workspace or an agent that one may not see is as if it were not named.
+    """
+    listed = workspaces.visible_workspaces(request.user, LISTED_WORKSPACES)
+    slug = request.GET.get("workspace", "")
+    workspace = next((workspace for workspace in listed if workspace.slug == slug), None)
+    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
+    agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    days = day_wanted(request.GET.get("day", ""))
+    wanted = runs.RunFilter(workspace.id if workspace else None, agent.id if agent else None, days)
+    shown = {
+        "workspaces": listed,
+        "wanted_workspace": workspace,
+        "wanted_agent": agent,
+        "wanted_day": days.start if days else None,
+        "filtered": any((workspace, agent, days)),
+    }
+    return wanted, shown
+
+
 @login_required
 def run_logs(request: HttpRequest) -> HttpResponse:
     calendar = calendar_now()
-    listed = workspaces.visible_workspaces(request.user, LISTED_WORKSPACES)
-    slug = request.GET.get("workspace", "")
-    wanted_workspace = next((workspace for workspace in listed if workspace.slug == slug), None)
-    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
-    wanted_agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
-    days = day_wanted(request.GET.get("day", ""))
-    wanted = runs.RunFilter(
-        wanted_workspace.id if wanted_workspace else None, wanted_agent.id if wanted_agent else None, days
-    )
+    wanted, shown = wanted_runs(request)
     run_page = runs.list_runs(
         request.user,
         calendar,
@@ -52,14 +67,9 @@ def run_logs(request: HttpRequest) -> HttpResponse:
         after=runs.Cursor.parse(request.GET.get("after", "")),
         limit=RUNS_PER_PAGE,
     )
-    context = {
+    context = shown | {
         "run_page": run_page,
         "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
-        "workspaces": listed,
-        "wanted_workspace": wanted_workspace,
-        "wanted_agent": wanted_agent,
-        "wanted_day": days.start if days else None,
-        "filtered": any((wanted_workspace, wanted_agent, days)),
         "kept": ("workspace", "agent", "day"),
     }
     return page(request, "analytics/runs.html", calendar, "runs", context)
