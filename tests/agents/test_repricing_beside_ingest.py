@@ -16,7 +16,7 @@ from django.db import connection
 from django.utils import timezone
 
 from agents import ledger
-from agents.models import LLMCall, ModelPrice
+from agents.models import LedgerState, LLMCall, ModelPrice
 from agents.repricing import Selection, reprice
 from agents.write_lock import writing
 from tests.factories import WorkspaceFactory, llm_call
@@ -116,6 +116,7 @@ def test_repricing_beside_recording_loses_nothing_and_counts_nothing_twice(envir
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_that_is_still_being_written_by_old_prices_is_repriced_too() -> None:
     workspace = WorkspaceFactory()
+    LedgerState.current()  # or the repricing would wait for the batch to make it, and prove nothing
     written, may_commit = threading.Event(), threading.Event()
 
     def record() -> None:
