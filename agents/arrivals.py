@@ -93,7 +93,7 @@ class CallArrival:
             *self.tokens, self.tokens_from, 1 if event.served_from_local_cache else 0, 1 if self.provisional else 0,
             self.basis, self.cost, self.saved, self.price_source, event.max_output_tokens,
             event.time_to_first_token_seconds, event.prompt_messages, event.prompt_hash or "",
-            storage.json(event.tool_calls), event.thread_id, storage.json(self.tags),
+            storage.pairs(event.tool_calls), event.thread_id, storage.strings(self.tags),
         )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from agents.models import Client, Workspace
+from agents.storage import storage
 from agents.write_lock import writing
 from langchain_plugin import wire
 
@@ -17,11 +18,15 @@ NOTED_EVERY: Final = timedelta(seconds=5)
 
 
 def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime | None = None) -> Client:
-    """The client that sent `batch`, with its health as of at most five seconds ago."""
+    """The row of the client that sent `batch`, whose stored health is at most five seconds old.
+
+    Only the id, the workspace and the client id of what it returns are sure to be filled in.
+    """
     now = now or timezone.now()
-    client = Client.objects.filter(workspace=workspace, client_id=batch.client_id).first()
-    if client is not None and now - client.last_seen_at < NOTED_EVERY:
-        return client
+    # By hand: the ORM takes ten times as long, and every batch asks.
+    known = storage().find(Client, ["id", "last_seen_at"], "client_id", workspace.pk, [batch.client_id.hex])
+    if known and now - storage().read_time(known[0][1]) < NOTED_EVERY:
+        return Client(pk=known[0][0], workspace=workspace, client_id=batch.client_id)
     health = batch.health
     facts = {
         "host": health.host,

@@ -16,6 +16,7 @@ from django.db import OperationalError, connection
 from django.db.models import Q
 
 from agents.models import Agent, ApiKey, Workspace
+from agents.storage import storage
 
 KEY_START = "cs_"
 DEFAULT_SCOPES = [ApiKey.Scope.EVENTS_WRITE.value, ApiKey.Scope.READ.value]
@@ -72,11 +73,11 @@ def find_key(key: str) -> ApiKey | None:
     return row if any(matches) else None
 
 
-_KEY_COLUMNS = tuple(field.attname for field in ApiKey._meta.concrete_fields)
+_KEY_COLUMNS = tuple(field.attname for field in ApiKey._meta.concrete_fields if field.name != "last_used_at")
 _WORKSPACE_COLUMNS = tuple(field.attname for field in Workspace._meta.concrete_fields)
 _AGENT_COLUMNS = tuple(field.attname for field in Agent._meta.concrete_fields)
 _FIND = (
-    "SELECT "  # noqa: S608 - our own table and column names
+    "SELECT k.last_used_at, "  # noqa: S608 - our own table and column names
     + ", ".join(
         f"{table}.{column}"
         for table, columns in (("k", _KEY_COLUMNS), ("w", _WORKSPACE_COLUMNS), ("a", _AGENT_COLUMNS))
@@ -86,7 +87,7 @@ _FIND = (
     f" LEFT JOIN {Agent._meta.db_table} AS a ON a.id = k.agent_id"
     " WHERE k.prefix = %s AND k.archived_at IS NULL AND w.archived_at IS NULL"
 )
-_seen: dict[str, tuple[tuple[Any, ...], ApiKey]] = {}
+_seen: dict[str, tuple[list[Any], ApiKey]] = {}
 """The last row of each prefix, and the objects made of it."""
 
 
@@ -96,18 +97,21 @@ def _live_key(prefix: str) -> ApiKey | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [prefix])
-        row = cursor.fetchone()
-    if row is None:
+        found = cursor.fetchone()
+    if found is None:
         return None
+    last_used_at, *row = found
     seen = _seen.get(prefix)
     if seen is None or seen[0] != row:
-        key = ApiKey.objects.select_related("workspace", "agent").filter(prefix=prefix).first()
-        if key is None:
+        made = ApiKey.objects.select_related("workspace", "agent").filter(prefix=prefix).first()
+        if made is None:
             return None
         if len(_seen) >= KEYS_REMEMBERED:
             _seen.clear()
-        seen = _seen[prefix] = (row, key)
-    return copy(seen[1])  # what a request does to it stays with the request
+        seen = _seen[prefix] = (row, made)
+    key = copy(seen[1])  # what a request does to it stays with the request
+    key.last_used_at = last_used_at and storage().read_time(last_used_at)
+    return key
 
 
 def note_use(key: ApiKey, now: datetime) -> None:

@@ -120,6 +120,7 @@ class _Run:
 class _RunArrival:
     index: int
     event: wire.RunStarted | wire.RunEnded | wire.Refused
+    run_id: str
     at: datetime
     ended_at: datetime | None = None
 
@@ -151,7 +152,7 @@ class _Batch:
         at = settled(
             event.refused_at if isinstance(event, wire.Refused) else event.started_at, self.shift, self.received_at
         )
-        told = _RunArrival(index, event, at)
+        told = _RunArrival(index, event, event.run_id.hex, at)
         if isinstance(event, wire.RunEnded):
             told.ended_at = max(at, settled(event.ended_at, self.shift, self.received_at))
         self.told.append(told)
@@ -178,49 +179,46 @@ class _Batch:
         if retained_from is not None:
             horizon = max(horizon, self.days.start(retained_from))
 
-        def kept(index: int, at: datetime) -> bool:
-            if at >= horizon:
-                return True
+        for index, at in (
+            *((call.index, call.started_at) for call in self.calls if call.started_at < horizon),
+            *((told.index, told.at) for told in self.told if told.at < horizon),
+        ):
             self.recorded.reject(
                 index,
                 "too_old",
                 f"It began at {at:%Y-%m-%d %H:%M} UTC and the ledger keeps nothing from before {horizon:%Y-%m-%d}:"
                 " if the date is wrong, set the clock of the reporting host.",
             )
-            return False
-
-        self.calls = [call for call in self.calls if kept(call.index, call.started_at)]
-        self.told = [told for told in self.told if kept(told.index, told.at)]
+        self.calls = [call for call in self.calls if call.started_at >= horizon]
+        self.told = [told for told in self.told if told.at >= horizon]
 
     def _find_agents(self) -> None:
-        reported = {event.agent for event in self._events()}
+        reported = {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
         if reported:
             by_slug = agents_named(self.workspace_id, map(slug_of, reported), self.storage)
             self.recorded.agents = {name: by_slug[slug_of(name)] for name in reported}
 
-    def _events(self) -> list[wire.Event]:
-        return [*(call.event for call in self.calls), *(told.event for told in self.told)]
-
     def _claim_runs(self, key_agent: Agent | None) -> None:
-        first: dict[str, tuple[int, int, datetime]] = {}
-        for index, event, at in [
-            *((call.index, call.event, call.started_at) for call in self.calls),
-            *((told.index, told.event, told.at) for told in self.told),
-        ]:
-            run_id = event.run_id.hex
-            if run_id not in first or index < first[run_id][0]:
-                first[run_id] = (index, self.recorded.agents[event.agent].id, at)
-        if not first:
+        beginnings: dict[str, tuple[int, str, datetime]] = {}
+        for told in self.told:
+            beginnings.setdefault(told.run_id, (told.index, told.event.agent, told.at))
+        for call in self.calls:
+            known = beginnings.get(call.run_id)
+            if known is None or call.index < known[0]:
+                beginnings[call.run_id] = (call.index, call.event.agent, call.started_at)
+        if not beginnings:
             return
+        agents = self.recorded.agents
+        first = {run_id: (agents[name].id, at) for run_id, (_, name, at) in beginnings.items()}
         store = self.storage
         for row in store.claim_runs(
             (*RUN_COLUMNS[1:], "calls"),
             self.workspace_id,
-            [(run_id, agent, store.time(at), store.day(self.days.of(at))) for run_id, (_, agent, at) in first.items()],
+            [(run_id, agent, store.time(at), store.day(self.days.of(at))) for run_id, (agent, at) in first.items()],
         ):
             run = _stored_run(row, store)
             self.runs[run.run_id] = run
-        for run_id, (_, agent_id, _) in first.items():
+        for run_id, (agent_id, _) in first.items():
             if run_id not in self.runs:
                 self.runs[run_id] = _Run(run_id, agent_id, RunFacts(), changed=True)
         if key_agent is not None:
@@ -239,7 +237,7 @@ class _Batch:
             return False
 
         self.calls = [call for call in self.calls if kept(call.index, call.run_id)]
-        self.told = [told for told in self.told if kept(told.index, told.event.run_id.hex)]
+        self.told = [told for told in self.told if kept(told.index, told.run_id)]
 
     # ── what is told of runs ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,7 +245,7 @@ class _Batch:
         event = told.event
         if isinstance(event, wire.Refused):
             return
-        run = self.runs[event.run_id.hex]
+        run = self.runs[told.run_id]
         facts = run.facts
         before = copy(facts)
         if isinstance(event, wire.RunStarted):
@@ -280,7 +278,7 @@ class _Batch:
         store = self.storage
         rows = [
             (
-                self.workspace_id, refusal_id, self.runs[event.run_id.hex].agent_id, event.run_id.hex, event.kind,
+                self.workspace_id, refusal_id, self.runs[told.run_id].agent_id, event.run_id.hex, event.kind,
                 store.time(told.at), store.day(self.days.of(told.at)), event.count, event.policy_id,
             )
             for refusal_id, (told, event) in fresh.items()
@@ -290,7 +288,7 @@ class _Batch:
             if refusal_id in there:
                 self.recorded.duplicates.append(told.index)
                 continue
-            run = self.runs[event.run_id.hex]
+            run = self.runs[told.run_id]
             run.facts.saw(told.at)
             run.facts.refused_calls += event.count
             run.changed = True
@@ -438,7 +436,7 @@ class _Batch:
                     self.workspace_id, run.run_id, run.agent_id, store.time(facts.started_at),
                     store.time(facts.reported_started_at) if facts.reported_started_at else None,
                     store.time(end.ended_at) if end else None, store.day(day), facts.status(run.calls + sums[0]),
-                    end.error_type if end else "", facts.thread_id, store.json(facts.tags),
+                    end.error_type if end else "", facts.thread_id, store.strings(facts.tags),
                     facts.langchain_run_id.hex if facts.langchain_run_id else None,
                     facts.parent_run_id.hex if facts.parent_run_id else None, facts.refused_calls, *sums,
                 )

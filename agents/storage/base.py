@@ -34,8 +34,13 @@ class Storage(ABC):
 
     @staticmethod
     @abstractmethod
-    def json(value: Any) -> Any:
-        """A JSON value as a parameter."""
+    def strings(value: Sequence[str]) -> Any:
+        """A JSON list of strings as a parameter."""
+
+    @staticmethod
+    @abstractmethod
+    def pairs(value: Sequence[Sequence[str]]) -> Any:
+        """A JSON list of pairs of strings as a parameter."""
 
     @staticmethod
     @abstractmethod

@@ -24,7 +24,11 @@ class PostgreSQLStorage(Storage):
         return value.isoformat()
 
     @staticmethod
-    def json(value: Any) -> Any:
+    def strings(value: Sequence[str]) -> Sequence[str]:
+        return value  # the document they travel in is JSON itself
+
+    @staticmethod
+    def pairs(value: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
         return value
 
     @staticmethod

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from json.encoder import encode_basestring_ascii as _quoted
 
-from django.db import models
+from django.db import connection, models
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
@@ -17,11 +17,16 @@ from agents.storage.base import RUN_SUMS, Row, Storage, names
 class SQLiteStorage(Storage):
     @staticmethod
     def time(value: datetime) -> str:
-        return value.replace(tzinfo=None).isoformat(" ")
+        return value.isoformat(" ")[:-6]  # without "+00:00"; a third faster than taking the zone off first
 
     @staticmethod
-    def json(value: Any) -> str:
-        return json.dumps(value) if value else "[]"
+    def strings(value: Sequence[str]) -> str:
+        # As json.dumps writes them, at a tenth of its time: it makes an encoder anew for every value.
+        return f"[{', '.join(map(_quoted, value))}]" if value else "[]"
+
+    @staticmethod
+    def pairs(value: Sequence[Sequence[str]]) -> str:
+        return f"[{', '.join([f'[{_quoted(one)}, {_quoted(other)}]' for one, other in value])}]" if value else "[]"
 
     @staticmethod
     def read_time(value: datetime) -> datetime:
@@ -64,8 +69,8 @@ class SQLiteStorage(Storage):
         return set()
 
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
-        settings = ", ".join(f"{column} = %s" for column in columns[keys:])
-        where = " AND ".join(f"{column} = %s" for column in columns[:keys])
+        settings = ", ".join(f"{column} = ?" for column in columns[keys:])
+        where = " AND ".join(f"{column} = ?" for column in columns[:keys])
         self._for_each(
             f"UPDATE {model._meta.db_table} SET {settings} WHERE {where}", [(*row[keys:], *row[:keys]) for row in rows]
         )
@@ -75,18 +80,19 @@ class SQLiteStorage(Storage):
         self._for_each(f"{_insert(model, [*key, *sums])} ON CONFLICT ({names(key)}) DO UPDATE SET {additions}", rows)
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
-        additions = ", ".join(f"{column} = {column} + %s" for column in SUM_COLUMNS)
+        additions = ", ".join(f"{column} = {column} + ?" for column in SUM_COLUMNS)
         self._for_each(
-            f"UPDATE {AgentRunLog._meta.db_table} SET {additions} WHERE workspace_id = %s AND run_id = %s",
+            f"UPDATE {AgentRunLog._meta.db_table} SET {additions} WHERE workspace_id = ? AND run_id = ?",
             [(*row[2:], *row[:2]) for row in rows],
         )
 
     def _for_each(self, statement: str, rows: Sequence[Row]) -> None:
+        # Past Django's cursor, which rewrites its own placeholders by a regular expression over the whole statement.
         if rows:
-            with self.cursor() as cursor:
-                cursor.executemany(statement, rows)
+            with connection.wrap_database_errors:
+                connection.connection.executemany(statement, rows)
 
 
 def _insert(model: type[models.Model], columns: Sequence[str]) -> str:
-    placeholders = ", ".join(["%s"] * len(columns))
+    placeholders = ", ".join("?" * len(columns))
     return f"INSERT INTO {model._meta.db_table} ({names(columns)}) VALUES ({placeholders})"
