@@ -9,7 +9,7 @@ Messages are `list[list[BaseMessage]]`, as `on_chat_model_start` has them, or `l
 them. Only the first prompt counts: LangChain starts every prompt of a batch by itself.
 
 The cost is by message and content block, not by length: Python knows the length of a string, and whether it is pure
-ASCII, without looking at it. Only text that is not ASCII is encoded once to learn its bytes (0.2 ms for 400 kB).
+ASCII, without looking at it. Only text that is not ASCII is encoded once to learn its bytes (0.3 ms for 400 kB).
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ TOOL_PREAMBLE_TOKENS = 350
 """What providers put before tool definitions; Anthropic documents 150 to 750, by model."""
 
 MAX_TOKENS_PER_IMAGE = 6_500
-"""Above every documented count for one image in high detail: Anthropic's large size is 4,784 tokens, OpenAI's patch
-models bill at most 1,536 patches times 2.46, and Google's highest media resolution 2,240."""
+"""Above what one image in high detail comes to: Anthropic's large size is 4,784 tokens, OpenAI's patch models bill
+1,536 patches times 2.46, Google's highest media resolution is 2,240. Providers raise these; only a model that takes
+images unscaled (OpenAI's `detail: original`) is known to go beyond."""
 MAX_TOOL_PREAMBLE_TOKENS = 1_000
 MAX_TOKENS_PER_MESSAGE = 16
 MAX_TOKENS_PER_MEDIA_KILOBYTE = 1_024
@@ -70,8 +71,8 @@ def input_bound(messages: Any, tools: Any = None) -> int:
 
     Every tokenizer in use spends at least one byte of UTF-8 on a token, so the bytes bound the text. It is about
     four times the likely number. Not bounded, because the prompt does not show it: media given by URL or file id
-    (counted as one image, or as one document of a megabyte), what a server-side tool reads, and a conversation the
-    provider keeps (`previous_response_id`).
+    (counted as one image, or as one document of a megabyte), images sent unscaled, a document of many nearly empty
+    pages, what a server-side tool reads, and a conversation the provider keeps (`previous_response_id`).
     """
     size = _measured(messages)
     bound = (
