@@ -319,6 +319,14 @@ def change(now: Usage, before: int) -> str:
     return "–" if now.cost is None else figures.change(now.cost, before)
 
 
+def change_on(now: Usage, before: int, days: Days) -> str:
+    """`change` as the note under a figure."""
+    if now.cost is None:
+        return "no price yet"
+    written = change(now, before)
+    return f"new: nothing on {days}" if written == "new" else f"{written} on {days}"
+
+
 def compared(now: int, before: int, calendar: Calendar) -> str:
     """The answer a spend chart opens with."""
     same = calendar.same_days_last_month

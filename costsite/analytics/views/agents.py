@@ -90,8 +90,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "agent": found,
         "month": month,
-        "change": panels.change(month, before.cost_microcents),
-        "compared_days": spans.before,
+        "change": panels.change_on(month, before.cost_microcents, spans.before),
         "runs": agents.count_runs(request.user, found.id, calendar, spans.month),
         "counted_runs": agents.COUNTED_RUNS,
         "bars": panels.token_bars(month),

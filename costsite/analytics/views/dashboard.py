@@ -52,7 +52,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     last_run_at = attention.last_run_at(request.user)
     context = {
         "month": month,
-        "change": panels.change(month, before.cost_microcents),
+        "change": panels.change_on(month, before.cost_microcents, spans.before),
         "compared_days": spans.before,
         "runs": runs,
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,

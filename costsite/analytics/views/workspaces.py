@@ -62,7 +62,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "workspace": found,
         "month": month,
-        "change": panels.change(month, before.cost_microcents),
+        "change": panels.change_on(month, before.cost_microcents, spans.before),
         "compared_days": spans.before,
         "runs": runs,
         "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
