@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.http import StreamingHttpResponse
 
+from agents.cost_tracker import Spend
 from agents.models.sums import UsageSums
 from costsite.api.schemas import cents_text, sums_of
 
@@ -36,7 +37,7 @@ SUM_COLUMNS = (
 )
 
 
-def _cost(row: UsageSums) -> str | None:
+def _cost(row: UsageSums | Spend[Any]) -> str | None:
     return cents_text(sums_of(row)["cost_microcents"])
 
 

@@ -135,7 +135,7 @@ def _tagged(runs: QuerySet[AgentRunLog], tag: str) -> QuerySet[AgentRunLog]:
     if connection.vendor == "postgresql":
         return runs.filter(tags__contains=[tag])
     has_tag = "EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)"
-    return runs.filter(RawSQL(has_tag, [tag], output_field=BooleanField()))
+    return runs.filter(RawSQL(has_tag, [tag], output_field=BooleanField()))  # noqa: S611 - the tag is a parameter of the statement
 
 
 def _newest_first(runs: QuerySet[AgentRunLog]) -> QuerySet[AgentRunLog]:

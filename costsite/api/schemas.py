@@ -12,6 +12,7 @@ from uuid import UUID
 from django.http import HttpResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents import cost_tracker
 from agents.models import Agent, AgentRunLog, LLMCall
 from agents.models.sums import MICROCENTS_PER_CENT, SUM_COLUMNS, UsageSums
 
@@ -56,10 +57,11 @@ class Sums(Answer):
     estimated_cost_cents: str | None = Field(description="The same in cents, as exact decimal text.")
 
 
-def sums_of(row: UsageSums) -> dict[str, Any]:
+def sums_of(row: UsageSums | cost_tracker.Spend[Any]) -> dict[str, Any]:
     """The fields of `Sums` from any row that has them."""
     sums: dict[str, Any] = {name: getattr(row, name) for name in SUM_COLUMNS}
-    if row.estimated_cost_cents is None:
+    known = row.cost_cents if isinstance(row, cost_tracker.Spend) else row.estimated_cost_cents
+    if known is None:
         sums["cost_microcents"] = None
     sums["estimated_cost_cents"] = cents_text(sums["cost_microcents"])
     return sums

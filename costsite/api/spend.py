@@ -1,23 +1,22 @@
-"""GET /spend: what a period cost, from the rollups."""
+"""GET /spend: what a period cost, as `agents.cost_tracker` has it."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from django.db.models import QuerySet, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Query, Router
 from pydantic import Field
 
+from agents import cost_tracker
 from agents.clock import month_bounds, month_of
-from agents.models import ApiKey, UsageDay
-from agents.models.sums import SUM_COLUMNS, UsageSums
+from agents.cost_tracker import CostTracker
+from agents.models import ApiKey
 from costsite.api.authentication import BearerKey, key_of
-from costsite.api.csv_answer import SUM_COLUMNS as CSV_SUMS
-from costsite.api.csv_answer import Column, csv_answer
+from costsite.api.csv_answer import SUM_COLUMNS, Column, csv_answer
 from costsite.api.parameters import Format, Parameters, agent_of, bad_parameter, ledger_days
 from costsite.api.schemas import Spend, SpendGroup, Sums, answer, sums_of
 
@@ -26,12 +25,13 @@ router = Router(tags=["Spend"], auth=BearerKey(ApiKey.Scope.READ))
 MAX_DAYS = 400
 MAX_GROUPS = 1_000
 
-GROUPINGS: dict[str, dict[str, str]] = {
-    "agent": {"agent": "agent__slug"},
-    "workspace": {"workspace": "workspace__slug"},
-    "model": {"provider": "provider", "model": "model"},
-    "day": {"day": "day"},
+GROUPINGS: dict[str, tuple[str, ...]] = {
+    "agent": ("agent",),
+    "workspace": ("workspace",),
+    "model": ("provider", "model"),
+    "day": ("day",),
 }
+"""The names that tell the groups apart."""
 
 
 class SpendParameters(Parameters):
@@ -48,54 +48,53 @@ def show_spend(request: HttpRequest, parameters: Query[SpendParameters]) -> Http
     parameters.check(request)
     days = ledger_days()
     start, end = _period(parameters, today=days.of(timezone.now()))
-    rows = UsageDay.objects.all().readable_with(key_of(request)).filter(day__gte=start, day__lt=end)
-    if parameters.agent is not None:
-        rows = rows.filter(agent=agent_of(key_of(request), parameters.agent))
-    groups = _grouped(rows, parameters.group_by)
+    spent = _reach(key_of(request), parameters.agent).between(start, end)
+    groups = _groups(spent, parameters.group_by)
     if parameters.format == "csv":
-        return csv_answer("spend", _columns(parameters.group_by), groups[:MAX_GROUPS])
+        return csv_answer("spend", _columns(parameters.group_by), groups)
     spend = Spend(
         period_start=start,
         period_end=end,
         time_zone=days.zone.key,
         group_by=parameters.group_by,
-        total=Sums(**sums_of(_summed(rows.aggregate(**_SUMS)))),
-        groups=[SpendGroup(**sums_of(group.sums), **group.names) for group in groups[:MAX_GROUPS]],
+        total=Sums(**sums_of(spent.total())),
+        groups=[SpendGroup(**sums_of(group), **_names(group, parameters.group_by)) for group in groups[:MAX_GROUPS]],
         more_groups=len(groups) > MAX_GROUPS,
     )
     return answer(spend)
 
 
-class Group(NamedTuple):
-    names: dict[str, Any]
-    sums: UsageSums
+def _reach(key: ApiKey, slug: str | None) -> CostTracker:
+    """What the key reads: its workspace, or one agent of it."""
+    if slug is not None:
+        return CostTracker().agent(agent_of(key, slug))
+    return CostTracker().workspace(key.workspace) if key.agent is None else CostTracker().agent(key.agent)
 
 
-_SUMS = {f"sum_{name}": Sum(name) for name in SUM_COLUMNS}
+def _groups(spent: CostTracker, by: str) -> list[cost_tracker.Spend[Any]]:
+    """The dearest first, days in their order."""
+    if by == "agent":
+        return [*spent.by_agent()]
+    if by == "workspace":
+        return [*spent.by_workspace()]
+    return [*spent.by_model()] if by == "model" else [*spent.by_day()]
 
 
-def _summed(row: dict[str, Any]) -> UsageSums:
-    return UsageDay(**{name: row[f"sum_{name}"] or 0 for name in SUM_COLUMNS})
-
-
-def _grouped(rows: QuerySet[UsageDay], by: str) -> list[Group]:
-    """The dearest first, days in their order; one more than are shown, to tell that there are more."""
-    names = GROUPINGS[by]
-    order = ["day"] if by == "day" else ["-sum_cost_microcents", *names.values()]
-    found = rows.values(*names.values()).annotate(**_SUMS).order_by(*order)[: MAX_GROUPS + 1]
-    return [Group({name: row[path] for name, path in names.items()}, _summed(row)) for row in found]
+def _names(group: cost_tracker.Spend[Any], by: str) -> dict[str, Any]:
+    """What the group is called, by `GROUPINGS`."""
+    if by in {"agent", "workspace"}:
+        return {by: group.of.slug}
+    values = group.of if by == "model" else (group.of,)
+    return dict(zip(GROUPINGS[by], values, strict=True))
 
 
 def _columns(by: str) -> list[Column]:
     """The names grouped by, then the sums."""
 
     def name_of(name: str) -> Column:
-        return Column(name.capitalize(), lambda group: group.names[name])
+        return Column(name.capitalize(), lambda group: _names(group, by)[name])
 
-    def sum_of(column: Column) -> Column:
-        return Column(column.title, lambda group: column.value(group.sums))
-
-    return [*map(name_of, GROUPINGS[by]), *map(sum_of, CSV_SUMS)]
+    return [*map(name_of, GROUPINGS[by]), *SUM_COLUMNS]
 
 
 def _period(parameters: SpendParameters, *, today: date) -> tuple[date, date]:
