@@ -52,10 +52,10 @@ class Reporter:
         """False: events go nowhere, and nothing is written."""
         self._losses = Losses()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self.news = News(folder if self.sends else None, hasten=self._hasten)
+        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten)
         self._fingerprints = Fingerprints(self._losses)
-        self._spool = Spool(config.spool_folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
-        self._adoption = Adoption(config.spool_folder, self._losses)
+        self._spool = Spool(folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
+        self._adoption = Adoption(folder, self._losses)
         self._sender = Sender(
             config,
             self._spool,

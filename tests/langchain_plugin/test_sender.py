@@ -58,9 +58,17 @@ def reporter(make_reporter: MakeReporter) -> Reporter:
 def llm_call(**changes: Any) -> dict[str, Any]:
     now = time.time()
     facts = {
-        "type": "llm_call", "call_id": str(uuid4()), "run_id": str(uuid4()), "agent": "support-bot", "provider": "openai",
-        "request_model": "gpt-4o-mini", "started_at": now - 2, "ended_at": now, "input_tokens": 1200, "output_tokens": 300,
-    }  # fmt: skip
+        "type": "llm_call",
+        "call_id": str(uuid4()),
+        "run_id": str(uuid4()),
+        "agent": "support-bot",
+        "provider": "openai",
+        "request_model": "gpt-4o-mini",
+        "started_at": now - 2,
+        "ended_at": now,
+        "input_tokens": 1200,
+        "output_tokens": 300,
+    }
     return facts | changes
 
 

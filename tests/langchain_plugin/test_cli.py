@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_plugin.cli import main
+from langchain_plugin.config import Config
+from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.stub_site import Answer, StubSite, error, page, receipt
+
+KEY = "cs_0123456789_the-secret-part"
+DEAD_CLIENT = "0192b5a0-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def site() -> Iterator[StubSite]:
+    stub = StubSite()
+    stub.key_answer = key_facts()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture(autouse=True)
+def environment(site: StubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("COSTSITE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COSTSITE_URL", site.url)
+    monkeypatch.setenv("COSTSITE_API_KEY", KEY)
+    monkeypatch.setenv("COSTSITE_STATE_DIR", str(tmp_path))
+
+
+def key_facts(**changes: Any) -> Answer:
+    facts = {
+        "workspace": {"slug": "acme", "name": "Acme"},
+        "agent": None,
+        "scopes": ["events:write", "read"],
+        "server_time": datetime.now(UTC).isoformat(),
+    }
+    return Answer(200, json.dumps(facts | changes).encode())
+
+
+def leave_behind(*events: dict[str, Any], **settings: Any) -> Path:
+    """A file as a process leaves it that died."""
+    folder = Config.resolve(**settings).spool_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{DEAD_CLIENT}.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    config = Config.resolve(**settings)
+    (folder / "about.json").write_text(json.dumps({"url": config.url, "key_prefix": config.key_prefix}))
+    return path
+
+
+def call(number: int, hours_ago: float = 0) -> dict[str, Any]:
+    return {"type": "llm_call", "call_id": str(number), "started_at": time.time() - hours_ago * 3600}
+
+
+# ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_doctor_finds_all_well_and_says_where_each_setting_came_from(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == f"Ready: runs are reported to the workspace Acme at {site.url}."
+    assert [line.split() for line in told.splitlines() if line.strip().startswith("url")] == [
+        ["url", site.url, "COSTSITE_URL"]
+    ]
+    assert "cs_0123456789…" in told
+    assert "secret-part" not in told
+    assert "langchain-core" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer", "mend"),
+    [
+        pytest.param({"API_KEY": ""}, None, "set COSTSITE_API_KEY", id="no key"),
+        pytest.param({"DISABLED": "true"}, None, "unset COSTSITE_DISABLED", id="switched off"),
+        pytest.param({"STATE_DIR": "/proc/nowhere"}, None, "set COSTSITE_STATE_DIR", id="folder"),
+        pytest.param({}, Answer(401), "to a live key", id="wrong key"),
+        pytest.param({}, Answer(200), "set COSTSITE_URL", id="another site"),
+        pytest.param({"URL": "http://127.0.0.1:1"}, None, "start the site", id="no site"),
+        pytest.param({}, {"scopes": ["read"]}, "make one with the scope events:write", id="scope"),
+        pytest.param({"AGENT": "b"}, {"agent": "a"}, "reports for a only, and COSTSITE_AGENT is b", id="agent"),
+        pytest.param(
+            {}, {"server_time": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}, "ahead of the site's", id="clock"
+        ),
+    ],
+)
+def test_the_doctor_names_what_is_wrong_and_the_mend(
+    setting: dict[str, str],
+    answer: Any,
+    mend: str,
+    site: StubSite,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in setting.items():
+        monkeypatch.setenv(f"COSTSITE_{name}", value)
+    if answer is not None:
+        site.key_answer = answer if isinstance(answer, Answer) else key_facts(**answer)
+    assert main(["doctor"]) == 1
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict.startswith("Not ready. ")
+    assert mend in verdict
+
+
+def test_a_wrong_setting_is_told_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COSTSITE_URL", "localhost:8000")
+    assert main(["doctor"]) == 2
+    assert "write the site's address with its scheme" in capsys.readouterr().err
+
+
+# ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_status_of_nothing_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == f"Nothing waits in {tmp_path}.\n"
+
+
+def test_the_status_tells_the_dead_from_the_living_and_changes_neither(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = leave_behind(call(1, hours_ago=5), call(2))
+    living = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys\nfrom pathlib import Path\nfrom langchain_plugin.losses import Losses\n"
+            "from langchain_plugin.spool import Spool\n"
+            "spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**6, wake=lambda: None)\n"
+            "spool.append(b'{}\\n', 1)\nprint('ready', flush=True)\nsys.stdin.read()",
+            str(path.parent),
+        ],
+        cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert living.stdout is not None
+        living.stdout.readline()
+        before = path.read_bytes()
+        assert main(["status"]) == 0
+        told = capsys.readouterr().out
+        assert "0192b5a0  process dead   2 events" in told
+        assert "the oldest 5 hours old" in told
+        assert "process alive  1 event" in told
+        assert f"{site.url}, key cs_0123456789…" in told
+        assert path.read_bytes() == before
+        assert site.batches == []
+    finally:
+        living.kill()
+        living.wait()
+
+
+def test_the_status_shows_rejected_events_by_reason(site: StubSite, capsys: pytest.CaptureFixture[str]) -> None:
+    rejection = {"index": 0, "code": "bad_tokens", "message": "input_tokens must not be negative."}
+    site.answers.append(lambda batch: receipt(batch, accepted=[], rejected=[rejection]))
+    leave_behind(call(1))
+    assert main(["flush"]) == 0
+    assert "1 event rejected; `costsite status` says why." in capsys.readouterr().out
+    assert main(["status"]) == 1
+    assert "rejected: 1 event, bad_tokens: input_tokens must not be negative." in capsys.readouterr().out
+
+
+# ── flush ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_flush_sends_what_the_dead_left_and_is_0_when_nothing_is_left(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = leave_behind(*[call(number) for number in range(1200)])
+    assert main(["flush"]) == 0
+    assert [event["call_id"] for event in site.events] == [str(number) for number in range(1200)]
+    assert not path.exists()
+    assert "1,200 events sent, 0 left." in capsys.readouterr().out
+    assert main(["flush"]) == 0
+
+
+def test_a_flush_is_patient_with_a_site_that_fails_for_a_while(site: StubSite) -> None:
+    site.answers.extend([error(503, Retry_After="1"), page(500)])
+    leave_behind(call(1))
+    assert main(["flush", "--timeout", "20"]) == 0
+    assert len(site.batches) == 3
+
+
+@pytest.mark.parametrize(("answer", "mend"), [(page(401), "to a live key"), (page(200), "set COSTSITE_URL")])
+def test_a_flush_that_cannot_send_says_why_and_keeps_everything(
+    answer: Any, mend: str, site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.answer = answer
+    path = leave_behind(call(1), call(2))
+    assert main(["flush"]) == 1
+    told = capsys.readouterr()
+    assert mend in told.err
+    assert "0 events sent, 2 left." in told.out
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_flush_leaves_a_living_processs_events_to_it(
+    site: StubSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    living = Reporter(Config.resolve(send_after_seconds=60))
+    living.append(call(1))
+    assert main(["flush"]) == 1
+    assert "1 event of processes that are alive, which send them themselves." in capsys.readouterr().out
+    assert site.events == []
+    assert living.flush(10)
+    assert main(["flush"]) == 0
+
+
+def test_what_waits_under_a_replaced_key_is_sent_only_when_asked(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_behind(call(1), api_key="cs_9999999999_revoked")
+    leave_behind(call(2), api_key="cs_8888888888_of-another-site", url="http://127.0.0.1:1")
+    assert main(["flush"]) == 0
+    assert site.events == []
+    assert main(["status"]) == 1
+    assert "`costsite flush --from-key cs_9999999999` sends these with it" in capsys.readouterr().out
+    assert main(["flush", "--from-key", "cs_9999999999"]) == 0
+    assert [event["call_id"] for event in site.events] == ["1"]
+    assert site.headers[-1]["Authorization"] == f"Bearer {KEY}"
+    assert main(["flush", "--from-key", "cs_8888888888"]) == 2
+
+
+def test_without_a_key_nothing_can_be_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("COSTSITE_API_KEY")
+    assert main(["flush"]) == 2
+    assert "set COSTSITE_API_KEY" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from langchain_plugin import wire
+from langchain_plugin.news import News
+
+
+def prices(price: int) -> wire.UnitPrices:
+    return wire.UnitPrices(
+        input=price, output=price, cache_read=price, cache_write_5m=price, cache_write_1h=price, reasoning=price,
+        input_audio=price, output_audio=price,
+    )  # fmt: skip
+
+
+def entry(model: str, price: int | None, *, tier: str = "", up_to: int | None = None) -> wire.PriceCardEntry:
+    return wire.PriceCardEntry(
+        provider="openai",
+        model=model,
+        service_tier=tier,
+        prices=None if price is None else prices(price),
+        valid_up_to_input_tokens=up_to,
+    )
+
+
+def receipt(**told: object) -> wire.Receipt:
+    return wire.Receipt.model_validate({"batch_id": uuid4(), "accepted": [], "duplicates": [], "rejected": []} | told)
+
+
+def test_a_price_is_of_a_model_a_tier_and_a_size_of_context() -> None:
+    news = News(None)
+    card = [entry("big", 300), entry("big", 200, up_to=200_000), entry("big", 150, tier="flex"), entry("odd", None)]
+    news.tell(receipt(price_card=card))
+    assert news.unit_prices("openai", "big", "", 1_000) == prices(200)
+    assert news.unit_prices("openai", "big", "", 200_000) == prices(200)
+    assert news.unit_prices("openai", "big", "", 200_001) == prices(300)
+    assert news.unit_prices("openai", "big", "flex", 300_000) == prices(150)
+    assert news.unit_prices("openai", "big", "priority") is None
+    assert news.unit_prices("azure", "big") is None
+
+
+def test_unpriced_and_not_yet_known_are_told_apart() -> None:
+    news = News(None)
+    news.tell(receipt(price_card=[entry("odd", None), entry("small", 5, up_to=1_000)]))
+    assert (news.unit_prices("openai", "odd"), news.knows_model("openai", "odd")) == (None, True)
+    assert (news.unit_prices("openai", "new"), news.knows_model("openai", "new")) == (None, False)
+    assert (news.unit_prices("openai", "small", "", 1_001), news.knows_model("openai", "small", "", 1_001)) == (
+        None,
+        False,
+    )
+
+
+def test_a_new_card_replaces_all_it_says_of_a_model_and_nothing_else() -> None:
+    news = News(None)
+    news.tell(receipt(price_card=[entry("a", 1, up_to=10), entry("a", 2), entry("b", 3)]))
+    news.tell(receipt(price_card=[entry("a", 4)]))
+    assert news.unit_prices("openai", "a", "", 5) == prices(4)
+    assert news.unit_prices("openai", "b") == prices(3)
+
+
+def test_settings_and_budgets_are_by_agent_and_the_last_word_holds() -> None:
+    news = News(None)
+    assert (news.agent_settings("bot"), news.budget("bot")) == (None, None)
+    news.tell(
+        receipt(
+            agent_settings=[wire.AgentSettings(agent="bot", effort="low")],
+            budgets=[wire.BudgetNews(agent="bot", spent_microcents=1, limit_microcents=10)],
+        )
+    )
+    news.tell(receipt(budgets=[wire.BudgetNews(agent="bot", spent_microcents=2, limit_microcents=10)]))
+    news.tell(receipt())
+    settings, budget = news.agent_settings("bot"), news.budget("bot")
+    assert settings is not None
+    assert budget is not None
+    assert (settings.effort, budget.spent_microcents) == ("low", 2)
+
+
+def test_the_next_process_knows_the_key_the_prices_and_the_settings_from_the_start(tmp_path: Path) -> None:
+    told = receipt(
+        hash_key="secret",
+        price_card=[entry("big", 200, up_to=200_000), entry("big", 300), entry("odd", None)],
+        agent_settings=[wire.AgentSettings(agent="bot", active=False)],
+        budgets=[wire.BudgetNews(agent="bot", spent_microcents=1, limit_microcents=10)],
+    )
+    News(tmp_path / "spool").tell(told)
+    news = News(tmp_path / "spool")
+    assert news.hash_key == "secret"
+    assert news.unit_prices("openai", "big", "", 200_001) == prices(300)
+    assert news.knows_model("openai", "odd")
+    settings = news.agent_settings("bot")
+    assert settings is not None
+    assert not settings.active
+    assert news.budget("bot") is None, "what was spent is old news"
+    assert (tmp_path / "spool" / "news.json").stat().st_mode & 0o777 == 0o600
+    assert len(list((tmp_path / "spool").iterdir())) == 1, "nothing unfinished lies about"
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"hash_key": 1, "price_card": [{}]}'])
+def test_what_was_kept_but_cannot_be_read_is_as_good_as_nothing(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "news.json").write_bytes(content)
+    news = News(tmp_path)
+    assert news.hash_key == ""
+    news.tell(receipt(hash_key="fresh"))
+    assert News(tmp_path).hash_key == "fresh"
+
+
+def test_a_receipt_without_news_does_not_touch_the_disk(tmp_path: Path) -> None:
+    news = News(tmp_path)
+    told = receipt(hash_key="secret", price_card=[entry("a", 1)])
+    news.tell(told)
+    before = (tmp_path / "news.json").stat().st_mtime_ns
+    time.sleep(0.02)
+    news.tell(told)
+    assert (tmp_path / "news.json").stat().st_mtime_ns == before
+
+
+def test_who_waits_hears_of_the_receipt_that_makes_it_true_and_hastens_it() -> None:
+    hastened: list[bool] = []
+    news = News(None, hasten=lambda: hastened.append(True))
+    threading.Timer(0.1, lambda: news.tell(receipt())).start()
+    threading.Timer(0.3, lambda: news.tell(receipt(price_card=[entry("a", 1)]))).start()
+    began = time.monotonic()
+    assert news.wait_for(lambda: news.knows_model("openai", "a"), timeout=10)
+    assert 0.25 < time.monotonic() - began < 5
+    assert hastened == [True]
+    assert news.wait_for(lambda: True, timeout=0)
+    assert hastened == [True], "nobody waited"
+
+
+def test_who_waits_in_vain_waits_no_longer_than_asked() -> None:
+    began = time.monotonic()
+    assert not News(None).wait_for(lambda: False, timeout=0.2)
+    assert 0.2 <= time.monotonic() - began < 2

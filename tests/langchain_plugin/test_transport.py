@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from langchain_plugin.config import Config
+from langchain_plugin.errors import (
+    BatchRefused,
+    CheckFailed,
+    NoKey,
+    ServerFailed,
+    ServerUnreachable,
+    WrongKey,
+    WrongUrl,
+)
+from langchain_plugin.reporter import Reporter
+from langchain_plugin.transport import MAX_RETRY_AFTER_SECONDS, Transport, meaning_of, retry_after_seconds
+from tests.langchain_plugin.stub_site import Answer, StubSite
+
+KEY = "cs_0123456789_the-secret-part"
+
+
+@pytest.fixture
+def site() -> Iterator[StubSite]:
+    stub = StubSite()
+    yield stub
+    stub.close()
+
+
+def config_for(url: str, **settings: Any) -> Config:
+    return Config.resolve(**{"url": url, "api_key": KEY} | settings, environ={})
+
+
+def key_facts(**changes: Any) -> Answer:
+    facts = {
+        "workspace": {"slug": "acme", "name": "Acme"},
+        "agent": None,
+        "scopes": ["events:write", "read"],
+        "server_time": (datetime.now(UTC) - timedelta(seconds=90)).isoformat(),
+        "a field of a later version": True,
+    }
+    return Answer(200, json.dumps(facts | changes).encode())
+
+
+# ── check ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_check_tells_whose_the_key_is_and_how_far_the_clocks_are_apart(site: StubSite) -> None:
+    site.key_answer = key_facts()
+    told = Reporter(config_for(site.url)).check()
+    assert (told.workspace_slug, told.workspace_name, told.agent) == ("acme", "Acme", None)
+    assert told.scopes == ("events:write", "read")
+    assert told.clock_difference_seconds == pytest.approx(90, abs=5)
+    assert site.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "mend"),
+    [
+        (Answer(401), WrongKey, "set COSTSITE_API_KEY to a live key"),
+        (Answer(403), WrongKey, "cs_0123456789…"),
+        (Answer(404), WrongUrl, "set COSTSITE_URL"),
+        (Answer(200), WrongUrl, "set COSTSITE_URL"),
+        (key_facts(workspace=None), WrongUrl, "not JSON of the expected shape"),
+        (key_facts(server_time="now"), WrongUrl, "not JSON of the expected shape"),
+        (Answer(302, headers={"Location": "https://costs.example/login"}), WrongUrl, "https://costs.example/login"),
+        (Answer(500), ServerFailed, "its log says why"),
+    ],
+)
+def test_a_check_raises_what_is_wrong_with_the_mend(
+    answer: Answer, kind: type[CheckFailed], mend: str, site: StubSite
+) -> None:
+    site.key_answer = answer
+    with pytest.raises(kind) as raised:
+        Reporter(config_for(site.url)).check()
+    assert mend in str(raised.value)
+    assert site.url in str(raised.value)
+    assert "secret-part" not in str(raised.value)
+
+
+def test_a_check_of_a_site_that_is_down_says_so(site: StubSite) -> None:
+    site.close()
+    with pytest.raises(ServerUnreachable, match=r"does not answer .*: start the site, or set COSTSITE_URL"):
+        Reporter(config_for(site.url)).check()
+
+
+def test_a_check_of_a_name_that_does_not_exist_says_so() -> None:
+    with pytest.raises(ServerUnreachable, match=r"http://no-such-host\.invalid does not answer"):
+        Reporter(config_for("http://no-such-host.invalid")).check()
+
+
+def test_a_check_without_a_key_asks_nobody(site: StubSite) -> None:
+    with pytest.raises(NoKey, match="set COSTSITE_API_KEY"):
+        Reporter(Config.resolve(url=site.url, environ={})).check()
+    assert site.headers == []
+
+
+# ── what an answer means ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "needs_a_person"),
+    [
+        (400, BatchRefused, True), (413, BatchRefused, True), (422, BatchRefused, True),
+        (401, WrongKey, True), (403, WrongKey, True),
+        (204, WrongUrl, True), (301, WrongUrl, True), (404, WrongUrl, True), (405, WrongUrl, True),
+        (408, ServerFailed, False), (425, ServerFailed, False), (429, ServerFailed, False),
+        (500, ServerFailed, False), (502, ServerFailed, False), (503, ServerFailed, False), (504, ServerFailed, False),
+        (529, ServerFailed, False),
+    ],
+)  # fmt: skip
+def test_every_status_has_a_meaning(status: int, kind: type[CheckFailed], needs_a_person: bool) -> None:
+    meant = meaning_of(config_for("http://site"), status, {}, b"")
+    assert type(meant) is kind
+    assert meant.needs_a_person is needs_a_person
+
+
+def test_the_sites_own_sentence_is_passed_on() -> None:
+    body = json.dumps({"code": "wrong_scope", "message": "Give the key the scope events:write."}).encode()
+    assert "Give the key the scope events:write." in str(meaning_of(config_for("http://site"), 403, {}, body))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("", None),
+        ("soon", None),
+        ("nan", None),
+        ("0", 0),
+        ("-5", 0),
+        ("7", 7),
+        ("1.5", 1.5),
+        ("86400", MAX_RETRY_AFTER_SECONDS),
+        ("inf", MAX_RETRY_AFTER_SECONDS),
+        (format_datetime(datetime(2026, 11, 24, 12, 0, 40, tzinfo=UTC), usegmt=True), 40),
+        (format_datetime(datetime(2026, 11, 24, 11, 0, 0, tzinfo=UTC), usegmt=True), 0),
+        (format_datetime(datetime(2027, 11, 24, 11, 0, 0, tzinfo=UTC), usegmt=True), MAX_RETRY_AFTER_SECONDS),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_a_date_within_bounds(value: str, seconds: float | None) -> None:
+    now = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC).timestamp()
+    assert retry_after_seconds(value, now) == seconds
+
+
+def test_an_answer_without_end_is_cut_off(site: StubSite) -> None:
+    site.answer = lambda batch: Answer(200, b" " * 9_000_000)
+    import gzip
+
+    with pytest.raises(WrongUrl, match="its answer did not end"):
+        Transport(config_for(site.url)).post_events(gzip.compress(b'{"batch_id": "x", "events": []}'))
+
+
+def test_requests_of_others_are_still_told_to_the_log_by_httpx(
+    site: StubSite, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    import httpx
+
+    caplog.set_level(logging.INFO)
+    site.key_answer = key_facts()
+    Reporter(config_for(site.url, state_dir=tmp_path)).check()
+    assert [record for record in caplog.records if record.name == "httpx"] == []
+    httpx.get(site.url)
+    assert len([record for record in caplog.records if record.name == "httpx"]) == 1
