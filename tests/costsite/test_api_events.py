@@ -89,15 +89,31 @@ def test_one_bad_event_among_five_hundred_good_ones_costs_only_itself(acme: KeyH
 
 
 BAD_EVENTS: dict[str, tuple[Any, str, str]] = {
-    "unknown type": (spoiled(type="embedding"), "unknown_type", "type must be one of run_started, run_ended, refused, llm_call."),
+    "unknown type": (
+        spoiled(type="embedding"),
+        "unknown_type",
+        "type must be one of run_started, run_ended, refused, llm_call.",
+    ),
     "no type": (spoiled(type=...), "missing_field", "type is missing; it is one of run_started,"),
     "type of another type": (spoiled(type=[1]), "unknown_type", "type must be one of"),
     "unknown field": (spoiled(imput_tokens=5), "unknown_field", "imput_tokens is no field of wire version 1"),
     "missing agent": (spoiled(agent=...), "missing_field", "agent is missing."),
     "empty agent": (spoiled(agent="  "), "bad_value", "agent has characters that are not allowed here, or none"),
-    "missing counts of a measured call": (spoiled(input_tokens=...), "missing_field", 'send "estimated" when the provider'),
-    "negative count": (spoiled(output_tokens=-5), "bad_value", "output_tokens: input should be greater than or equal to 0"),
-    "absurd count": (spoiled(input_tokens=100_000_001), "too_large", "input_tokens: input should be less than or equal to"),
+    "missing counts of a measured call": (
+        spoiled(input_tokens=...),
+        "missing_field",
+        'send "estimated" when the provider',
+    ),
+    "negative count": (
+        spoiled(output_tokens=-5),
+        "bad_value",
+        "output_tokens: input should be greater than or equal to 0",
+    ),
+    "absurd count": (
+        spoiled(input_tokens=100_000_001),
+        "too_large",
+        "input_tokens: input should be less than or equal to",
+    ),
     "count past 64 bits": (spoiled(input_tokens=2**80), "too_large", "input_tokens"),
     "count as text": (spoiled(input_tokens="12"), "bad_value", "input_tokens: input should be a valid integer"),
     "count as a fraction": (spoiled(input_tokens=1.5), "bad_value", "input_tokens"),
@@ -108,23 +124,39 @@ BAD_EVENTS: dict[str, tuple[Any, str, str]] = {
         "input_tokens (10) must include its subsets: cache reads and writes come to 11",
     ),
     "reasoning larger than output": (spoiled(reasoning_tokens=301), "subsets_exceed_total", "reasoning is 301"),
-    "model name of 10,000 characters": (spoiled(request_model="m" * 10_000), "too_large", "request_model: string should have at most 200"),
+    "model name of 10,000 characters": (
+        spoiled(request_model="m" * 10_000),
+        "too_large",
+        "request_model: string should have at most 200",
+    ),
     "field name of 10,000 characters": (spoiled(**{"f" * 10_000: 1}), "unknown_field", "fff…"),
     "NUL": (spoiled(provider="open\x00ai"), "bad_value", "provider has characters that are not allowed here"),
     "lone surrogate": (spoiled(provider="\ud83d"), "bad_value", "provider is not Unicode text"),
     "lone surrogate in a field's name": (spoiled(**{"\ud83d": 1}), "bad_value", "the event is not Unicode text"),
     "NaN": (spoiled(time_to_first_token_seconds=float("nan")), "bad_value", "time_to_first_token_seconds"),
     "infinity": (spoiled(time_to_first_token_seconds=float("inf")), "bad_value", "time_to_first_token_seconds"),
-    "time without a zone": (spoiled(started_at="2026-11-20T12:00:00"), "bad_value", "started_at must say its time zone"),
-    "time before clocks": (spoiled(started_at="1815-12-10T00:00:00Z"), "bad_value", "started_at: input should be greater"),
-    "time beyond the calendar": (spoiled(started_at="9999-12-31T23:59:59-14:00"), "bad_value", "started_at: input should be less"),
+    "time without a zone": (
+        spoiled(started_at="2026-11-20T12:00:00"),
+        "bad_value",
+        "started_at must say its time zone",
+    ),
+    "time before clocks": (
+        spoiled(started_at="1815-12-10T00:00:00Z"),
+        "bad_value",
+        "started_at: input should be greater",
+    ),
+    "time beyond the calendar": (
+        spoiled(started_at="9999-12-31T23:59:59-14:00"),
+        "bad_value",
+        "started_at: input should be less",
+    ),
     "time that is none": (spoiled(started_at="yesterday"), "bad_value", "started_at"),
     "id that is none": (spoiled(call_id="7"), "bad_value", "call_id"),
     "nine tags": (spoiled(tags=list("abcdefghi")), "too_large", "tags: tuple should have at most 8 items"),
     "not an object": ("llm_call", "bad_value", "the event must be an object"),
     "null": (None, "bad_value", "the event must be an object"),
     "nested far too deeply": (spoiled(tags=json.loads("[" * 300 + "]" * 300)), "bad_value", "tags.0"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("event", "code", "said"), BAD_EVENTS.values(), ids=BAD_EVENTS.keys())

@@ -192,10 +192,15 @@ def test_money_is_exact_text_and_unknown_is_null(acme: KeyHolder) -> None:
 def test_a_run_tells_its_calls_in_their_order(acme: KeyHolder) -> None:
     run_id = uuid4()
     calls = [
-        llm_call(run_id=run_id, started_at=NOON + timedelta(seconds=n), ended_at=NOON + timedelta(seconds=n + 1), call_index=n,
-                 tool_calls=[("search", "ab" * 8)], tags=["x"], step="model")
+        llm_call(
+            run_id=run_id,
+            started_at=NOON + timedelta(seconds=n),
+            ended_at=NOON + timedelta(seconds=n + 1),
+            call_index=n,
+            tool_calls=[("search", "ab" * 8)],
+        )
         for n in range(3)
-    ]  # fmt: skip
+    ]
     acme.report(*reversed(calls))
 
     run = acme.read(f"runs/{run_id}")

@@ -85,10 +85,12 @@ def test_a_chunked_body_is_read_whole(site: LiveSite) -> None:
 def test_an_endless_chunked_body_is_cut_off(site: LiveSite) -> None:
     connection = Connection(site, "Transfer-Encoding: chunked")
     sent = 0
-    with pytest.raises(OSError, match="Broken pipe|reset"):
+    try:
         while sent < 100 * wire.MAX_BATCH_BYTES:
             connection.send_chunk(b" " * 65_536)
             sent += 65_536
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the server hung up, as it should
 
     assert sent < 20 * wire.MAX_BATCH_BYTES
 

@@ -1,0 +1,50 @@
+"""GET /openapi.json: true to what is served, and readable by machines."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from costsite.api import api
+from tests.costsite.api_client import KeyHolder
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "http-api.md"
+
+
+def test_every_reference_leads_somewhere(acme: KeyHolder) -> None:
+    schema = acme.read("openapi.json")
+
+    def resolve(reference: str) -> Any:
+        node: Any = schema
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+        return node
+
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema)))
+    assert "#/components/schemas/EventBatch" in references
+    assert all(resolve(reference) for reference in references)
+
+
+def test_every_operation_needs_a_key_and_names_the_error_answer(acme: KeyHolder) -> None:
+    paths = acme.read("openapi.json")["paths"]
+
+    operations = [operation for methods in paths.values() for operation in methods.values()]
+    assert len(operations) == 6
+    for operation in operations:
+        assert operation["security"] == [{"BearerKey": []}]
+        assert operation["responses"]["default"]["content"]["application/json"]["schema"]["$ref"].endswith("/ErrorBody")
+
+
+def test_every_address_has_its_heading_and_every_parameter_its_row_in_the_docs() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    headings = set(re.findall(r"^## ((?:GET|POST) \S+)$", text, re.MULTILINE))
+
+    served = set()
+    for path, methods in api.get_openapi_schema()["paths"].items():
+        for method, operation in methods.items():
+            served.add(f"{method.upper()} {path}")
+            for parameter in operation["parameters"]:
+                assert f"`{parameter['name']}`" in text or f"{{{parameter['name']}}}" in path, parameter["name"]
+    assert headings == served | {"GET /api/v1/openapi.json"}
