@@ -19,6 +19,8 @@ from langchain_plugin.segment import Segment, count_lines
 
 KEEP_SECONDS = 30 * 24 * 3600
 MAX_OPEN_FILES = 64
+UNNAMED_SECONDS = 60.0
+"""A file has its first name for microseconds, before its owner has the lock; one this old was left by a crash."""
 _SPOOL_FILE = re.compile(r"([0-9a-f-]{36})(\.\d+)?\.(jsonl|new)")
 
 
@@ -46,7 +48,7 @@ class Adoption:
         taken = {segment.path for segment in self.segments} | except_for
         self.others_bytes = 0
         for path in spool_files(self.folder):
-            if path in taken:
+            if path in taken or (path.suffix == ".new" and _modified_at(path) > time.time() - UNNAMED_SECONDS):
                 continue
             segment = take(path) if len(self.segments) < MAX_OPEN_FILES else None
             if segment is None:

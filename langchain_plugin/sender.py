@@ -172,6 +172,7 @@ class Sender:
                 self._losses.count("bug")
                 self._tell_once("bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying.")
                 self._retry_at = time.monotonic() + self._config.retry_max_seconds
+                time.sleep(1)  # whatever it is, it must not become a busy loop in somebody's process
 
     def _wait(self) -> None:
         """Until there is something to send and a reason to send it now, or files to look for."""

@@ -240,8 +240,9 @@ class Spool:
         self.drop_empty_segments()
 
     def drop_empty_segments(self) -> None:
-        while self._sealed and self._sealed[0].bytes == 0:
-            self._sealed.popleft().remove()
+        with self._held():  # at exit the main thread does this too
+            while self._sealed and self._sealed[0].bytes == 0:
+                self._sealed.popleft().remove()
 
     def expire(self, written_before: float) -> None:
         """Drop sealed segments that were last written to before a time (Unix seconds)."""

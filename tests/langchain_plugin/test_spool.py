@@ -407,6 +407,17 @@ def test_an_empty_file_of_a_dead_process_is_swept_up_and_foreign_files_are_not_t
     assert all(file.exists() for file in foreign)
 
 
+def test_a_file_that_is_just_being_made_is_left_to_its_maker(tmp_path: Path) -> None:
+    path = tmp_path / "0192b5a0-0000-7000-8000-000000000001.new"
+    path.write_bytes(b"")
+    adoption = Adoption(tmp_path, Losses())
+    adoption.look(except_for=set())
+    assert path.exists()
+    os.utime(path, (time.time() - 61, time.time() - 61))
+    adoption.look(except_for=set())
+    assert not path.exists()
+
+
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     target = tmp_path / "elsewhere.txt"
     target.write_bytes(line(1))
