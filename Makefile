@@ -82,7 +82,7 @@ check: $(VENV)/.tests ## Lint, formatting, types and import contracts
 $(VENV)/.oldest: requirements-oldest.lock $(VENV)/.tests
 	@echo "Installing the lowest LangChain the plugin supports"
 	@rm -rf $(VENV)/oldest
-	@$(PIP_INSTALL) --require-hashes --target $(VENV)/oldest -r requirements-oldest.lock
+	@$(PIP_INSTALL) --require-hashes --no-warn-conflicts --target $(VENV)/oldest -r requirements-oldest.lock
 	@touch $@
 
 test-oldest: $(VENV)/.oldest ## Run the plugin's tests with the lowest langchain-core it supports
