@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 
 from django.http import HttpRequest
-from django.http.request import UnreadablePostError
 
 from costsite.api.errors import ApiError
 from langchain_plugin.wire import MAX_BATCH_BYTES
@@ -43,7 +42,7 @@ def _read_sent(request: HttpRequest) -> bytes:
         if length > MAX_BATCH_BYTES:
             raise _too_large()
         body = request.read(length)
-    except UnreadablePostError as error:
+    except OSError as error:  # Django wraps what its own stream meets in a kind of OSError; a server's stream may not
         raise _cut_short() from error
     if len(body) < length:
         raise _cut_short()
