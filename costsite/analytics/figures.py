@@ -138,12 +138,12 @@ def percent(part: int, whole: int) -> str:
     """`part` of `whole`: whole from 10, one decimal below, never clipped at 100. Nothing of nothing is a dash."""
     if not whole:
         return "–"
+    if not part:
+        return "0 %"
     value = Decimal(part) * 100 / Decimal(whole)
     if abs(_rounded(value, 1)) >= 10:
         return f"{_rounded(value, 0):f} %"
-    if value and not _rounded(value, 1):
-        return "<0.1 %"
-    return f"{_rounded(value, 1).normalize() if value == 0 else _rounded(value, 1):f} %"
+    return f"{_rounded(value, 1):f} %" if _rounded(value, 1) else "<0.1 %"
 
 
 def coverage(part: int, whole: int) -> str:

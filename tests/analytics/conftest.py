@@ -1,41 +1,20 @@
-"""The cast of the pages' tests, the afternoon they happen on, and what was spent until then."""
+"""Who reads the pages in their tests, when, and how something is spent for them to read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from agents import ledger
 from agents.models import Membership, ModelPrice, Workspace
 from langchain_plugin import wire
+from tests.analytics.facts import AFTERNOON, PRICED, Cast, Spend
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
-
-AFTERNOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-"""A Tuesday."""
-
-PRICED = {"provider": "acme-ai", "request_model": "acme-1", "input_tokens": 1_200, "output_tokens": 300}
-"""At 1 USD per million in and 2 USD out: 1,200 x 100 + 300 x 200 = 180,000 microcents = 0.18 cents."""
-PRICED_MICROCENTS = 180_000
-UNPRICED = PRICED | {"request_model": "acme-unheard-of-9"}
-
-
-@dataclass
-class Cast:
-    owner: User
-    viewer: User
-    outsider: User
-    superuser: User
-    acme: Workspace
-    elsewhere: Workspace
-    """Only the outsider belongs here."""
 
 
 @pytest.fixture(autouse=True)
@@ -72,9 +51,6 @@ def cast(db: None, now: datetime) -> Cast:
     MembershipFactory(user=cast.viewer, workspace=acme)
     MembershipFactory(user=cast.outsider, workspace=elsewhere)
     return cast
-
-
-Spend = Callable[..., wire.LLMCall]
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog, Membership
-from tests.analytics.conftest import AFTERNOON, UNPRICED, Cast, Spend
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend
 from tests.factories import MembershipFactory, WorkspaceFactory
 
 MOST_QUERIES = 12
@@ -237,6 +238,14 @@ def test_only_staff_are_shown_the_way_into_the_admin(cast: Cast, client: Client)
         client.force_login(person)
 
         assert (reverse("admin:agents_agent_changelist") in client.get(reverse("dashboard")).content.decode()) is shown
+
+
+def test_the_way_to_edit_is_shown_to_staff_who_own_the_workspace(pages: list[str], cast: Cast, client: Client) -> None:
+    User.objects.filter(pk__in=[cast.owner.pk, cast.viewer.pk]).update(is_staff=True)
+    for person, shown in ((cast.owner, True), (cast.viewer, False), (cast.superuser, True)):
+        client.force_login(person)
+        for page in (pages[2], pages[4]):
+            assert ("/change/" in client.get(page).content.decode()) is shown, (person, page)
 
 
 def test_no_link_on_any_page_is_dead(pages: list[str], cast: Cast, client: Client) -> None:

@@ -14,8 +14,7 @@ from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
 from costsite.analytics.queries.runs import Cursor
-from tests.analytics.conftest import UNPRICED, Cast, Spend
-from tests.analytics.test_spend_pages import text_of
+from tests.analytics.facts import UNPRICED, Cast, Spend, text_of
 from tests.factories import NOON, MembershipFactory, WorkspaceFactory
 
 

@@ -1,13 +1,12 @@
 """The figures of dashboard, analytics, workspace and agent, worked out by hand.
 
-A priced call is 180,000 microcents (see conftest): 0.18 cents.
+A priced call is 180,000 microcents (see facts): 0.18 cents.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,16 +15,9 @@ from django.urls import reverse
 
 from agents.models import Agent
 from agents.models import Client as ReportingClient
-from tests.analytics.conftest import AFTERNOON, UNPRICED, Cast, Spend
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 
 OCTOBER = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
-
-
-def text_of(client: Client, page: str, *args: Any) -> str:
-    """The page as a reader sees it: no tags, single spaces."""
-    response = client.get(page if page.startswith("/") else reverse(page, args=args))
-    assert response.status_code == 200
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())).replace("&nbsp;", " ")
 
 
 def test_the_month_is_summed_and_compared_with_the_same_days_of_the_last(spend: Spend, as_viewer: Client) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Count, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
-from agents.models import Agent, AgentRunLog, LLMCall, UsageDay
+from agents.models import Agent, AgentRunLog, LLMCall, UsageDay, Workspace
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import (
     ModelUsage,
@@ -50,9 +50,11 @@ class AgentFacts:
     effort: str
     default_model: str
     last_run_at: datetime | None
+    owned: bool
+    """Its workspace is, by who asks: they may change the agent."""
 
     @classmethod
-    def of(cls, row: Agent) -> AgentFacts:
+    def of(cls, row: Agent, *, owned: bool = False) -> AgentFacts:
         return cls(
             id=row.pk,
             name=row.name or row.slug,
@@ -65,6 +67,7 @@ class AgentFacts:
             effort=row.get_effort_display() if row.effort else "",
             default_model=row.default_model,
             last_run_at=row.last_run_at,
+            owned=owned,
         )
 
 
@@ -85,8 +88,10 @@ SORTS = {
 
 
 def find_agent(user: User, pk: int) -> AgentFacts | None:
-    row = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk).first()
-    return None if row is None else AgentFacts.of(row)
+    owned = Exists(Workspace.objects.owned_by(user).filter(pk=OuterRef("workspace")))
+    rows: Any = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk)
+    row = rows.annotate(owned=owned).first()
+    return None if row is None else AgentFacts.of(row, owned=row.owned)
 
 
 def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offset: int, limit: int) -> list[AgentRow]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import UsageDay, Workspace, WorkspaceDay
@@ -42,7 +43,6 @@ class Spender:
     shown: int
     """Microcents in the range shown."""
     runs: int | None = None
-    by_day: dict[date, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,14 @@ class WorkspaceFacts:
     slug: str
     name: str
     archived: bool
+    owned: bool = False
+    """By who asks: they may change it."""
 
 
 def find_workspace(user: User, slug: str) -> WorkspaceFacts | None:
-    row = Workspace.objects.visible_to(user).filter(slug=slug).first()
-    return None if row is None else WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None)
+    rows: Any = Workspace.objects.visible_to(user).filter(slug=slug)
+    row = rows.annotate(owned=Exists(Workspace.objects.owned_by(user).filter(pk=OuterRef("pk")))).first()
+    return None if row is None else WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None, row.owned)
 
 
 def visible_workspaces(user: User, limit: int) -> list[WorkspaceFacts]:
@@ -65,7 +68,7 @@ def visible_workspaces(user: User, limit: int) -> list[WorkspaceFacts]:
 
 
 def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
-    """Every workspace one sees that is live or had calls, dearest this month first. Without days."""
+    """Every workspace one sees that is live or had calls, dearest this month first."""
     by_workspace = {
         row["workspace"]: row
         for row in WorkspaceDay.objects.visible_to(user)
@@ -112,7 +115,7 @@ def workspace_runs(user: User, workspace_id: int, days: Days) -> int:
 
 
 def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
-    """The agents of a workspace that had calls in the spans, dearest this month first. Without days.
+    """The agents of a workspace that had calls in the spans, dearest this month first.
 
     At most as many rows as the workspace may have agents.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import partial
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_required
@@ -14,7 +13,6 @@ from django.urls import reverse
 from agents.models import ModelPrice
 from costsite.analytics import panels
 from costsite.analytics.charts import slots_for
-from costsite.analytics.periods import RANGES
 from costsite.analytics.queries import attention, workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, sum_of
@@ -64,11 +62,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             series=series_of(dearest, days, slots, "workspace"),
             days=spans.shown,
             calendar=calendar,
-            day_href=partial(runs_of_day),
+            day_href=runs_of_day,
         ),
         "range": shown_range,
-        "range_label": RANGES[shown_range],
-        "table": spender_table(spenders, days, slots, month, spans),
+        "table": spender_table(spenders, days, month, spans),
         "unpriced": attention.unpriced_models(request.user, spans.month, NAMED_PROBLEMS),
         "failing": attention.failing_agents(request.user, calendar, NAMED_PROBLEMS),
         "clients": attention.clients(request.user, calendar),

@@ -18,7 +18,6 @@ from costsite.analytics.usage import NOTHING, Usage
 class SpenderRow:
     name: str
     href: str
-    slot: int
     usage: Usage
     runs: int | None
     share: str
@@ -53,7 +52,6 @@ def series_of(
 def spender_table(
     spenders: Sequence[Spender],
     days: Mapping[int, Mapping[date, int]],
-    slots: Mapping[int, int],
     total: Usage,
     spans: Spans,
     kind: str = "workspace",
@@ -64,7 +62,6 @@ def spender_table(
         SpenderRow(
             name=spender.name,
             href=page_of(spender, kind),
-            slot=slots.get(spender.id, 0),
             usage=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),

@@ -31,9 +31,8 @@ def workspace_list(request: HttpRequest) -> HttpResponse:
         request.user, spans.spark, [spender.id for spender in spenders[: workspaces.MOST_ROWS]]
     )
     total = sum((spender.month for spender in spenders), NOTHING)
-    slots = slots_for([spender.id for spender in sorted(spenders, key=lambda spender: -spender.shown)[: panels.SERIES]])
     context = {
-        "table": spender_table(spenders, days, slots, total, spans),
+        "table": spender_table(spenders, days, total, spans),
         "runs": sum(spender.runs or 0 for spender in spenders),
         "compared_days": spans.before,
         "no_workspaces": not spenders,
@@ -78,7 +77,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
             day_href=partial(runs_of_day, workspace=found.slug),
         ),
         "range": shown_range,
-        "table": spender_table(agents, days, slots, month, spans, kind="agent"),
+        "table": spender_table(agents, days, month, spans, kind="agent"),
         "models": models,
         "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
         "shown": shown,

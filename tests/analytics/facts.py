@@ -1,0 +1,45 @@
+"""The cast of the pages' tests, the afternoon they happen on, and what a call costs on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from agents.models import Workspace
+from langchain_plugin import wire
+
+AFTERNOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+"""A Tuesday."""
+
+PRICED = {"provider": "acme-ai", "request_model": "acme-1", "input_tokens": 1_200, "output_tokens": 300}
+"""At 1 USD per million in and 2 USD out: 1,200 x 100 + 300 x 200 = 180,000 microcents = 0.18 cents."""
+PRICED_MICROCENTS = 180_000
+UNPRICED = PRICED | {"request_model": "acme-unheard-of-9"}
+
+
+@dataclass
+class Cast:
+    owner: User
+    viewer: User
+    outsider: User
+    superuser: User
+    acme: Workspace
+    elsewhere: Workspace
+    """Only the outsider belongs here."""
+
+
+Spend = Callable[..., wire.LLMCall]
+
+
+def text_of(client: Client, page: str, *args: Any) -> str:
+    """The page as a reader sees it: no tags, single spaces."""
+    response = client.get(page if page.startswith("/") else reverse(page, args=args))
+    assert response.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())).replace("&nbsp;", " ")
