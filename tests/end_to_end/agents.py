@@ -100,7 +100,12 @@ def agent_environment(agent: str, *, url: str, key: str, state_dir: Path, **sett
 
 
 def flush_from_the_command_line(environment: dict[str, str], seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    return from_the_command_line(environment, "flush", "--timeout", str(seconds))
+
+
+def from_the_command_line(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`costsite` with these arguments."""
     return subprocess.run(
-        [sys.executable, "-m", "langchain_plugin.cli", "flush", "--timeout", str(seconds)],
+        [sys.executable, "-m", "langchain_plugin.cli", *arguments],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip

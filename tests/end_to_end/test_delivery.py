@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.agents import AgentProcess, agent_environment, flush_from_the_command_line
+from tests.end_to_end.agents import AgentProcess, agent_environment, flush_from_the_command_line, from_the_command_line
 from tests.end_to_end.faulty_proxy import Answer, Fault, FaultyProxy, Late, TakenThenBroken
 from tests.end_to_end.live_site import LiveSite, Recorded, exactly
 
@@ -242,3 +242,13 @@ def test_calls_from_many_threads_all_arrive(start: Start, live_site: LiveSite, a
     process.call(4)
     process.exit()
     assert live_site.recorded(agent) == exactly(100)
+
+
+def test_the_doctor_finds_a_real_site_well_and_a_revoked_key_wrong(environment: dict[str, str]) -> None:
+    well = from_the_command_line(environment, "doctor")
+    assert (well.returncode, well.stderr) == (0, ""), well.stdout
+    assert "Ready: runs are reported to the workspace" in well.stdout
+
+    wrong = from_the_command_line({**environment, "COSTSITE_API_KEY": "cs_0123456789_no-such-key"}, "doctor")
+    assert wrong.returncode == 1
+    assert "does not accept the API key cs_0123456789…" in wrong.stdout.splitlines()[-1]
