@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from agents import pricing
@@ -13,8 +13,6 @@ from langchain_plugin import wire
 from langchain_plugin.wire import TokenCounts
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from agents.storage import Storage
 
 COLUMNS: Final = (
@@ -42,6 +40,8 @@ class CallArrival:
     tags: tuple[str, ...]
     provisional: bool
     tokens: TokenCounts
+    day: date = date.min
+    """Set once the zone in force is known."""
     tokens_from: str = ""
     basis: str = ""
     cost: int | None = None
@@ -71,9 +71,9 @@ class CallArrival:
             saved=self.saved,
         )
 
-    def place(self, agent_id: int, day: date) -> Place:
+    def place(self, agent_id: int) -> Place:
         event = self.event
-        return Place(day, agent_id, event.provider, self.model, event.status, event.effort, self.tags, self.run_id)
+        return Place(self.day, agent_id, event.provider, self.model, event.status, event.effort, self.tags, self.run_id)
 
     def row(
         self, workspace_id: int, agent_id: int, client_id: int | None, received_at: Any, day: str, storage: Storage
@@ -97,16 +97,19 @@ class CallArrival:
         )  # fmt: skip
 
 
-def call_arrival(index: int, event: wire.LLMCall, *, shift: timedelta, received_at: datetime) -> CallArrival:
+def call_arrival(
+    index: int, event: wire.LLMCall, shift: timedelta, received_at: datetime, latest: datetime
+) -> CallArrival:
     """`event` with its times settled. It has no cost yet: prices are read where no repricing can come between."""
-    started_at = settled(event.started_at, shift, received_at)
+    started_at = settled(event.started_at, shift, received_at, latest)
+    ended_at = settled(event.ended_at, shift, received_at, latest)
     return CallArrival(
         index=index,
         event=event,
         call_id=event.call_id.hex,
         run_id=event.run_id.hex,
         started_at=started_at,
-        ended_at=max(started_at, settled(event.ended_at, shift, received_at)),
+        ended_at=ended_at if ended_at > started_at else started_at,
         corrected=started_at != event.started_at,
         model=pricing.canonical_model(event.request_model, event.response_model),
         tags=tuple(dict.fromkeys(event.tags)) if event.tags else (),

@@ -22,10 +22,13 @@ def clock_shift(sent_at: datetime, received_at: datetime) -> timedelta:
     return difference if abs(difference) > TOLERATED_SKEW else timedelta(0)
 
 
-def settled(reported: datetime, shift: timedelta, received_at: datetime) -> datetime:
-    """A reported time in UTC as the ledger keeps it: shifted, and never later than it can have been."""
+def settled(reported: datetime, shift: timedelta, received_at: datetime, latest: datetime) -> datetime:
+    """A reported time in UTC as the ledger keeps it: shifted, and never later than it can have been.
+
+    `latest` is `received_at` + `TOLERATED_LEAD`; a time after it becomes the time received.
+    """
     at = (reported + shift if shift else reported).astimezone(UTC)
-    return received_at if at - received_at > TOLERATED_LEAD else at
+    return received_at if at > latest else at
 
 
 class Days:

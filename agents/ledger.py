@@ -20,7 +20,7 @@ from django.db.models import Min
 
 from agents import arrivals, pricing
 from agents.arrivals import CallArrival, call_arrival
-from agents.clock import EARLIEST, days_of, settled
+from agents.clock import EARLIEST, TOLERATED_LEAD, days_of, settled
 from agents.estimates import typical_usage
 from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
@@ -139,6 +139,7 @@ class _Batch:
         self.storage = storage
         self.received_at = received_at
         self.shift = shift
+        self.latest = received_at + TOLERATED_LEAD
         self.client_id = client_id
         self.calls: list[CallArrival] = []
         self.told: list[_RunArrival] = []
@@ -147,14 +148,13 @@ class _Batch:
 
     def arrive(self, index: int, event: wire.Event) -> None:
         if isinstance(event, wire.LLMCall):
-            self.calls.append(call_arrival(index, event, shift=self.shift, received_at=self.received_at))
+            self.calls.append(call_arrival(index, event, self.shift, self.received_at, self.latest))
             return
-        at = settled(
-            event.refused_at if isinstance(event, wire.Refused) else event.started_at, self.shift, self.received_at
-        )
+        reported = event.refused_at if isinstance(event, wire.Refused) else event.started_at
+        at = settled(reported, self.shift, self.received_at, self.latest)
         told = _RunArrival(index, event, event.run_id.hex, at)
         if isinstance(event, wire.RunEnded):
-            told.ended_at = max(at, settled(event.ended_at, self.shift, self.received_at))
+            told.ended_at = max(at, settled(event.ended_at, self.shift, self.received_at, self.latest))
         self.told.append(told)
 
     def write(self, key_agent: Agent | None) -> None:
@@ -321,9 +321,11 @@ class _Batch:
 
         time_received = store.time(self.received_at)
         rows = {}
+        day_texts: dict[date, str] = {}
         for call in (*new.values(), *replacing.values()):
             agent_id = self.runs[call.run_id].agent_id
-            day = store.day(self.days.of(call.started_at))
+            call.day = self.days.of(call.started_at)
+            day = day_texts.get(call.day) or day_texts.setdefault(call.day, store.day(call.day))
             rows[call.call_id] = call.row(self.workspace_id, agent_id, self.client_id, time_received, day, store)
         for call_id in store.insert(LLMCall, arrivals.COLUMNS, "call_id", [rows[call_id] for call_id in new]):
             # Under another run id, or it would have waited for the run: an id that was used twice.
@@ -383,9 +385,8 @@ class _Batch:
                 call.started_at, call.ended_at, event.status, event.error_type, event.thread_id, call.tags,
                 event.langchain_run_id,
             )  # fmt: skip
-        day = self.days.of(call.started_at)
-        self.postings.add(call.place(run.agent_id, day), call.sums())
-        self._spend(run.agent_id, day, event.lease_id, call.cost)
+        self.postings.add(call.place(run.agent_id), call.sums())
+        self._spend(run.agent_id, call.day, event.lease_id, call.cost)
 
     def _spend(self, agent_id: int, day: date, lease_id: UUID | None, cost: int | None, sign: int = 1) -> None:
         if cost:

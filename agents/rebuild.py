@@ -85,7 +85,8 @@ def mend(found: Iterator[Difference]) -> Iterator[Difference]:
     A difference is posted once and by one process: two rebuilds at a time would post what both found.
     """
     while batch := list(islice(found, MENDED_AT_ONCE)):
-        with writing():
+        # Alone: what differs comes in an order of its own, and two orders of locking would deadlock on PostgreSQL.
+        with writing(alone=True):
             for difference in batch:
                 _post(difference, storage())
         yield from batch

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django.core.management.base import CommandError
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -47,11 +48,11 @@ def writing(*, alone: bool = False, first: bool = False) -> Iterator[None]:
 
 @contextmanager
 def only_job(name: str) -> Iterator[None]:
-    """Run a job that must not run twice at a time; TimeoutError, naming it, when another process is at it.
+    """Run a command that must not run twice at a time; CommandError when another process is at it.
 
     With SQLite a file lock beside the database, on PostgreSQL a session's advisory lock: both end with their process.
     """
-    busy = TimeoutError(f"{name} runs already; wait for it to end.")
+    busy = CommandError(f"{name} runs already, in another process; start it again when that has ended.")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LEDGER_LOCK, name])

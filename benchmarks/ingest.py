@@ -34,7 +34,6 @@ from uuid import UUID
 
 CALLS_PER_RUN = 5
 NOW = datetime.now(UTC).replace(microsecond=0)
-_TICK = os.sysconf("SC_CLK_TCK")
 
 serial = count(1)
 
@@ -75,9 +74,7 @@ def batch_of(size: int, *, run_events: bool) -> Any:
         events += calls
         if run_events:
             ended_at = started_at + timedelta(seconds=1)
-            events.append(
-                {**run, "type": "run_ended", "started_at": started_at, "ended_at": ended_at, "status": "ok"}
-            )
+            events.append({**run, "type": "run_ended", "started_at": started_at, "ended_at": ended_at, "status": "ok"})
     facts = {"batch_id": ident(), "client_id": UUID(int=1), "sent_at": datetime.now(UTC), "events": events[:size]}
     return wire.EventBatch.model_validate(facts)
 
@@ -93,12 +90,14 @@ class Raw:
     """sqlite3 alone: the rows are ready, the statement is prepared once."""
 
     def __init__(self, path: Path) -> None:
+        from django.conf import settings
+
         from agents import arrivals
         from agents.models import LLMCall
-        from django.conf import settings
 
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.executescript(settings.DATABASES["default"]["OPTIONS"]["init_command"])
+        self.connection.execute("PRAGMA foreign_keys = ON")  # as Django opens every connection
         places = ", ".join("?" * len(arrivals.COLUMNS))
         columns = ", ".join(arrivals.COLUMNS)
         self.insert = f"INSERT INTO {LLMCall._meta.db_table} ({columns}) VALUES ({places})"
@@ -119,7 +118,7 @@ def finished_rows(batch: Any, agent_id: int) -> list[tuple[Any, ...]]:
     rows = []
     for index, event in enumerate(batch.events):
         if event.type == "llm_call":
-            call = call_arrival(index, event, shift=timedelta(0), received_at=NOW)
+            call = call_arrival(index, event, timedelta(0), NOW, NOW)
             call.price(book)
             rows.append(call.row(1, agent_id, None, store.time(NOW), store.day(NOW.date()), store))
     return rows
@@ -143,10 +142,11 @@ class Server:
         for _ in range(200):
             try:
                 self.client.get("/api/v1/agents")
-                return
+                break
             except httpx.TransportError:
                 time.sleep(0.1)
-        raise SystemExit("The server did not start.")
+        else:
+            raise SystemExit("The server did not start.")
 
     def post(self, body: bytes) -> None:
         answer = self.client.post("/api/v1/events", content=body, headers={"Content-Type": "application/json"})
@@ -154,7 +154,7 @@ class Server:
         assert not answer.json()["rejected"], answer.text
 
     def cpu_seconds(self) -> float:
-        return sum(_ticks(pid) for pid in _tree(self.process.pid)) / _TICK
+        return sum(_nanoseconds(pid) for pid in _tree(self.process.pid)) / 1e9
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -168,9 +168,9 @@ def _tree(pid: int) -> Iterator[int]:
             yield from _tree(int(child))
 
 
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def _nanoseconds(pid: int) -> int:
+    """On a processor, all threads together; finer than the ticks of /proc/<pid>/stat."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 # ── the account ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -217,7 +217,8 @@ def account(bodies: list[bytes], key: str) -> dict[str, float]:
     from agents.storage import storage
     from costsite.api import authentication, events
 
-    kept, store, client = Account(), type(storage()), Client(headers={"Authorization": f"Bearer {key}"}, SERVER_NAME="localhost")
+    kept, store = Account(), type(storage())
+    client = Client(headers={"Authorization": f"Bearer {key}"}, SERVER_NAME="localhost")
 
     def post(body: bytes) -> None:
         assert client.post("/api/v1/events", data=body, content_type="application/json").status_code == 200
@@ -281,8 +282,7 @@ def compare(arguments: argparse.Namespace, raw: Raw, server: Server, *, run_even
         ways: dict[str, Callable[[], None]] = {
             "raw executemany": lambda rows=rows: [raw.write(each) for each in rows],  # type: ignore[misc]
             "ledger, in process": lambda batches=batches: [  # type: ignore[misc]
-                ledger.record(workspace, list(enumerate(each.events)), client=None, received_at=NOW)
-                for each in batches
+                ledger.record(workspace, list(enumerate(each.events)), client=None, received_at=NOW) for each in batches
             ],
             "HTTP": lambda bodies=bodies: [server.post(body) for body in bodies],  # type: ignore[misc]
         }
@@ -340,6 +340,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
+    checkout = str(Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, checkout)
+    os.environ["PYTHONPATH"] = os.pathsep.join([checkout, os.environ.get("PYTHONPATH", "")])
     main()
