@@ -8,16 +8,18 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from agents.admin.access import ReadOnlyAdmin, is_superuser
+from agents.admin.access import ReadOnlyAdmin, is_superuser, minute
 from agents.models import Workspace
 
 NEWEST = 2_000
 """Rows a list pages through. A count of all rows, and a page far down, both take as long as the table is large."""
+MICROCENT_COLUMNS = {"cost_microcents", "saved_microcents"}
+"""Stored; people read cents."""
 LEAST_PREFIX = 8
 """Hexadecimal digits: ids begin with the time, so fewer would match days of rows."""
 
@@ -41,7 +43,7 @@ def ids_beginning(prefix: str) -> tuple[UUID, UUID] | None:
 
 
 class LargeTableAdmin(ReadOnlyAdmin):
-    """Rows with a workspace and a UUID. `newest_first` has an index that begins with the workspace."""
+    """Runs or calls. `newest_first` has an index that begins with the workspace."""
 
     id_field: str
     newest_first: tuple[str, ...]
@@ -51,6 +53,23 @@ class LargeTableAdmin(ReadOnlyAdmin):
     list_max_show_all = 0
     search_fields = ("pk",)  # shows the box; get_search_results reads it
     sortable_by = ()
+
+    @admin.display(description="started")
+    def started(self, row: Any) -> str:
+        return minute(row.started_at)
+
+    @admin.display(description="Estimated cost (cents)")
+    def estimated_cost_in_cents(self, row: Any) -> str:
+        """Exact; the word where the cost is not known."""
+        cost = row.estimated_cost_cents
+        return "unpriced" if cost is None else f"{cost.normalize():,f}"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        names = [field.name for field in self.opts.fields if field.name not in MICROCENT_COLUMNS | {"id"}]
+        return [*names, "estimated_cost_in_cents"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.get_fields(request, obj)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-pk",) if is_superuser(request.user) else self.newest_first

@@ -6,16 +6,10 @@ from typing import Any
 
 from django.contrib import admin
 
-from agents.admin.access import ReadOnlyAdmin, minute
+from agents.admin.access import ReadOnlyAdmin
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
 from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
 from agents.models.sums import cents
-
-
-def written_cents(row: Any) -> str:
-    """Exact cents; the word where the cost is not known."""
-    cost = row.estimated_cost_cents
-    return "unpriced" if cost is None else f"{cost.normalize():,f}"
 
 
 @admin.register(AgentRunLog)
@@ -38,25 +32,6 @@ class AgentRunLogAdmin(LargeTableAdmin):
     def get_ordering(self, request: Any) -> tuple[str, ...]:
         return self.newest_first  # run_by_time serves those who see every workspace
 
-    @admin.display(description="started")
-    def started(self, run: AgentRunLog) -> str:
-        return minute(run.started_at)
-
-    @admin.display(description="Estimated cost (cents)")
-    def estimated_cost_in_cents(self, run: AgentRunLog) -> str:
-        return written_cents(run)
-
-    def get_fields(self, request: Any, obj: Any = None) -> Any:
-        names = [
-            field.name
-            for field in AgentRunLog._meta.fields
-            if field.name not in {"id", "cost_microcents", "saved_microcents"}
-        ]
-        return [*names, "estimated_cost_in_cents"]
-
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
-        return self.get_fields(request, obj)
-
 
 @admin.register(LLMCall)
 class LLMCallAdmin(LargeTableAdmin):
@@ -75,25 +50,6 @@ class LLMCallAdmin(LargeTableAdmin):
     )
     list_select_related = ("agent", "workspace")
     search_help_text = "The newest 2,000 are listed. Any other by the first 8 or more digits of its call id."
-
-    @admin.display(description="started")
-    def started(self, call: LLMCall) -> str:
-        return minute(call.started_at)
-
-    @admin.display(description="Estimated cost (cents)")
-    def estimated_cost_in_cents(self, call: LLMCall) -> str:
-        return written_cents(call)
-
-    def get_fields(self, request: Any, obj: Any = None) -> Any:
-        names = [
-            field.name
-            for field in LLMCall._meta.fields
-            if field.name not in {"id", "cost_microcents", "saved_microcents"}
-        ]
-        return [*names, "estimated_cost_in_cents"]
-
-    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
-        return self.get_fields(request, obj)
 
 
 @admin.register(Client)

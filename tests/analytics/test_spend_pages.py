@@ -6,6 +6,7 @@ A priced call is 180,000 microcents (see facts): 0.18 cents.
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -13,8 +14,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from agents.cost_tracker import CostTracker
 from agents.models import Agent
 from agents.models import Client as ReportingClient
+from costsite.analytics.usage import USAGE_COLUMNS
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 
 OCTOBER = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
@@ -87,6 +90,20 @@ def test_workspaces_add_up_to_the_whole(cast: Cast, spend: Spend, client: Client
     assert "Acme 0.5400¢ 75 % new 3" in html
     assert "Elsewhere 0.1800¢ 25 % new 1" in html
     assert "Total 0.7200¢" in html
+
+
+def test_pages_and_cost_tracker_say_the_same(cast: Cast, spend: Spend, client: Client) -> None:
+    spend()
+    spend(**UNPRICED)
+    spend(cast.elsewhere, cache_read_tokens=100, status="error")
+    for person in (cast.viewer, cast.superuser):
+        client.force_login(person)
+
+        month = client.get(reverse("dashboard")).context["month"]
+
+        tracked = CostTracker().site().this_month().visible_to(person).total()
+        assert {name: getattr(tracked, name) for name in USAGE_COLUMNS} == asdict(month)
+    assert month.cost_microcents == 2 * 180_000
 
 
 def test_a_late_call_counts_in_its_own_day(spend: Spend, as_viewer: Client) -> None:
