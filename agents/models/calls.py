@@ -42,7 +42,9 @@ class LLMCall(models.Model):
     purpose = models.CharField(max_length=10, default="agent")
 
     provider = models.CharField(max_length=200, blank=True)
-    model = models.CharField(max_length=200, blank=True, help_text="What rollups and pages name it: the model that answered.")
+    model = models.CharField(
+        max_length=200, blank=True, help_text="What rollups and pages name it: the model that answered."
+    )
     request_model = models.CharField(max_length=200, blank=True)
     response_model = models.CharField(max_length=200, blank=True)
     service_tier = models.CharField(max_length=200, blank=True)
@@ -50,7 +52,9 @@ class LLMCall(models.Model):
 
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
-    reported_started_at = models.DateTimeField(null=True, help_text="As the client's clock had it, where that was corrected.")
+    reported_started_at = models.DateTimeField(
+        null=True, help_text="As the client's clock had it, where that was corrected."
+    )
     received_at = models.DateTimeField()
     day = models.DateField(help_text="Of its start, in the ledger's time zone.")
     status = models.CharField(max_length=10, choices=Status)
@@ -72,7 +76,9 @@ class LLMCall(models.Model):
         help_text="Where a total came from that the client could not tell.",
     )
     served_from_local_cache = models.BooleanField(default=False)
-    provisional = models.BooleanField(default=False, help_text="A measured event for the same call may still replace it, once.")
+    provisional = models.BooleanField(
+        default=False, help_text="A measured event for the same call may still replace it, once."
+    )
 
     cost_basis = models.CharField(max_length=10, choices=CostBasis)
     cost_microcents = models.BigIntegerField(null=True, help_text="Empty only when unpriced.")
@@ -96,17 +102,31 @@ class LLMCall(models.Model):
             models.CheckConstraint(
                 name="cached_within_input",
                 condition=Q(
-                    input_tokens__gte=F("cache_read_tokens") + F("cache_write_5m_tokens") + F("cache_write_1h_tokens") + F("cache_write_unknown_tokens")
+                    input_tokens__gte=F("cache_read_tokens")
+                    + F("cache_write_5m_tokens")
+                    + F("cache_write_1h_tokens")
+                    + F("cache_write_unknown_tokens")
                 ),
             ),
-            models.CheckConstraint(name="audio_within_totals", condition=Q(input_tokens__gte=F("input_audio_tokens"), output_tokens__gte=F("output_audio_tokens"))),
-            models.CheckConstraint(name="reasoning_within_output", condition=Q(output_tokens__gte=F("reasoning_tokens"))),
-            models.CheckConstraint(name="only_unpriced_has_no_cost", condition=Q(cost_basis="unpriced", cost_microcents=None) | (~Q(cost_basis="unpriced") & Q(cost_microcents__isnull=False))),
+            models.CheckConstraint(
+                name="audio_within_totals",
+                condition=Q(input_tokens__gte=F("input_audio_tokens"), output_tokens__gte=F("output_audio_tokens")),
+            ),
+            models.CheckConstraint(
+                name="reasoning_within_output", condition=Q(output_tokens__gte=F("reasoning_tokens"))
+            ),
+            models.CheckConstraint(
+                name="only_unpriced_has_no_cost",
+                condition=Q(cost_basis="unpriced", cost_microcents=None)
+                | (~Q(cost_basis="unpriced") & Q(cost_microcents__isnull=False)),
+            ),
         ]
         indexes = [
             models.Index(fields=["workspace", "run_id"], name="call_by_run"),
             models.Index(fields=["workspace", "day"], name="call_by_day"),
-            models.Index(fields=["workspace", "model", "day"], name="call_unpriced", condition=Q(cost_basis="unpriced")),
+            models.Index(
+                fields=["workspace", "model", "day"], name="call_unpriced", condition=Q(cost_basis="unpriced")
+            ),
         ]
 
     def __str__(self) -> str:

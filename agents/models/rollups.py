@@ -1,5 +1,6 @@
 """Sums by day that answer the pages. Written in the transaction that writes the calls; never the truth themselves:
-`rebuild_rollups` recomputes them from calls and changes nothing on a healthy database."""
+`rebuild_rollups` recomputes them from calls and changes nothing on a healthy database.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +26,17 @@ class UsageDay(UsageSums):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "day", "agent", "provider", "model", "status", "effort"], name="one_usage_day_per_key"),
+            models.UniqueConstraint(
+                fields=["workspace", "day", "agent", "provider", "model", "status", "effort"],
+                name="one_usage_day_per_key",
+            ),
         ]
         indexes = [
             # Day first and covering: a month over all workspaces is one range of this index alone.
-            models.Index(fields=["day", "workspace", "agent", "model", "cost_microcents", "unpriced_calls", "calls"], name="usage_day_by_day"),
+            models.Index(
+                fields=["day", "workspace", "agent", "model", "cost_microcents", "unpriced_calls", "calls"],
+                name="usage_day_by_day",
+            ),
             models.Index(fields=["agent", "day"], name="usage_day_by_agent"),
         ]
 

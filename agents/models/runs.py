@@ -61,4 +61,6 @@ class AgentRunLog(UsageSums):
 
     def llm_calls(self) -> models.QuerySet[LLMCall]:
         """Its calls in the order they began, at most a page of them for the caller to slice."""
-        return LLMCall.objects.filter(Q(workspace_id=self.workspace_id, run_id=self.run_id)).order_by("started_at", "id")
+        return LLMCall.objects.filter(Q(workspace_id=self.workspace_id, run_id=self.run_id)).order_by(
+            "started_at", "id"
+        )

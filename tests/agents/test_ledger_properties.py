@@ -97,7 +97,7 @@ def runs(draw: Any, number: int) -> list[wire.Event]:
                 langchain_run_id=ident(4, number),
                 thread_id=draw(st.sampled_from(["", "thread-2"])),
                 tags=draw(st.sampled_from([(), ("eu",)])),
-            )  # fmt: skip
+            )
         )
     for ending in range(draw(st.integers(min_value=0, max_value=2))):
         events.append(
@@ -108,7 +108,7 @@ def runs(draw: Any, number: int) -> list[wire.Event]:
                 ended_at=started_at + timedelta(minutes=draw(st.integers(min_value=0, max_value=9)), seconds=ending),
                 status=draw(st.sampled_from(["ok", "error", "cancelled"])),
                 error_type=draw(st.sampled_from(["", "Boom"])),
-            )  # fmt: skip
+            )
         )
     for refusal in range(draw(st.integers(min_value=0, max_value=2))):
         events.append(
@@ -119,7 +119,7 @@ def runs(draw: Any, number: int) -> list[wire.Event]:
                 kind="exhausted",
                 refused_at=EVENING + draw(minutes),
                 count=draw(st.integers(min_value=1, max_value=9)),
-            )  # fmt: skip
+            )
         )
     for call in range(draw(st.integers(min_value=0, max_value=3))):
         events += draw(calls(number * 10 + call, number, agent, is_root=False))
@@ -203,7 +203,7 @@ def assert_adds_up(workspace: Workspace) -> None:
     for row in WorkspaceDay.objects.filter(workspace=workspace):
         assert row.runs == runs_begun.pop(row.day, 0)
         assert_sums(row, days.pop(row.day, Counter()))
-    assert not (usage or tags or days or runs_begun), "every call and run is in the rollups"
+    assert not any((usage, tags, days, runs_begun)), "every call and run is in the rollups"
 
 
 @pytest.fixture
