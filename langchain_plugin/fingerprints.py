@@ -12,18 +12,19 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from hashlib import blake2b
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from langchain_plugin.losses import Losses
 
-MAX_WAITING = 256
+MAX_WAITING = 1_024
 """Prompts whose text is held until it is hashed."""
 MAX_KEPT = 10_000
 """Digests held until their event is sent; about 3 MB."""
 DIGEST_BYTES = 16
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.1
 """Between waking and hashing. A thread that woke for each call would take the interpreter's lock from the caller just
 as it writes its event, each time; one that wakes now and then hardly meets it."""
 
@@ -81,7 +82,7 @@ class Fingerprints:
         digests = self._digests.get(call_id)
         if digests is None or not hash_key:
             return None
-        key = blake2b(hash_key.encode(), digest_size=32).digest()
+        key = _key(hash_key)
 
         def with_key(digest: bytes) -> str:
             return blake2b(digest, key=key, digest_size=DIGEST_BYTES).hexdigest()
@@ -135,6 +136,11 @@ class Fingerprints:
             except Exception:  # a message of an unknown shape costs its hash, not the thread
                 self._losses.count("fingerprint")
             del messages, tool_calls  # or the last prompt would be held until the next
+
+
+@lru_cache(maxsize=4)
+def _key(hash_key: str) -> bytes:
+    return blake2b(hash_key.encode(), digest_size=32).digest()
 
 
 def digest_of_messages(messages: Any) -> bytes | None:

@@ -7,15 +7,14 @@ import atexit
 import logging
 import time
 import weakref
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_plugin import wire
+from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
 from langchain_plugin.config import Config
-from langchain_plugin.estimate import estimated_input_tokens, estimated_output_tokens
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
 from langchain_plugin.request import read_request
@@ -29,7 +28,6 @@ STALE_AFTER_SECONDS = 3600.0
 """An open call this old is reported as cancelled: a cancelled await tells nobody. If it ends all the same, that
 replaces the report."""
 
-_NOTHING = wire.TokenCounts()
 _trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
 
 
@@ -64,6 +62,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             tree = _trees.setdefault(self.reporter, RunTree())
             atexit.register(_close_at_exit, weakref.ref(self.reporter))
         self._tree = tree
+        self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
         self._told: set[str] = set()
 
@@ -137,7 +136,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             run = call.run
             if not run.is_bare_call and not run.announced:
                 run.announced = True
-                self._announce(run, call)
+                self.reporter.append(run_started_event(run, call))
             self._watch_for_cancellation(call)
             self._close_stale()
         except Exception as error:
@@ -171,9 +170,11 @@ class CostCallbackHandler(BaseCallbackHandler):
             if call is None:
                 return
             partial = kwargs.get("response")
-            status = (
-                "abandoned" if isinstance(error, GeneratorExit) else "cancelled" if _is_cancellation(error) else "error"
-            )
+            status: wire.CallStatus = "error"
+            if isinstance(error, GeneratorExit):
+                status = "abandoned"
+            elif _is_cancellation(error):
+                status = "cancelled"
             self._end_call(
                 call,
                 status,
@@ -196,133 +197,40 @@ class CostCallbackHandler(BaseCallbackHandler):
             name = args[0].get("name")
         return wire.clean_name(name or "") or "unnamed"
 
-    def _announce(self, run: OpenRun, call: OpenCall) -> None:
-        event: dict[str, Any] = {
-            "type": "run_started",
-            "run_id": run.run_id,
-            "agent": run.agent,
-            "started_at": run.started_at,
-            "langchain_run_id": str(run.root_id),
-        }
-        if call.request.thread_id:
-            event["thread_id"] = call.request.thread_id
-        if call.request.tags:
-            event["tags"] = call.request.tags
-        self.reporter.append(event)
-
-    def _end_run(self, run: OpenRun, status: str, error_type: str) -> None:
+    def _end_run(self, run: OpenRun, status: wire.RunStatus, error_type: str) -> None:
         for call in self._tree.open_calls_of(run):
             self._report_cancelled(call)
-        if not run.announced:
-            return
-        self.reporter.append(
-            {
-                "type": "run_ended",
-                "run_id": run.run_id,
-                "agent": run.agent,
-                "started_at": run.started_at,
-                "ended_at": time.time(),
-                "status": status,
-                "error_type": wire.clean_name(error_type),
-            }
-        )
-        self._show(run, status)
+        if run.announced:
+            self.reporter.append(run_ended_event(run, status, error_type))
+            self._show(run, status)
 
     def _end_call(
-        self, call: OpenCall, status: str, error_type: str, usage: Usage | None, *, refused_by_provider: bool = False
+        self,
+        call: OpenCall,
+        status: wire.CallStatus,
+        error_type: str,
+        usage: Usage | None,
+        *,
+        refused_by_provider: bool = False,
     ) -> None:
         if call.forget_task is not None:
             call.forget_task()
-        run, request = call.run, call.request
-        ended_monotonic = time.monotonic()
-        counts, is_measured, has_output = self._counts(call, status, usage, refused_by_provider)
-        event: dict[str, Any] = {
-            "type": "llm_call",
-            "run_id": run.run_id,
-            "agent": run.agent,
-            "call_id": call.call_id,
-            "langchain_run_id": str(call.langchain_run_id),
-            "call_index": call.index,
-            "provider": request.provider,
-            "request_model": request.request_model,
-            "started_at": call.started_at,
-            "ended_at": call.started_at + (ended_monotonic - call.started_monotonic),
-            "status": status,
-            "input_tokens": counts.input_tokens,
-            "output_tokens": counts.output_tokens if has_output else None,
-            "prompt_messages": _message_count(call),
-        }
-        # What is at its default stays off the line: it is written on the caller's thread.
-        if not is_measured:
-            event["usage_basis"] = "estimated"
-        if counts[2:] != _NOTHING[2:]:
-            event.update({name: count for name, count in zip(_SUBSETS, counts[2:], strict=True) if count})
-        if run.is_bare_call:
-            event["is_root"] = True
-        if error_type:
-            event["error_type"] = wire.clean_name(error_type)
-        if request.step:
-            event["step"] = request.step
-        if request.sub_agent:
-            event["sub_agent"] = request.sub_agent
-        if request.purpose != "agent":
-            event["purpose"] = request.purpose
-        if request.effort:
-            event["effort"] = request.effort
-        if request.max_output_tokens is not None:
-            event["max_output_tokens"] = request.max_output_tokens
-        if request.thread_id:
-            event["thread_id"] = request.thread_id
-        if request.tags:
-            event["tags"] = request.tags
-        if call.first_token_at is not None:
-            event["time_to_first_token_seconds"] = call.first_token_at - call.started_monotonic
-        service_tier = request.service_tier
-        served_from_local_cache = False
-        response_model = ""
-        if usage is not None:
-            service_tier = usage.service_tier or service_tier
-            response_model = usage.response_model
-            served_from_local_cache = usage.served_from_local_cache
-            if response_model:
-                event["response_model"] = response_model
-            if served_from_local_cache:
-                event["served_from_local_cache"] = True
-            if usage.tool_calls:
-                event["tool_calls"] = [(name, "") for name, _ in usage.tool_calls]
-        if service_tier:
-            event["service_tier"] = service_tier
-
+        settled = settle(call, status, usage, refused_by_provider=refused_by_provider)
+        event = call_event(call, status, error_type, usage, settled)
         self.reporter.append(event)
         if self.reporter.sends and call.messages is not None:
             self.reporter.fingerprint(call.call_id, call.messages, usage.tool_calls if usage is not None else ())
+        run = call.run
+        is_local_hit = usage is not None and usage.served_from_local_cache
         if not call.reported:
-            counted = CountedCall(
-                request.provider, request.request_model, response_model, service_tier, counts, served_from_local_cache
-            )
-            self._sums(run).add(counted, estimated=not is_measured)
+            request = call.request
+            tier = event.get("service_tier", "")
+            counted = CountedCall(request.provider, request.request_model, tier, settled.counts, is_local_hit)
+            self._sums(run).add(counted, estimated=not settled.is_measured)
+            if not settled.is_measured and status == "ok" and not is_local_hit:
+                self._say_no_usage(call)
         if run.is_bare_call:
             self._show(run, status)
-
-    def _counts(
-        self, call: OpenCall, status: str, usage: Usage | None, refused_by_provider: bool
-    ) -> tuple[wire.TokenCounts, bool, bool]:
-        """The counts to report, whether the provider measured them, and whether the output is known at all."""
-        if usage is not None and usage.reported and status == "ok":
-            return usage.counts, True, True
-        if refused_by_provider:
-            return _NOTHING, False, True  # an HTTP error before the first token: providers bill nothing
-        reported = usage.counts if usage is not None else _NOTHING  # a total of 0 is one the provider left out
-        if status == "ok" and not call.reported and not (usage is not None and usage.served_from_local_cache):
-            self._say_no_usage(call)
-        input_tokens = reported.input_tokens or estimated_input_tokens(call.messages, call.request.tools)
-        output_characters = call.streamed_characters
-        output_tokens = max(reported.output_tokens, estimated_output_tokens(output_characters))
-        if not output_tokens and usage is not None:
-            output_tokens = estimated_output_tokens(usage.output_characters)
-        # A cancelled await shows nothing of what the model wrote meanwhile: the site takes the agent's median.
-        has_output = status != "cancelled" or output_tokens > 0
-        return reported._replace(input_tokens=input_tokens, output_tokens=output_tokens), False, has_output
 
     def _say_no_usage(self, call: OpenCall) -> None:
         model = call.request.request_model
@@ -344,10 +252,8 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _watch_for_cancellation(self, call: OpenCall) -> None:
         """A cancelled await reaches neither end nor error; the end of its task is the only sign."""
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            return
+        # Not `current_task` straight away: without a loop it raises, and that costs as much as the rest of this method.
+        task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
         if task is None:
             return
 
@@ -401,14 +307,6 @@ class CostCallbackHandler(BaseCallbackHandler):
                 error,
                 exc_info=error,
             )
-
-
-_SUBSETS: Sequence[str] = wire.TokenCounts._fields[2:]
-
-
-def _message_count(call: OpenCall) -> int:
-    messages = call.messages
-    return sum(len(part) if isinstance(part, list) else 1 for part in messages) if messages else 0
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -23,7 +23,6 @@ class CountedCall(NamedTuple):
 
     provider: str
     request_model: str
-    response_model: str
     service_tier: str
     counts: wire.TokenCounts
     served_from_local_cache: bool

@@ -32,9 +32,12 @@ if hasattr(os, "register_at_fork"):
 
 def new_id() -> str:
     """A UUIDv7: in order of time, then 74 random bits."""
-    stamp = f"{time.time_ns() // 1_000_000:012x}"
-    bits = f"{_random.getrandbits(76):019x}"
-    return f"{stamp[:8]}-{stamp[8:]}-7{bits[:3]}-{'89ab'[int(bits[3], 16) & 3]}{bits[4:7]}-{bits[7:]}"
+    bits = _random.getrandbits(74)
+    digits = f"{time.time_ns() // 1_000_000 << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & _LOW_62:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+_LOW_62 = (1 << 62) - 1
 
 
 class OpenRun:
@@ -83,7 +86,6 @@ class OpenCall:
         "langchain_run_id",
         "messages",
         "owner",
-        "prompt_messages",
         "reported",
         "request",
         "run",
@@ -94,7 +96,7 @@ class OpenCall:
     )
 
     def __init__(self, langchain_run_id: UUID, run: OpenRun, owner: Any, request: Request, messages: Any) -> None:
-        self.call_id = new_id()
+        self.call_id = run.run_id if run.is_bare_call else new_id()
         self.langchain_run_id = langchain_run_id
         self.run = run
         self.owner = owner
@@ -110,6 +112,13 @@ class OpenCall:
         self.shadowed: OpenCall | None = None
         """An open call under the same LangChain id, where a caller used one twice at once."""
         self.forget_task: Callable[[], object] | None = None
+
+    def message_count(self) -> int:
+        """Of the prompt: LangChain hands chat models a list of lists, text models a list of texts."""
+        messages = self.messages
+        if not messages:
+            return 0
+        return len(messages[0]) if isinstance(messages[0], list) else len(messages)
 
     def streamed(self, characters: int) -> None:
         if self.first_token_at is None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("costsite")
 
-SEND_AT_EVENTS = 100
+SEND_AT_EVENTS = 250
 """So many do not wait for more."""
 FIRST_RETRY_SECONDS = 0.5
 MISTAKE_RETRY_MAX_SECONDS = 300.0
