@@ -97,7 +97,9 @@ TIME_ZONE = env_str("COSTSITE_TIME_ZONE", "UTC")
 try:
     ZoneInfo(TIME_ZONE)
 except (ZoneInfoNotFoundError, ValueError):
-    raise ImproperlyConfigured(f'COSTSITE_TIME_ZONE is {TIME_ZONE!r}; set it to a zone such as "Europe/Berlin".') from None
+    raise ImproperlyConfigured(
+        f'COSTSITE_TIME_ZONE is {TIME_ZONE!r}; set it to a zone such as "Europe/Berlin".'
+    ) from None
 LANGUAGE_CODE = "en"
 USE_I18N = False
 
@@ -109,7 +111,9 @@ _SQLITE_OPTIONS: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     # FULL: an event that was answered "accepted" survives a power cut; batching hides what the sync costs.
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456;",
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456;"
+    ),
 }
 
 
@@ -153,7 +157,12 @@ Q_CLUSTER: dict[str, Any] = {
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 if DEMO:

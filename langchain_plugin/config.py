@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -32,7 +31,6 @@ class Config:
     """Of the site, without a slash at the end."""
     state_dir: Path
     """Where events wait for the server, in a folder for each site and key."""
-    run_limit_cents: Decimal | None
     disabled: bool
     """Nothing is watched, written or sent."""
     tracing: bool
@@ -40,7 +38,7 @@ class Config:
     spool_max_mb: float
     """Of events that wait for the server, in a folder; what does not fit is counted as dropped."""
     send_after_seconds: float
-    """How long events gather before they are sent together; a hundred of them go at once."""
+    """How long events gather before they are sent together; 250 of them go at once."""
     retry_max_seconds: float
     """The longest pause between attempts while the server is down or failing."""
     adopt_every_seconds: float
@@ -159,16 +157,6 @@ def _flag(label: str, value: Any) -> bool:
     raise ConfigError(f"{label} is {value!r}; set it to true or false.")
 
 
-def _cents(label: str, value: Any) -> Decimal:
-    try:
-        cents = Decimal(str(value).strip())
-    except InvalidOperation:
-        cents = Decimal("NaN")
-    if isinstance(value, bool) or not cents.is_finite() or cents < 0:
-        raise ConfigError(f"{label} is {value!r}; set it to a number of cents, 0 or more.")
-    return cents
-
-
 def _number(at_least: float, at_most: float, unit: str) -> Callable[[str, Any], float]:
     def read(label: str, value: Any) -> float:
         try:
@@ -191,7 +179,6 @@ _SETTINGS: dict[str, _Setting] = {
     "api_key": _Setting(_always(None), _key),
     "url": _Setting(_always(DEFAULT_URL), _url),
     "state_dir": _Setting(default_state_dir, _folder),
-    "run_limit_cents": _Setting(_always(None), _cents),
     "disabled": _Setting(_always(False), _flag),
     "tracing": _Setting(_always(False), _flag),
     # A hundred megabytes hold about a quarter of a million calls: a week of an outage for a busy agent.

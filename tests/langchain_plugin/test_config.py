@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,13 @@ def test_arguments_win_over_the_environment_and_that_over_defaults() -> None:
 def test_every_setting_has_a_variable_of_its_name() -> None:
     values = {
         "AGENT": "support-bot", "API_KEY": KEY, "URL": "http://site:9000", "STATE_DIR": "/var/lib/bot",
-        "RUN_LIMIT_CENTS": "12.5", "DISABLED": "yes", "TRACING": "1", "SPOOL_MAX_MB": "5", "SEND_AFTER_SECONDS": "2",
+        "DISABLED": "yes", "TRACING": "1", "SPOOL_MAX_MB": "5", "SEND_AFTER_SECONDS": "2",
         "RETRY_MAX_SECONDS": "60", "ADOPT_EVERY_SECONDS": "10", "EXIT_FLUSH_SECONDS": "0",
     }  # fmt: skip
     config = Config.resolve(environ={f"COSTSITE_{name}": value for name, value in values.items()})
     assert set(config.sources.values()) == {f"COSTSITE_{name}" for name in values}
     assert (config.agent, config.api_key, config.url) == ("support-bot", KEY, "http://site:9000")
-    assert (config.state_dir, config.run_limit_cents) == (Path("/var/lib/bot"), Decimal("12.5"))
+    assert config.state_dir == Path("/var/lib/bot")
     assert (config.disabled, config.tracing, config.spool_max_bytes) == (True, True, 5_000_000)
     assert (config.send_after_seconds, config.retry_max_seconds) == (2.0, 60.0)
     assert (config.adopt_every_seconds, config.exit_flush_seconds) == (10.0, 0.0)
@@ -62,9 +61,6 @@ def test_the_key_is_in_no_text_of_the_settings() -> None:
         ("URL", "http://user:password@site", "the key goes into COSTSITE_API_KEY"),
         ("API_KEY", "two words", "copy it again"),
         ("API_KEY", "schlüssel", "copy it again"),
-        ("RUN_LIMIT_CENTS", "a lot", "a number of cents, 0 or more"),
-        ("RUN_LIMIT_CENTS", "-1", "a number of cents, 0 or more"),
-        ("RUN_LIMIT_CENTS", "nan", "a number of cents, 0 or more"),
         ("DISABLED", "maybe", "set it to true or false"),
         ("SPOOL_MAX_MB", "0", "megabytes between 0.1 and"),
         ("EXIT_FLUSH_SECONDS", "forever", "seconds between 0 and 60"),

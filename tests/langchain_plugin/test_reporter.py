@@ -59,7 +59,7 @@ def run(code: str, folder: Path, url: str = DEAD_URL, **settings: str) -> subpro
 
 def test_handlers_of_one_site_and_key_share_a_reporter(tmp_path: Path) -> None:
     one = Reporter.shared(config_for(tmp_path, agent="a"))
-    assert Reporter.shared(config_for(tmp_path, agent="b", run_limit_cents=5)) is one
+    assert Reporter.shared(config_for(tmp_path, agent="b", retry_max_seconds=5)) is one
     assert Reporter.shared(config_for(tmp_path, api_key="cs_1111111111_x")) is not one
     assert Reporter.shared(config_for(tmp_path, url="http://127.0.0.1:10")) is not one
 
