@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import assert_type
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -34,7 +33,7 @@ def read(run: LastRun) -> None:
 def set_up() -> None:
     try:
         costs = CostCallbackHandler(
-            agent="support-bot", url="https://costs.example.com", api_key="cs_x", run_limit_cents=Decimal(50)
+            agent="support-bot", url="https://costs.example.com", api_key="cs_x", send_after_seconds=1
         )
         costs.check()
         costs.flush(5)
