@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet, Sum
+from django.utils import timezone
 
 from agents.clock import days_of
 from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal, Workspace, WorkspaceDay
 from agents.models.ledger_state import LEAST_RETENTION_DAYS
-from agents.write_lock import writing
+from agents.write_lock import only_job, writing
 
 AT_ONCE: Final = 500
 """Rows deleted in one transaction: well under 200 ms, in which others wait."""
+JOB: Final = "retention"
+"""The name under which the tick and the command keep out of each other's way."""
 
 
 def horizon(today: date, retention_days: int) -> date:
@@ -24,6 +29,39 @@ def horizon(today: date, retention_days: int) -> date:
             f"COSTSITE_RETENTION_DAYS is {retention_days}; set it to {LEAST_RETENTION_DAYS} or more, or to 0."
         )
     return today - timedelta(days=retention_days)
+
+
+def first_kept_day() -> date | None:
+    """The first day that COSTSITE_RETENTION_DAYS keeps, as of now; None when it is 0 and everything is kept.
+
+    ValueError, with the mend, when the setting is less than `horizon` takes.
+    """
+    if not settings.COSTSITE_RETENTION_DAYS:
+        return None
+    today = days_of(LedgerState.current().time_zone).of(timezone.now())
+    return horizon(today, settings.COSTSITE_RETENTION_DAYS)
+
+
+def sweep(seconds: float = 60.0) -> str:
+    """Delete what is older than COSTSITE_RETENTION_DAYS, for at most `seconds`; the next sweep goes on.
+
+    AlreadyRunningError while somebody runs `manage.py retention --delete`. Cheap when nothing is due.
+    """
+    first_kept = first_kept_day()
+    if first_kept is None:
+        return "all calls are kept"
+    # A question per workspace, because days are indexed by workspace.
+    old = (LLMCall.objects.filter(workspace=workspace, day__lt=first_kept) for workspace in Workspace.objects.all())
+    if not any(calls.exists() for calls in old):
+        return "nothing due"
+    until = time.monotonic() + seconds
+    deleted = 0
+    with only_job(JOB):
+        for rows in let_go(first_kept):
+            deleted += rows
+            if time.monotonic() > until:
+                return f"{deleted} rows from before {first_kept} deleted, more are left"
+    return f"{deleted} rows from before {first_kept} deleted"
 
 
 def calls_before(first_kept: date) -> int:

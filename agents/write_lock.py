@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.core.management.base import CommandError
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -26,6 +25,10 @@ LEDGER_LOCK = 0x436F7374
 """Of PostgreSQL's advisory locks, the ledger's: "Cost" in ASCII."""
 
 _held = threading.local()
+
+
+class AlreadyRunningError(RuntimeError):
+    """A job that must be alone is at work in another process; its message says what to do."""
 
 
 @contextmanager
@@ -48,11 +51,11 @@ def writing(*, alone: bool = False, first: bool = False) -> Iterator[None]:
 
 @contextmanager
 def only_job(name: str) -> Iterator[None]:
-    """Run a command that must not run twice at a time; CommandError when another process is at it.
+    """Do a job that must not run twice at a time; AlreadyRunningError when another process is at it.
 
     With SQLite a file lock beside the database, on PostgreSQL a session's advisory lock: both end with their process.
     """
-    busy = CommandError(f"{name} runs already, in another process; start it again when that has ended.")
+    busy = AlreadyRunningError(f"{name} runs already, in another process; start it again when that has ended.")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", [LEDGER_LOCK, name])

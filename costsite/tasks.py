@@ -8,17 +8,13 @@ schedule of django-q2, so there is one, and it has none.)
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
-from django.conf import settings
 from django.utils import timezone
 from django_q.models import Schedule
 
 from agents import repricing, retention
-from agents.clock import days_of
-from agents.models import LedgerState, LLMCall, Workspace
-from agents.write_lock import only_job
+from agents.write_lock import AlreadyRunningError
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +47,7 @@ def schedule_tick() -> None:
 
 def due_work() -> dict[str, Callable[[], str]]:
     """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
-    return {"repricing": repricing.sweep, "retention": let_go_of_old_calls}
-
-
-def let_go_of_old_calls(seconds: float = 60.0) -> str:
-    """Delete what is older than COSTSITE_RETENTION_DAYS, for at most `seconds`; the next tick goes on."""
-    if not settings.COSTSITE_RETENTION_DAYS:
-        return "all calls are kept"
-    today = days_of(LedgerState.current().time_zone).of(timezone.now())
-    first_kept = retention.horizon(today, settings.COSTSITE_RETENTION_DAYS)
-    # A question per workspace, because days are indexed by workspace.
-    old = (LLMCall.objects.filter(workspace=workspace, day__lt=first_kept) for workspace in Workspace.objects.all())
-    if not any(calls.exists() for calls in old):
-        return "nothing due"
-    until = time.monotonic() + seconds
-    deleted = 0
-    try:
-        with only_job("retention"):
-            for rows in retention.let_go(first_kept):
-                deleted += rows
-                if time.monotonic() > until:
-                    return f"{deleted} rows from before {first_kept} deleted, more are left"
-    except TimeoutError as busy:
-        return str(busy)
-    return f"{deleted} rows from before {first_kept} deleted"
+    return {"repricing": repricing.sweep, "retention": retention.sweep}
 
 
 def tick() -> dict[str, str]:
@@ -83,6 +56,8 @@ def tick() -> dict[str, str]:
     for name, work in due_work().items():
         try:
             done[name] = work()
+        except AlreadyRunningError as busy:
+            done[name] = str(busy)
         except Exception:
             log.exception("The tick's %s failed; the next tick tries again.", name)
             done[name] = "failed"

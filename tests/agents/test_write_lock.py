@@ -9,6 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from pytest_django import Settings
 
 from agents import write_lock
 
@@ -57,3 +60,19 @@ def test_a_writer_that_fails_lets_the_next_one_in(database: Any) -> None:
 )
 def test_no_file_is_locked_where_there_is_none(vendor: str, name: str) -> None:
     assert write_lock._lock_path(SimpleNamespace(vendor=vendor, settings_dict={"NAME": name})) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("job", "options"), [("retention", ["--delete"]), ("rebuild_rollups", ["--check"]), ("change_time_zone", [])]
+)
+def test_a_command_that_runs_already_ends_with_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings, job: str, options: list[str]
+) -> None:
+    settings.COSTSITE_RETENTION_DAYS = 400
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "costsite.sqlite3")
+
+    with write_lock.only_job(job), pytest.raises(CommandError, match=f"{job} runs already.*start it again"):
+        call_command(job, *options)
+
+    call_command(job, *options)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from django_q.models import Schedule
 from pytest_django import Settings
 
-from agents import ledger
+from agents import ledger, retention
 from agents.models import LLMCall, ModelPrice, Workspace, WorkspaceDay
+from agents.write_lock import only_job
 from costsite import tasks
 from tests.factories import llm_call
 
@@ -60,10 +63,27 @@ def test_what_there_is_no_time_for_is_left_to_the_next_tick(workspace: Workspace
     settings.COSTSITE_RETENTION_DAYS = 400
     record_one(workspace, 401)
 
-    assert tasks.let_go_of_old_calls(seconds=-1).endswith("more are left")
-    tasks.let_go_of_old_calls()
+    assert retention.sweep(seconds=-1).endswith("more are left")
+    retention.sweep()
 
     assert LLMCall.objects.count() == 0
+
+
+def test_the_tick_lets_a_command_that_is_at_work_finish_and_says_so(
+    workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    # Beside a database in memory there is no file to lock; another open file excludes as another process does.
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "costsite.sqlite3")
+    settings.COSTSITE_RETENTION_DAYS = 400
+    record_one(workspace, 401)
+
+    with only_job(retention.JOB):
+        done = tasks.tick()
+
+    assert done["retention"].startswith("retention runs already")
+    assert (LLMCall.objects.count(), caplog.records) == (1, [])
+    assert tasks.tick()["retention"].startswith("2 rows"), "the call and its run"
 
 
 def test_one_piece_of_work_that_fails_does_not_keep_the_others_from_theirs(

@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from agents.management.alone import alone
 from agents.models import LedgerState
 from agents.time_zone import change_time_zone
-from agents.write_lock import only_job
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         before = LedgerState.current().time_zone
         # Also when the zone is the same: this finishes a change that was interrupted.
-        with only_job("change_time_zone"):
+        with alone("change_time_zone"):
             moved = sum(change_time_zone(settings.TIME_ZONE))
         self.stdout.write(
             self.style.SUCCESS(f"From {before} to {settings.TIME_ZONE}: {moved:,} calls, runs and refusals moved.")

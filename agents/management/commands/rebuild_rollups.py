@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from agents.management.alone import alone
 from agents.models import Workspace
 from agents.rebuild import differences, mend
-from agents.write_lock import only_job
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             if not workspaces:
                 raise CommandError(f"There is no workspace {workspace!r}; `manage.py create_workspace` makes one.")
         found = 0
-        with only_job("rebuild_rollups"):
+        with alone("rebuild_rollups"):
             for one in workspaces:
                 for difference in differences(one) if check else mend(differences(one)):
                     found += 1
