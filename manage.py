@@ -6,6 +6,7 @@ import sys
 
 
 def main() -> None:
+    os.umask(0o077)  # what commands make holds costs, sessions and hashed keys; see costsite.wsgi
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
     from django.core.management import execute_from_command_line
 

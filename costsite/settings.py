@@ -58,7 +58,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "ninja",
-    "costsite",
+    "costsite.apps.CostsiteConfig",
 ]
 MIDDLEWARE = [
     "costsite.api.errors.ApiErrorMiddleware",

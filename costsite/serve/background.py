@@ -11,6 +11,7 @@ from costsite.serve import lifeline
 
 def main() -> None:
     lifeline.hold()
+    os.umask(0o077)  # see costsite.wsgi
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
     django.setup()
     from django.core.management import call_command

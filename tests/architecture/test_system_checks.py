@@ -44,3 +44,21 @@ def test_a_setting_that_cannot_be_read_is_named_with_its_mend(tmp_path: Path) ->
 
     assert checked.returncode != 0
     assert "COSTSITE_WORKERS is 'many'; set it to a whole number." in checked.stderr
+
+
+def test_a_secret_that_could_be_guessed_stops_the_start(tmp_path: Path) -> None:
+    short, enough = check(tmp_path, COSTSITE_SECRET_KEY="s" * 31), check(tmp_path, COSTSITE_SECRET_KEY="s" * 32)
+
+    assert short.returncode != 0
+    assert "COSTSITE_SECRET_KEY has 31 characters" in short.stderr
+    assert "Set 32 random characters or more" in short.stderr
+    assert enough.returncode == 0, enough.stderr
+
+
+def test_debug_pages_for_every_host_are_warned_of(tmp_path: Path) -> None:
+    open_to_all = check(tmp_path, COSTSITE_DEBUG="true", COSTSITE_ALLOWED_HOSTS="*")
+    at_home = check(tmp_path, "--fail-level", "WARNING", COSTSITE_DEBUG="true")
+
+    assert "costsite.W001" in open_to_all.stderr
+    assert "Set COSTSITE_DEBUG to false" in open_to_all.stderr
+    assert at_home.returncode == 0, at_home.stderr

@@ -1,0 +1,45 @@
+"""System checks: settings that would open the site to strangers are said before it starts, with the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+LEAST_SECRET_LENGTH = 32
+"""Characters. Whoever guesses the secret signs their own sessions, so it must be out of reach of guessing."""
+
+
+@register(Tags.security)
+def the_secret_cannot_be_guessed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Django's own check is for `--deploy` alone, and warns."""
+    length = len(settings.SECRET_KEY)
+    if length >= LEAST_SECRET_LENGTH:
+        return []
+    return [
+        Error(
+            f"COSTSITE_SECRET_KEY has {length} characters; it could be guessed, and sessions signed with it.",
+            hint=(
+                f"Set {LEAST_SECRET_LENGTH} random characters or more, such as the output of"
+                ' `python -c "import secrets; print(secrets.token_urlsafe(48))"`, or leave it empty: one is then made'
+                " and kept in the state folder. API keys made under the old secret must be made again."
+            ),
+            id="costsite.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def debug_pages_stay_on_this_machine(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not (settings.DEBUG and "*" in settings.ALLOWED_HOSTS):
+        return []
+    return [
+        Warning(
+            "COSTSITE_DEBUG is on and COSTSITE_ALLOWED_HOSTS is *: whoever meets an error reads code and settings.",
+            hint="Set COSTSITE_DEBUG to false, or name the hosts of your own machine in COSTSITE_ALLOWED_HOSTS.",
+            id="costsite.W001",
+        )
+    ]
