@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -64,6 +65,20 @@ class MembersOnlyAdmin(AnyAdmin):
         rows: Any = super().get_queryset(request)
         visible: models.QuerySet[Any] = rows.visible_to(request.user)
         return visible
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Django lets a list be asked about any field of its table: a secret that no page shows could be spelt out."""
+        shown = (
+            *self.get_list_display(request),
+            *(entry[0] if isinstance(entry, tuple) else entry for entry in self.get_list_filter(request)),
+            *(name.lstrip("^=@") for name in self.get_search_fields(request)),
+            self.date_hierarchy,
+            self.opts.pk.name,
+            "pk",
+        )
+        asked = lookup.partition(LOOKUP_SEP)[0]
+        named = {name.partition(LOOKUP_SEP)[0] for name in shown if isinstance(name, str)}
+        return asked in named and super().lookup_allowed(lookup, value, request)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_staff(request.user)

@@ -420,3 +420,43 @@ def test_newest_runs_of_several_workspaces_come_first(
     listed = client.get(address("agentrunlog")).context["cl"].result_list
 
     assert [run.started_at.minute for run in listed] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("table", "lookup"),
+    [
+        ("workspace", "hash_key__startswith"),
+        ("workspace", "memberships__user__password__startswith"),
+        ("apikey", "key_hash__startswith"),
+        ("apikey", "key_hash"),
+        ("apikey", "workspace__hash_key__startswith"),
+        ("agent", "workspace__hash_key__regex"),
+        ("client", "workspace__hash_key__startswith"),
+    ],
+)
+def test_a_secret_cannot_be_spelt_out_through_the_address_of_a_list(
+    filled: None, viewer: User, superuser: User, client: Client, table: str, lookup: str
+) -> None:
+    for person in (viewer, superuser):
+        client.force_login(person)
+        assert client.get(address(table), {lookup: "4"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("table", "lookup", "value"),
+    [
+        ("workspace", "slug__startswith", "acme"),
+        ("agent", "active__exact", "1"),
+        ("apikey", "name", "acme-key"),
+        ("apikey", "id__gt", "0"),
+    ],
+)
+def test_a_list_can_be_asked_about_what_it_shows(
+    filled: None, viewer: User, client: Client, table: str, lookup: str, value: str
+) -> None:
+    client.force_login(viewer)
+
+    response = client.get(address(table), {lookup: value})
+
+    assert response.status_code == 200
+    assert len(response.context["cl"].result_list) == 1
