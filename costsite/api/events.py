@@ -29,6 +29,9 @@ router = Router(tags=["Events"], auth=BearerKey(ApiKey.Scope.EVENTS_WRITE))
 
 Events = Sequence[tuple[int, wire.Event]]
 
+REFUSED = (DataError, IntegrityError, OverflowError)
+"""A value that no column takes. SQLite's driver says it of a whole number over 64 bits without asking the database."""
+
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": BATCH_REF}}}}
 
 
@@ -68,7 +71,7 @@ def _record(key: ApiKey, events: Events, client: Client, received_at: datetime, 
         return Recorded(key.workspace)
     try:
         return written(events)
-    except (DataError, IntegrityError) as error:
+    except REFUSED as error:
         if len(events) < 2:
             raise
         first = error
@@ -79,7 +82,7 @@ def _record(key: ApiKey, events: Events, client: Client, received_at: datetime, 
         part = halves.pop()
         try:
             _add(whole, written(part))
-        except (DataError, IntegrityError):
+        except REFUSED:
             if len(part) == 1:
                 refused.append(part[0][0])
             else:
