@@ -10,7 +10,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -32,6 +32,9 @@ UNIT_PRICES = (
     "output_audio_per_million",
 )
 
+DEAREST_PER_MILLION = 100_000
+"""USD per million tokens. The dearest listed model is under 1,000; more is a price per token or in another currency."""
+
 
 def _per_million(label: str, *, required: bool = False, otherwise: str = "input") -> models.DecimalField[Any, Any]:
     return models.DecimalField(
@@ -40,7 +43,13 @@ def _per_million(label: str, *, required: bool = False, otherwise: str = "input"
         decimal_places=8,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
+        validators=[
+            MinValueValidator(0),
+            MaxValueValidator(
+                DEAREST_PER_MILLION,
+                f"At most {DEAREST_PER_MILLION:,} USD: enter the price of a million tokens, in USD.",
+            ),
+        ],
         help_text="USD per million tokens." + ("" if required else f" Empty: as {otherwise}."),
     )
 

@@ -45,8 +45,13 @@ class Charge(NamedTuple):
     source: str
 
 
-MAX_COST_MICROCENTS: Final = 10**16
-"""100 million USD for one call is a mistyped price; adding such costs up would leave the column."""
+MAX_COST_MICROCENTS: Final = 10**12
+"""10,000 USD for one call is a mistyped price: 100 million tokens, more than any context, at 100 USD a million.
+
+Sums stay whole by this bound alone. A column of 64 bits has room for nine million such calls, and no database says
+in time when it is full: SQLite goes on with a rounded REAL, and a CHECK on the type of every sum would have to be put
+back by hand after each migration that makes its table anew.
+"""
 
 
 class PriceBook:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 
 from agents.models import ModelPrice, Workspace
 from agents.pricing import PriceBook, price_book
-from agents.pricing.book import MAX_COST_MICROCENTS, MODELS_REMEMBERED
+from agents.pricing.book import MODELS_REMEMBERED
 from agents.pricing.entered import EnteredPrice
 from agents.pricing.library import FREE, source
 from langchain_plugin import wire
@@ -23,9 +23,9 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def usd(amount: int) -> wire.UnitPrices:
+def usd(amount: int | str) -> wire.UnitPrices:
     """The same price for every kind of token, in USD per million."""
-    return wire.UnitPrices(**dict.fromkeys(FREE.model_fields_set, amount * 100_000_000))
+    return wire.UnitPrices(**dict.fromkeys(FREE.model_fields_set, int(Decimal(amount) * 100_000_000)))
 
 
 def entered(number: int, model: str, **facts: Any) -> EnteredPrice:
@@ -153,11 +153,13 @@ def test_a_local_cache_hit_costs_nothing_even_without_a_price() -> None:
 
 
 def test_a_cost_beyond_all_measure_is_no_cost() -> None:
-    # 9,999,999,999 USD per million, the dearest price the table takes, for 100 million tokens
-    book = PriceBook([entered(1, "gpt-4o", prices=usd(9_999_999_999))])
-    charge = book.charge("openai", "gpt-4o", "", "", NOON, wire.TokenCounts(100_000_000, 0))
-    assert MAX_COST_MICROCENTS < 9_999_999_999 * 100 * 100_000_000
-    assert (charge.cost, charge.source) == (None, "out of bounds: price #1")
+    # 100 USD per million for 100 million tokens is 10,000 USD, 10^12 microcents; one price step more is over it.
+    most, over = (PriceBook([entered(1, "gpt-4o", prices=usd(each))]) for each in ("100", "100.00000001"))
+    tokens = wire.TokenCounts(100_000_000, 0)
+    dearest = most.charge("openai", "gpt-4o", "", "", NOON, tokens)
+    beyond = over.charge("openai", "gpt-4o", "", "", NOON, tokens)
+    assert (dearest.cost, dearest.source) == (10**12, "price #1")
+    assert (beyond.cost, beyond.source) == (None, "out of bounds: price #1")
 
 
 def test_a_card_entry_is_what_the_book_says_of_a_small_call() -> None:
@@ -304,12 +306,17 @@ def test_people_see_the_prices_of_their_workspaces_and_those_of_everybody(worksp
         ),
         ({"effective_to": LONG_AGO}, "effective_to", "later than the start"),
         ({"input_per_million": Decimal(-1)}, "input_per_million", "greater than or equal to 0"),
+        ({"output_per_million": Decimal("100000.01")}, "output_per_million", "the price of a million tokens, in USD"),
     ],
 )
 def test_a_price_that_makes_no_sense_says_the_mend(db: None, facts: dict[str, Any], column: str, mend: str) -> None:
     with pytest.raises(ValidationError) as refused:
         price(**facts).full_clean()
     assert any(mend in message for message in refused.value.message_dict[column])
+
+
+def test_the_dearest_price_that_can_be_entered_is_taken(db: None) -> None:
+    price(output_per_million=Decimal(100_000)).full_clean()
 
 
 def test_a_chain_that_would_close_through_other_rows_is_refused(db: None) -> None:
