@@ -55,7 +55,7 @@ def call_event(
         "run_id": run.run_id,
         "agent": run.agent,
         "call_id": call.call_id,
-        "langchain_run_id": str(call.langchain_run_id),
+        "langchain_run_id": call.langchain_run_id,  # a UUID becomes text as the line is written, in orjson's own code
         "call_index": call.index,
         "provider": request.provider,
         "request_model": request.request_model,
@@ -68,8 +68,9 @@ def call_event(
     }
     if not settled.is_measured:
         event["usage_basis"] = "estimated"
-    if counts[2:] != _NO_SUBSETS:
-        for name, count in zip(_SUBSETS, counts[2:], strict=True):
+    subsets = counts[2:]
+    if subsets != _NO_SUBSETS:
+        for name, count in zip(_SUBSETS, subsets, strict=True):
             if count:
                 event[name] = count
     if run.is_bare_call:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import time
 import weakref
 from typing import Any
 from uuid import UUID
@@ -18,7 +17,7 @@ from langchain_plugin.config import Config
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
 from langchain_plugin.request import read_request
-from langchain_plugin.run_tree import OpenCall, OpenRun, RunTree
+from langchain_plugin.run_tree import OpenCall, OpenRun, RunTree, key_of
 from langchain_plugin.usage import Usage, read_usage
 
 logger = logging.getLogger("costsite")
@@ -27,6 +26,8 @@ AGENT_METADATA_KEY = "costsite_agent"
 STALE_AFTER_SECONDS = 3600.0
 """An open call this old is reported as cancelled: a cancelled await tells nobody. If it ends all the same, that
 replaces the report."""
+
+STALE_LOOK_SECONDS = 60.0
 
 _trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
 
@@ -64,6 +65,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._tree = tree
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
+        self._look_for_stale_at = 0.0
         self._told: set[str] = set()
 
     # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,19 +128,20 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_chat_model_start(self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         try:
-            serialized, messages = args[0], args[1]
-            request = read_request(serialized, kwargs)
-            call = self._tree.open_call(
-                run_id, parent_run_id, lambda: self._agent(args, kwargs), self, request, messages
-            )
+            tree = self._tree
+            run = tree.run_of(parent_run_id)
+            agent = self._agent(args, kwargs) if run is None else ""
+            call = tree.open_call(run_id, run, agent, self, read_request(args[0], kwargs), args[1])
             if call is None:
                 return
-            run = call.run
-            if not run.is_bare_call and not run.announced:
+            if run is not None and not run.announced:
                 run.announced = True
                 self.reporter.append(run_started_event(run, call))
-            self._watch_for_cancellation(call)
-            self._close_stale()
+            # Asked in C and without an error where there is none, as in most threads.
+            if asyncio._get_running_loop() is not None:
+                self._watch_for_cancellation(call)
+            if call.started_monotonic > self._look_for_stale_at:
+                self._close_stale(call.started_monotonic)
         except Exception as error:
             self._broke(error)
 
@@ -147,7 +150,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, *args: Any, run_id: UUID, **kwargs: Any) -> None:
         try:
-            call = self._tree.calls.get(run_id)
+            call = self._tree.calls.get(key_of(run_id))
             if call is not None and call.owner is self:
                 call.streamed(len(token) if isinstance(token, str) else _text_length(token))
         except Exception as error:
@@ -190,9 +193,11 @@ class CostCallbackHandler(BaseCallbackHandler):
     def _agent(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Whom a new root is booked to."""
         metadata = kwargs.get("metadata") or {}
-        name = (
-            metadata.get(AGENT_METADATA_KEY) or self.config.agent or metadata.get("lc_agent_name") or kwargs.get("name")
-        )
+        name = metadata.get(AGENT_METADATA_KEY)
+        if not name:
+            if self._agent_name:
+                return self._agent_name
+            name = metadata.get("lc_agent_name") or kwargs.get("name")
         if not name and args and isinstance(args[0], dict):
             name = args[0].get("name")
         return wire.clean_name(name or "") or "unnamed"
@@ -216,17 +221,25 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call.forget_task is not None:
             call.forget_task()
         settled = settle(call, status, usage, refused_by_provider=refused_by_provider)
-        event = call_event(call, status, error_type, usage, settled)
-        self.reporter.append(event)
-        if self.reporter.sends and call.messages is not None:
-            self.reporter.fingerprint(call.call_id, call.messages, usage.tool_calls if usage is not None else ())
+        reporter = self.reporter
+        if reporter.sends:
+            reporter.append(call_event(call, status, error_type, usage, settled))
+            if call.messages is not None:
+                reporter.fingerprint(call.call_id, call.messages, usage.tool_calls if usage is not None else ())
         run = call.run
-        is_local_hit = usage is not None and usage.served_from_local_cache
         if not call.reported:
             request = call.request
-            tier = event.get("service_tier", "")
-            counted = CountedCall(request.provider, request.request_model, tier, settled.counts, is_local_hit)
-            self._sums(run).add(counted, estimated=not settled.is_measured)
+            is_local_hit = usage is not None and usage.served_from_local_cache
+            self._sums(run).add(
+                CountedCall(
+                    request.provider,
+                    request.request_model,
+                    (usage.service_tier if usage is not None else "") or request.service_tier,
+                    settled.counts,
+                    is_local_hit,
+                    not settled.is_measured,
+                )
+            )
             if not settled.is_measured and status == "ok" and not is_local_hit:
                 self._say_no_usage(call)
         if run.is_bare_call:
@@ -252,8 +265,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _watch_for_cancellation(self, call: OpenCall) -> None:
         """A cancelled await reaches neither end nor error; the end of its task is the only sign."""
-        # Not `current_task` straight away: without a loop it raises, and that costs as much as the rest of this method.
-        task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+        task = asyncio.current_task()
         if task is None:
             return
 
@@ -266,13 +278,13 @@ class CostCallbackHandler(BaseCallbackHandler):
         task.add_done_callback(task_ended)
         call.forget_task = lambda: task.remove_done_callback(task_ended)
 
-    def _close_stale(self) -> None:
-        oldest = self._tree.oldest_call()
-        if oldest is not None and time.monotonic() - oldest.started_monotonic > STALE_AFTER_SECONDS:
-            if oldest.reported:
-                self._tree.calls.pop(oldest.langchain_run_id, None)
+    def _close_stale(self, now: float) -> None:
+        self._look_for_stale_at = now + STALE_LOOK_SECONDS
+        for call in self._tree.calls_started_before(now - STALE_AFTER_SECONDS):
+            if call.reported:
+                self._tree.forget(call)
             else:
-                self._report_cancelled(oldest)
+                self._report_cancelled(call)
 
     def _report_cancelled(self, call: OpenCall) -> None:
         """Report an open call as cancelled, by estimate; the call stays known, so that an end may still replace it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,28 @@ class CountedCall(NamedTuple):
     service_tier: str
     counts: wire.TokenCounts
     served_from_local_cache: bool
+    is_estimated: bool
+
+
+class _Sums(NamedTuple):
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    estimated_calls: int
+
+
+_NO_SUMS = _Sums(0, 0, 0, 0)
+# Reentrant: the garbage collector may close an abandoned stream, and so count a call, while this is held.
+_adding = threading.RLock()
+
+
+def _sums(calls: Sequence[CountedCall], sums: _Sums) -> _Sums:
+    return _Sums(
+        sums.calls + len(calls),
+        sums.input_tokens + sum(call.counts.input_tokens for call in calls),
+        sums.output_tokens + sum(call.counts.output_tokens for call in calls),
+        sums.estimated_calls + sum(call.is_estimated for call in calls),
+    )
 
 
 class LastRun:
@@ -35,29 +58,42 @@ class LastRun:
         self.agent = agent
         self.run_id = run_id
         self.status = "running"
-        self.calls = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.estimated_calls = 0
         self._news = news
         self._sends = sends
+        # Appended to by any thread, and added up by whoever reads: most runs are read never, or once.
         self._counted: list[CountedCall] = []
-        self._lock = threading.Lock()
+        self._beyond = _NO_SUMS
         self._waited = False
 
-    def add(self, call: CountedCall, *, estimated: bool) -> None:
-        with self._lock:
-            self.calls += 1
-            self.input_tokens += call.counts.input_tokens
-            self.output_tokens += call.counts.output_tokens
-            self.estimated_calls += estimated
-            if len(self._counted) < MAX_CALLS_KEPT:
-                self._counted.append(call)
+    def add(self, call: CountedCall) -> None:
+        """Count a call. Costs the caller's thread an append."""
+        if len(self._counted) < MAX_CALLS_KEPT:
+            self._counted.append(call)
+        else:
+            with _adding:
+                self._beyond = _sums([call], self._beyond)
+
+    @property
+    def calls(self) -> int:
+        return self._beyond.calls + len(self._counted)
+
+    @property
+    def input_tokens(self) -> int:
+        return _sums(tuple(self._counted), self._beyond).input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        return _sums(tuple(self._counted), self._beyond).output_tokens
+
+    @property
+    def estimated_calls(self) -> int:
+        """Calls whose provider reported no usage, or that were cut short."""
+        return _sums(tuple(self._counted), self._beyond).estimated_calls
 
     @property
     def cost_microcents(self) -> int | None:
         """Estimated cost in microcents (10^-8 USD); None while a model's price is not known here."""
-        if len(self._counted) < self.calls:
+        if self._beyond.calls:
             return None
         total = 0
         for call in tuple(self._counted):

@@ -55,32 +55,62 @@ def read_request(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> R
 
 
 def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
-    metadata = _dict(kwargs.get("metadata"))
-    params = _dict(kwargs.get("invocation_params"))
+    metadata = kwargs.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    params = kwargs.get("invocation_params")
+    if not isinstance(params, dict):
+        params = {}
     tags = kwargs.get("tags")
-    namespace = metadata.get("langgraph_checkpoint_ns")
-    max_output_tokens = metadata.get("ls_max_tokens")
-    if max_output_tokens is None:
-        max_output_tokens = _first(params, _MAX_OUTPUT_KEYS)
-    answers = params.get("n") or params.get("candidate_count") or 1
+    # Few calls set any of these, and of most groups none is there: one pass over the keys that are there (in C) is
+    # quicker than asking for each that might be.
+    asked = _NOTHING_ASKED if _ASKED_KEYS.isdisjoint(params) else params
+    placed = _NOTHING_ASKED if _PLACE_KEYS.isdisjoint(metadata) else metadata
+
+    step = placed.get("langgraph_node") or kwargs.get("name")
     batch_size = kwargs.get("batch_size", 1)
-    cache_control = params.get("cache_control")
-    return Request(
-        _provider(metadata, params, serialized),
-        _name(metadata.get("ls_model_name") or _first(params, _MODEL_KEYS)),
-        _service_tier(params),
-        _effort(params),
-        max_output_tokens if _is_count(max_output_tokens) else None,
-        _name(metadata.get("langgraph_node") or kwargs.get("name")),
-        _sub_agent(metadata, namespace) if type(namespace) is str and "|" in namespace else "",
-        "compaction" if metadata.get("lc_source") == "summarization" else "agent",
-        _name(_first(metadata, _THREAD_KEYS)),
-        _own_tags(tags) if tags else (),
-        bool(params.get("stream") or params.get("streaming")),
-        answers if _is_count(answers) else 1,
-        batch_size if _is_count(batch_size) else 1,
-        _name(cache_control.get("ttl")) if isinstance(cache_control, dict) else "",
-        params.get("tools") or params.get("functions"),
+    model = metadata.get("ls_model_name") or _first(params, _MODEL_KEYS)
+    max_output_tokens = metadata.get("ls_max_tokens")
+    service_tier = effort = sub_agent = thread_id = cache_ttl = ""
+    purpose: Literal["agent", "compaction"] = "agent"
+    streaming, answers, tools = False, 1, None
+    if asked:
+        service_tier = _service_tier(asked)
+        effort = _effort(asked)
+        if max_output_tokens is None:
+            max_output_tokens = _first(asked, _MAX_OUTPUT_KEYS)
+        streaming = bool(asked.get("stream") or asked.get("streaming"))
+        answers = asked.get("n") or asked.get("candidate_count") or 1
+        cache_control = asked.get("cache_control")
+        if isinstance(cache_control, dict):
+            cache_ttl = _name(cache_control.get("ttl"))
+        tools = asked.get("tools") or asked.get("functions")
+    if placed:
+        namespace = placed.get("langgraph_checkpoint_ns")
+        if type(namespace) is str and "|" in namespace:
+            sub_agent = _sub_agent(placed, namespace)
+        if placed.get("lc_source") == "summarization":
+            purpose = "compaction"
+        thread_id = _name(_first(placed, _THREAD_KEYS))
+    return tuple.__new__(  # what `Request(…)` does behind a call in Python
+        Request,
+        (
+            _provider(metadata, params, serialized),
+            _name(model) if model else "",
+            service_tier,
+            effort,
+            max_output_tokens if max_output_tokens is not None and _is_count(max_output_tokens) else None,
+            _name(step) if step else "",
+            sub_agent,
+            purpose,
+            thread_id,
+            _own_tags(tags) if tags else (),
+            streaming,
+            answers if _is_count(answers) else 1,
+            batch_size if _is_count(batch_size) else 1,
+            cache_ttl,
+            tools,
+        ),
     )
 
 
@@ -88,6 +118,17 @@ _MODEL_KEYS = ("model", "model_name", "model_id", "azure_deployment", "deploymen
 _MAX_OUTPUT_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_new_tokens")
 _THREAD_KEYS = ("thread_id", "session_id", "conversation_id")
 """The keys of metadata LangSmith, too, takes for a conversation. LangChain copies `configurable` into metadata."""
+_ASKED_KEYS = frozenset(
+    {
+        *("speed", "service_tier", "reasoning_effort", "effort", "thinking_level", "reasoning", "output_config"),
+        *_MAX_OUTPUT_KEYS,
+        *("stream", "streaming", "n", "candidate_count", "cache_control", "tools", "functions"),
+    }
+)
+"""Everything `_read` asks of the invocation parameters but the names of model and provider."""
+_PLACE_KEYS = frozenset({"langgraph_node", "langgraph_checkpoint_ns", "lc_source", *_THREAD_KEYS})
+"""Of metadata: where in an agent the call was made."""
+_NOTHING_ASKED: dict[str, Any] = {}
 
 
 def _first(holder: dict[str, Any], keys: tuple[str, ...]) -> Any:
@@ -96,10 +137,6 @@ def _first(holder: dict[str, Any], keys: tuple[str, ...]) -> Any:
         if value is not None:
             return value
     return None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _is_count(value: Any) -> bool:

@@ -40,6 +40,11 @@ def new_id() -> str:
 _LOW_62 = (1 << 62) - 1
 
 
+def key_of(langchain_id: UUID) -> int | UUID:
+    """What a table has an id under: a number, since hashing a UUID is a call in Python. What is no UUID stays."""
+    return getattr(langchain_id, "int", langchain_id)
+
+
 class OpenRun:
     """A run from its root's start to its end."""
 
@@ -65,7 +70,7 @@ class OpenRun:
         self.is_bare_call = is_bare_call
         self.announced = False
         self.ended = False
-        self.call_numbers = itertools.count()
+        self.call_numbers = itertools.count() if not is_bare_call else None
         self.totals: Any = None
         self.watchers: list[Any] = [watcher]
         """The handlers that saw it: each shows it as its last run."""
@@ -102,7 +107,7 @@ class OpenCall:
         self.owner = owner
         self.request = request
         self.messages = messages
-        self.index = next(run.call_numbers)
+        self.index = next(run.call_numbers) if run.call_numbers is not None else 0
         self.started_at = time.time()
         self.started_monotonic = time.monotonic()
         self.first_token_at: float | None = None
@@ -132,7 +137,8 @@ class RunTree:
     def __init__(self) -> None:
         self.runs: dict[UUID, OpenRun] = {}
         """By the id of every open chain, tool and retriever: the run it is part of."""
-        self.calls: dict[UUID, OpenCall] = {}
+        self.calls: dict[int | UUID, OpenCall] = {}
+        """By `key_of` the ids, in the order they started."""
         if hasattr(os, "register_at_fork"):
             # What is open at a fork is the parent's to end; the child's calls still join the run they are part of.
             os.register_at_fork(after_in_child=self.calls.clear)
@@ -143,7 +149,7 @@ class RunTree:
         if run is not None:
             run.watch(handler)
             return
-        parent = self._run_of(parent_id)
+        parent = self.run_of(parent_id)
         self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
         if len(self.runs) > MAX_OPEN_IDS:
             self._forget_oldest(self.runs)
@@ -157,30 +163,26 @@ class RunTree:
         return run
 
     def open_call(
-        self,
-        langchain_id: UUID,
-        parent_id: UUID | None,
-        agent: Callable[[], str],
-        handler: Any,
-        request: Request,
-        messages: Any,
+        self, langchain_id: UUID, run: OpenRun | None, agent: str, handler: Any, request: Request, messages: Any
     ) -> OpenCall | None:
-        """A model call starts; None when another handler already owns it."""
-        before = self.calls.get(langchain_id)
+        """A model call starts, as its own run of `agent` when it is part of none; None when another handler owns it."""
+        key = key_of(langchain_id)
+        calls = self.calls
+        before = calls.get(key)
         if before is not None and before.owner is not handler:
             before.run.watch(handler)
             return None
-        run = self._run_of(parent_id)
         if run is None:
-            run = OpenRun(langchain_id, agent(), handler, is_bare_call=True)
+            run = OpenRun(langchain_id, agent, handler, is_bare_call=True)
         call = OpenCall(langchain_id, run, handler, request, messages)
-        call.shadowed = before
-        self.calls[langchain_id] = call
-        if len(self.calls) > MAX_OPEN_IDS:
-            self._forget_oldest(self.calls)
+        if before is not None:
+            call.shadowed = before
+        calls[key] = call
+        if len(calls) > MAX_OPEN_IDS:
+            self._forget_oldest(calls)
         return call
 
-    def _run_of(self, parent_id: UUID | None) -> OpenRun | None:
+    def run_of(self, parent_id: UUID | None) -> OpenRun | None:
         """The run of a parent. Where LangChain names none (`with_fallbacks` hands its runnables the config it was
         given, not its child's), the run in whose context this happens.
         """
@@ -193,17 +195,18 @@ class RunTree:
 
     def close_call(self, langchain_id: UUID, handler: Any) -> OpenCall | None:
         """A model call ends; None when `handler` does not own it or its end was already seen."""
-        call = self.calls.get(langchain_id)
+        key = key_of(langchain_id)
+        call = self.calls.get(key)
         if call is None or call.owner is not handler:
             return None
         if call.shadowed is None:
-            self.calls.pop(langchain_id, None)
+            self.calls.pop(key, None)
         else:
-            self.calls[langchain_id] = call.shadowed
+            self.calls[key] = call.shadowed
         return call
 
     def is_open(self, call: OpenCall) -> bool:
-        top = self.calls.get(call.langchain_run_id)
+        top = self.calls.get(key_of(call.langchain_run_id))
         while top is not None and top is not call:
             top = top.shadowed
         return top is call and not call.reported
@@ -211,12 +214,14 @@ class RunTree:
     def open_calls_of(self, run: OpenRun) -> list[OpenCall]:
         return [call for call in tuple(self.calls.values()) if call.run is run and not call.reported]
 
-    def oldest_call(self) -> OpenCall | None:
-        for call in self.calls.values():
-            return call
-        return None
+    def calls_started_before(self, monotonic: float) -> list[OpenCall]:
+        """Calls still open, and those reported as cancelled that may yet end."""
+        return [call for call in tuple(self.calls.values()) if call.started_monotonic < monotonic]
+
+    def forget(self, call: OpenCall) -> None:
+        self.calls.pop(key_of(call.langchain_run_id), None)
 
     @staticmethod
-    def _forget_oldest(table: dict[UUID, Any]) -> None:
+    def _forget_oldest(table: dict[Any, Any]) -> None:
         for key in tuple(itertools.islice(table, MAX_OPEN_IDS // 10)):
             table.pop(key, None)
