@@ -36,21 +36,36 @@ MAX_TOOL_CALLS = 64
 MAX_COUNT = 2**63 - 1
 """What a column of the ledger holds."""
 
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_UNSHOWABLE = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+"""What drives a terminal, breaks a line, or turns the rest of the line round. No name needs it."""
+_INVISIBLE = (
+    r"\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff"
+    r"\uffa0" + "\U000e0000-\U000e0fff"
+)
+"""Good beside other characters, as in emoji and Persian; alone, nobody could find the name again.
+
+Unicode's default ignorable code points, and the blanks it does not call spaces. The pattern is read by Rust's regex,
+by Python's and by whoever reads the API's description, so it holds no escape that one of them lacks.
+"""
+_REPLACED = re.compile(rf"[{_UNSHOWABLE}\ud800-\udfff]")
+_VISIBLE = re.compile(rf"[^{_UNSHOWABLE}{_INVISIBLE}]")
 
 
 def clean_name(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
-    """Any value as a name the wire accepts: no control characters, no lone surrogates, cut to `max_length`.
+    """Any value as a name the wire accepts: nothing unshowable, no lone surrogates, cut to `max_length`.
 
-    A call is worth more than the exact spelling of its model, so the plugin cleans instead of dropping.
+    Empty when nothing of it could be seen. A call is worth more than the exact spelling of its model, so the plugin
+    cleans instead of dropping.
     """
     text = value if isinstance(value, str) else str(value)
-    return _UNSTORABLE.sub("\ufffd", text[:max_length].strip())
+    clean = _REPLACED.sub("\ufffd", text[:max_length].strip())
+    return clean if _VISIBLE.search(clean) else ""
 
 
-Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*$")]
-RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG_LENGTH, pattern=r"^[^\x00]+$")]
+_SEEN = rf"^[^{_UNSHOWABLE}]*[^{_UNSHOWABLE}{_INVISIBLE}][^{_UNSHOWABLE}]*$"
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=rf"^[^{_UNSHOWABLE}]*$")]
+RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=_SEEN)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TAG_LENGTH, pattern=_SEEN)]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
 Tokens = Annotated[int, Field(strict=True, ge=0, le=MAX_TOKENS_PER_CALL)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]

@@ -112,7 +112,12 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
         rejected=sorted([*batch.rejected, *recorded.rejected], key=lambda rejection: rejection.index),
         hash_key=key.workspace.hash_key,
         agent_settings=[
-            wire.AgentSettings(agent=name, active=agent.active, effort=agent.effort, default_model=agent.default_model)
+            wire.AgentSettings(
+                agent=name,
+                active=agent.active,
+                effort=agent.effort,
+                default_model=wire.clean_name(agent.default_model),  # entered by people, who paste what they like
+            )
             for name, agent in sorted(recorded.agents.items())
         ],
         price_card=recorded.price_card,
