@@ -18,11 +18,12 @@ from uuid import UUID
 
 from django.db.models import Min
 
-from agents import arrivals, pricing
+from agents import arrivals
 from agents.arrivals import CallArrival, call_arrival
 from agents.clock import EARLIEST, TOLERATED_LEAD, days_of, settled
 from agents.estimates import typical_usage
 from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
+from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
 from agents.rollups import NO_SUMS, Place, Postings, sums_of, total
 from agents.run_facts import UNSEEN, End, RunFacts, end_from_stored
@@ -160,7 +161,7 @@ class _Batch:
     def write(self, key_agent: Agent | None) -> None:
         zone_name, retained_from = self.storage.ledger_state()
         self.days = days_of(zone_name)
-        self.book = pricing.price_book(self.workspace_id)
+        self.book = price_book(self.workspace_id)
         self._turn_away_too_old(retained_from)
         self._find_agents()
         self._claim_runs(key_agent)

@@ -21,11 +21,11 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from agents import pricing
 from agents.clock import days_of
 from agents.ledger import place_of, sums_of_stored
 from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
-from agents.pricing import library
+from agents.price_books import price_book
+from agents.pricing import PriceBook, library
 from agents.pricing.names import bare
 from agents.rollups import Postings, negative, total
 from agents.signals import costs_corrected
@@ -220,7 +220,7 @@ def _where(selection: Selection) -> dict[str, object]:
 
 def _changing(selection: Selection, workspace_id: int, day: date, tally: Repriced | None) -> Iterator[list[int]]:
     """Ids of the calls whose cost would change, at most `CALLS_AT_ONCE` at a time; counted into `tally`."""
-    book = pricing.price_book(workspace_id)
+    book = price_book(workspace_id)
     calls = _calls(selection, workspace_id, day)
     if not selection.priced_too:
         # A site may make a million calls a day of a model that has no price: these are not read one by one.
@@ -246,7 +246,7 @@ def _changing(selection: Selection, workspace_id: int, day: date, tally: Reprice
         yield ids
 
 
-def _charge(book: pricing.PriceBook, call: LLMCall) -> bool:
+def _charge(book: PriceBook, call: LLMCall) -> bool:
     """Give the call the cost the book says, in memory; False when it has it already.
 
     A cost that the price library once gave stays when the library forgets the model: what was known is not made
@@ -282,7 +282,7 @@ def _write(workspace_id: int, ids: list[int], reason: str, repriced: Repriced) -
     # Alone, on PostgreSQL too: nobody replaces a call between its reading and its writing here.
     with writing(alone=True):
         store = storage()
-        book = pricing.price_book(workspace_id)
+        book = price_book(workspace_id)
         postings, corrected, rows = Postings(workspace_id), Corrected(workspace_id), []
         for call in LLMCall.objects.filter(pk__in=ids).order_by("call_id"):
             before, sums_before = call.cost_microcents, sums_of_stored(call)

@@ -110,11 +110,11 @@ class Raw:
 
 def finished_rows(batch: Any, agent_id: int) -> list[tuple[Any, ...]]:
     """The rows the ledger would insert for a batch."""
-    from agents import pricing
     from agents.arrivals import call_arrival
+    from agents.price_books import price_book
     from agents.storage import storage
 
-    book, store = pricing.price_book(1), storage()
+    book, store = price_book(1), storage()
     rows = []
     for index, event in enumerate(batch.events):
         if event.type == "llm_call":

@@ -55,7 +55,7 @@ back by hand after each migration that makes its table anew.
 
 
 class PriceBook:
-    """The prices that hold for one workspace. Never changes; `agents.pricing.price_book` hands out the current one."""
+    """The prices that hold for one workspace. Never changes; `agents.price_books` hands out the current one."""
 
     def __init__(self, entered: Sequence[EnteredPrice] = ()) -> None:
         self._entered = tuple(entered)

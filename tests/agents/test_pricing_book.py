@@ -12,7 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from agents.models import ModelPrice, Workspace
-from agents.pricing import PriceBook, price_book
+from agents.price_books import price_book
+from agents.pricing import PriceBook
 from agents.pricing.book import MODELS_REMEMBERED
 from agents.pricing.entered import EnteredPrice
 from agents.pricing.library import FREE, source

@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from agents import models  # the module, not its names: the tables import `agents.pricing` too
-from agents.pricing.book import PriceBook
+from agents.models import ModelPrice
+from agents.pricing import PriceBook
 
 WORKSPACES_REMEMBERED = 256
 
@@ -27,7 +27,7 @@ def price_book(workspace_id: int) -> PriceBook:
     remembered = _books.get(workspace_id)
     if remembered is not None and remembered[0] == mark:
         return remembered[1]
-    rows = models.ModelPrice.objects.filter(Q(workspace_id=workspace_id) | Q(workspace=None))
+    rows = ModelPrice.objects.filter(Q(workspace_id=workspace_id) | Q(workspace=None))
     book = PriceBook([row.as_entered() for row in rows])
     if len(_books) >= WORKSPACES_REMEMBERED:
         _books.clear()
