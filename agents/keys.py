@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from agents.models import Agent, ApiKey, Workspace
 from agents.storage import storage
+from agents.write_lock import writing
 
 KEY_START = "cs_"
 DEFAULT_SCOPES = [ApiKey.Scope.EVENTS_WRITE.value, ApiKey.Scope.READ.value]
@@ -114,12 +115,23 @@ def _live_key(prefix: str) -> ApiKey | None:
     return key
 
 
+_noted: dict[str, datetime] = {}
+"""When this process last wrote that a key was used, by its prefix."""
+
+
 def note_use(key: ApiKey, now: datetime) -> None:
     """Keep `last_used_at` true to a minute. The condition in the update lets one of many processes write."""
     stale = now - LAST_USED_EVERY
     if key.last_used_at is not None and key.last_used_at > stale:
         return
+    if (tried := _noted.get(key.prefix)) is not None and stale < tried <= now:
+        return  # another thread is at it: all of a process's at once would stand in the way of their own batches
+    if len(_noted) >= KEYS_REMEMBERED:
+        _noted.clear()
+    _noted[key.prefix] = now
     try:
-        ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
+        with writing():
+            ApiKey.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=stale), pk=key.pk).update(last_used_at=now)
     except OperationalError:
+        _noted.pop(key.prefix, None)
         return  # a busy database is no reason to turn a reader away; the next use writes it

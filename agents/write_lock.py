@@ -1,7 +1,8 @@
 """The one way into a transaction that writes to the ledger.
 
 SQLite has one writer at a time, and its own waiting is a lottery: under eight connections the unlucky waited over a
-second. So writers queue at a file lock beside the database, and BEGIN IMMEDIATE finds the way free. PostgreSQL lets
+second. So writers queue, the threads of a process in its memory and processes at a file lock beside the database, and
+BEGIN IMMEDIATE finds the way free. PostgreSQL lets
 writers work side by side; there a shared advisory lock only keeps them apart from jobs that must be alone.
 """
 
@@ -9,11 +10,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 try:
@@ -23,6 +27,9 @@ except ImportError:  # pragma: no cover - where there is no flock, SQLite's own 
 
 LEDGER_LOCK = 0x436F7374
 """Of PostgreSQL's advisory locks, the ledger's: "Cost" in ASCII."""
+
+LONGEST_WAIT_SECONDS = 20.0
+"""Then a writer gives up with OperationalError, as by SQLite's own `timeout`: one that hangs must not hang them all."""
 
 _held = threading.local()
 
@@ -93,20 +100,88 @@ def _file_lock(connection: BaseDatabaseWrapper, first: bool) -> Iterator[None]:
     if path is None or fcntl is None or getattr(_held, "file", False):
         yield
         return
-    # Batches queue at the gate, so that at most one of them stands beside whoever goes first. A lock dies with its
-    # process; one that is stopped in a debugger while it writes holds everybody up, as it would inside SQLite.
-    gate = None if first else _locked(path.with_name(path.name + ".gate"))
+    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+    turns = _turns.setdefault(path, _Turns())
+    if not turns.take(first, LONGEST_WAIT_SECONDS):
+        raise _waited_in_vain()
     try:
-        lock = _locked(path)
+        # Batches queue at the gate, so that at most one of a process stands beside whoever goes first. A lock dies with
+        # its process; one that is stopped in a debugger while it writes makes the others give up, as inside SQLite.
+        gate = None if first else _locked(path.with_name(path.name + ".gate"), deadline)
+        try:
+            lock = _locked(path, deadline)
+        finally:
+            if gate is not None:
+                _unlock(gate)
+        _held.file = True
+        try:
+            yield
+        finally:
+            _held.file = False
+            _unlock(lock)
     finally:
-        if gate is not None:
-            _unlock(gate)
-    _held.file = True
-    try:
-        yield
-    finally:
-        _held.file = False
-        _unlock(lock)
+        turns.pass_on()
+
+
+class _Turns:
+    """Whose turn it is among the threads of this process: in the order they came, whoever goes `first` ahead.
+
+    Only the one whose turn it is stands at the files, where every wait and every wake is a call to the kernel.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def take(self, first: bool, seconds: float) -> bool:
+        """True when it is the caller's turn, who passes it on; False when `seconds` went by."""
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return True
+            mine = threading.Lock()
+            mine.acquire()
+            if first:
+                self._waiting.appendleft(mine)
+            else:
+                self._waiting.append(mine)
+        try:
+            if mine.acquire(timeout=seconds):
+                return True
+        except BaseException:  # interrupted while it waits
+            if not self._withdraw(mine):
+                self.pass_on()
+            raise
+        return not self._withdraw(mine)
+
+    def pass_on(self) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+    def _withdraw(self, mine: threading.Lock) -> bool:
+        """False when the turn came at the last moment."""
+        with self._guard:
+            if mine not in self._waiting:
+                return False
+            self._waiting.remove(mine)
+            return True
+
+
+_turns: dict[Path, _Turns] = {}
+"""By the file that processes queue at. A forked child begins anew, without the threads that wait in its parent."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_turns.clear)
+
+
+def _waited_in_vain() -> OperationalError:
+    return OperationalError(
+        f"Another writer held the ledger for {LONGEST_WAIT_SECONDS:.0f} s; nothing was written. Try again; if it lasts,"
+        " find the process that has the .write-lock file beside the database open, and end it."
+    )
 
 
 def _lock_path(connection: BaseDatabaseWrapper) -> Path | None:
@@ -117,15 +192,48 @@ def _lock_path(connection: BaseDatabaseWrapper) -> Path | None:
     return Path(name).with_name(Path(name).name + ".write-lock")
 
 
-def _locked(path: Path) -> int:
-    # A descriptor of its own each time: flock excludes by open file, so threads exclude each other too.
+def _locked(path: Path, deadline: float) -> int:
+    """The file's descriptor, locked. OperationalError when another process keeps it past `deadline` (monotonic)."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _wait_for(descriptor, deadline)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _wait_for(descriptor: int, deadline: float) -> None:
+    # flock knows no timeout, and asking again and again would never meet a busy process between two of its batches. So
+    # a thread stands in the kernel's queue, and gives back what comes too late.
+    waited: Future[None] = Future()
+
+    def wait() -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if waited.set_running_or_notify_cancel():
+                waited.set_exception(error)
+            os.close(descriptor)
+            return
+        if waited.set_running_or_notify_cancel():
+            waited.set_result(None)
+        else:
+            _unlock(descriptor)
+
+    threading.Thread(target=wait, name="write-lock", daemon=True).start()
+    try:
+        waited.result(timeout=max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        if waited.cancel():
+            raise _waited_in_vain() from None
+        waited.result()  # it came at the last moment
+    except BaseException:
+        if not waited.cancel() and waited.exception() is None:
+            _unlock(descriptor)
+        raise
 
 
 def _unlock(descriptor: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from agents import write_lock
@@ -43,8 +45,74 @@ def test_writers_exclude_each_other_and_a_lease_overtakes_batches(database: Any)
     for thread in waiting:
         thread.join(timeout=5)
     assert sorted(log) == ["batch 0", "batch 1", "batch 2", "batch 3", "lease"]
-    # It came last. It stands beside one batch at a time, and the kernel wakes either of the two.
-    assert log[-1] != "lease"
+    assert log[0] == "lease", "it came last"
+
+
+def test_writers_of_one_process_go_in_the_order_they_came(database: Any) -> None:
+    log: list[str] = []
+    with write_lock._file_lock(database, first=False):
+        waiting = [writer(database, f"batch {number}", log) for number in range(4)]
+    for thread in waiting:
+        thread.join(timeout=5)
+    assert log == ["batch 0", "batch 1", "batch 2", "batch 3"]
+
+
+def test_a_writer_gives_up_when_another_thread_keeps_its_turn(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_lock, "LONGEST_WAIT_SECONDS", 0.1)
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            with write_lock._file_lock(database, first=False):
+                errors.append(AssertionError("it wrote beside the other"))
+        except OperationalError as error:
+            errors.append(error)
+
+    with write_lock._file_lock(database, first=False):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join(timeout=5)
+    assert [type(error) for error in errors] == [OperationalError]
+    log: list[str] = []
+    writer(database, "next", log).join(timeout=5)
+    assert log == ["next"], "who gave up does not keep a place in the queue"
+
+
+HOLDER = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("file", ["costsite.sqlite3.write-lock", "costsite.sqlite3.write-lock.gate"])
+def test_a_writer_gives_up_on_a_process_that_hangs_and_writes_when_it_is_gone(
+    database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    monkeypatch.setattr(write_lock, "LONGEST_WAIT_SECONDS", 0.2)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        for _ in range(2):  # the first leaves no lock behind that only its own process waits for
+            with (
+                pytest.raises(OperationalError, match="nothing was written"),
+                write_lock._file_lock(database, first=False),
+            ):
+                raise AssertionError("it wrote beside the other")
+        monkeypatch.setattr(write_lock, "LONGEST_WAIT_SECONDS", 5.0)
+        log: list[str] = []
+        waiting = writer(database, "after", log)
+        assert log == []
+        assert holder.stdin is not None
+        holder.stdin.close()
+        waiting.join(timeout=5)
+        assert log == ["after"]
+    writer(database, "again", log).join(timeout=5)
+    assert log == ["after", "again"], "what came too late was given back"
 
 
 def test_a_writer_that_fails_lets_the_next_one_in(database: Any) -> None:
