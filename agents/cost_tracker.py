@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any, Generic, Self, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import QuerySet, Sum
-from django.utils import timezone
+from django.db.models import QuerySet
 
-from agents.clock import days_of, month_bounds, month_of
+from agents.clock import month_bounds, month_of
 from agents.models import Agent, LedgerState, UsageDay, Workspace, WorkspaceDay
-from agents.models.sums import SUM_COLUMNS, cents
+from agents.models.sums import columns_of, spend_from, sums
+from agents.spend import Spend
 
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True, slots=True)
-class Spend(Generic[Key]):
-    """Sums over the calls that began in a period. Tokens are inclusive totals, then their subsets."""
+@dataclass(frozen=True)
+class SpendOf(Spend, Generic[Key]):
+    """What was spent by one of a list: an agent, a workspace, a model as (provider, name), a day."""
 
-    of: Key
-    """What these are the sums of: an agent, a workspace, a model's name, a day; None for a total."""
-    calls: int = 0
-    failed_calls: int = 0
-    estimated_calls: int = 0
-    unpriced_calls: int = 0
-    """Calls whose cost nobody knows; `cost_microcents` is the sum of the others."""
-    local_cache_hits: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_5m_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    cache_write_unknown_tokens: int = 0
-    reasoning_tokens: int = 0
-    input_audio_tokens: int = 0
-    output_audio_tokens: int = 0
-    cost_microcents: int = 0
-    saved_microcents: int = 0
-    """What caches spared; negative when writing them cost more than reading them brought back."""
-
-    @property
-    def cost_cents(self) -> Decimal | None:
-        """Cents, exact. None when calls were made and none of them has a price: unknown is never 0."""
-        if self.calls and self.unpriced_calls == self.calls:
-            return None
-        return cents(self.cost_microcents)
-
-    @property
-    def saved_cents(self) -> Decimal:
-        return cents(self.saved_microcents)
+    of: Key = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -61,9 +30,9 @@ class CostTracker:
     """Spend by agent, workspace, site, model or day, over any period.
 
     >>> from agents.cost_tracker import CostTracker
-    >>> CostTracker().site().this_month().total().cost_cents
+    >>> CostTracker().site().this_month().total().estimated_cost_cents
     Decimal('0')
-    >>> [(spend.of, spend.cost_cents) for spend in CostTracker().month("2026-11").by_model()]
+    >>> [(spend.of, spend.estimated_cost_cents) for spend in CostTracker().month("2026-11").by_model()]
     []
 
     Say what (`agent`, `workspace`, `site`), when (`month`, `this_month`, `today`, `between`; otherwise all time) and
@@ -72,18 +41,20 @@ class CostTracker:
     belongs to the day it began. Daily sums are read, never the calls: an answer takes milliseconds at any traffic.
     """
 
-    _agent: Agent | None = None
-    _workspace: Workspace | None = None
+    _agent: Agent | int | None = None
+    _workspace: Workspace | int | None = None
     _start: date | None = None
     _end: date | None = None
     _reader: AbstractBaseUser | AnonymousUser | None = None
 
     # ── of what ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def agent(self, agent: Agent) -> Self:
+    def agent(self, agent: Agent | int) -> Self:
+        """Of this agent, or of the one with this primary key."""
         return replace(self, _agent=agent, _workspace=None)
 
-    def workspace(self, workspace: Workspace) -> Self:
+    def workspace(self, workspace: Workspace | int) -> Self:
+        """Of this workspace, or of the one with this primary key."""
         return replace(self, _workspace=workspace, _agent=None)
 
     def site(self) -> Self:
@@ -107,34 +78,35 @@ class CostTracker:
         return self.between(*month_bounds(month))
 
     def this_month(self) -> Self:
-        return self.month(month_of(_today()))
+        return self.month(month_of(LedgerState.current().today()))
 
     def today(self) -> Self:
-        today = _today()
+        today = LedgerState.current().today()
         return self.between(today, today + timedelta(days=1))
 
     # ── the answers ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def total(self) -> Spend[None]:
-        return _spend(None, self._rows().aggregate(**_sums()))
+    def total(self) -> Spend:
+        return spend_from(self._rows().aggregate(**sums()))
 
-    def by_agent(self) -> list[Spend[Agent]]:
+    def by_agent(self) -> list[SpendOf[Agent]]:
         """Agents that made calls in the period, the dearest first."""
         return self._grouped(self._usage_days(), "agent_id", Agent.objects.all())
 
-    def by_workspace(self) -> list[Spend[Workspace]]:
+    def by_workspace(self) -> list[SpendOf[Workspace]]:
         """Workspaces with calls in the period, the dearest first."""
         return self._grouped(self._rows(), "workspace_id", Workspace.objects.all())
 
-    def by_model(self) -> list[Spend[tuple[str, str]]]:
-        """(provider, model) with calls in the period, the dearest first."""
-        rows = self._usage_days().values("provider", "model").annotate(**_sums())
-        return _dearest_first(_spend((row["provider"], row["model"]), row) for row in rows if row["calls_sum"])
+    def by_model(self, *, most: int | None = None) -> list[SpendOf[tuple[str, str]]]:
+        """(provider, model) with calls in the period, the dearest first, at most `most` of them."""
+        rows = self._usage_days().values("provider", "model").annotate(**sums()).filter(calls_sum__gt=0)
+        dearest = rows.order_by("-cost_microcents_sum", "-calls_sum", "provider", "model")[:most]
+        return [_spend_of((row["provider"], row["model"]), row) for row in dearest]
 
-    def by_day(self) -> list[Spend[date]]:
+    def by_day(self) -> list[SpendOf[date]]:
         """Local days with calls, in their order. A day without calls is left out."""
-        rows = self._rows().values("day").annotate(**_sums()).order_by("day")
-        return [_spend(row["day"], row) for row in rows if row["calls_sum"]]
+        rows = self._rows().values("day").annotate(**sums()).filter(calls_sum__gt=0).order_by("day")
+        return [_spend_of(row["day"], row) for row in rows]
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,24 +127,16 @@ class CostTracker:
             rows = rows.filter(day__gte=self._start, day__lt=self._end)
         return rows.order_by()
 
-    def _grouped(self, rows: QuerySet[Any], column: str, subjects: QuerySet[Any]) -> list[Spend[Any]]:
-        sums = {row[column]: row for row in rows.values(column).annotate(**_sums()) if row["calls_sum"]}
-        known = subjects.in_bulk(sums)
-        return _dearest_first(_spend(known[key], row) for key, row in sums.items())
+    def _grouped(self, rows: QuerySet[Any], column: str, subjects: QuerySet[Any]) -> list[SpendOf[Any]]:
+        found = rows.values(column).annotate(**sums()).filter(calls_sum__gt=0)
+        by_key = {row[column]: row for row in found}
+        known = subjects.in_bulk(by_key)
+        return _dearest_first(_spend_of(known[key], row) for key, row in by_key.items())
 
 
-def _today() -> date:
-    return days_of(LedgerState.current().time_zone).of(timezone.now())
+def _spend_of(of: Key, row: Mapping[str, Any]) -> SpendOf[Key]:
+    return SpendOf(**columns_of(row), of=of)
 
 
-def _sums() -> dict[str, Sum]:
-    return {f"{column}_sum": Sum(column, default=0) for column in SUM_COLUMNS}
-
-
-def _spend(of: Key, row: dict[str, Any]) -> Spend[Key]:
-    # int(): PostgreSQL adds big integers up as decimals.
-    return Spend(of, **{column: int(row[f"{column}_sum"]) for column in SUM_COLUMNS})
-
-
-def _dearest_first(spends: Iterable[Spend[Key]]) -> list[Spend[Key]]:
-    return sorted(spends, key=lambda spend: (-spend.cost_microcents, str(spend.of)))
+def _dearest_first(spends: Iterable[SpendOf[Key]]) -> list[SpendOf[Key]]:
+    return sorted(spends, key=lambda spend: (-spend.cost_microcents, -spend.calls, str(spend.of)))

@@ -9,7 +9,7 @@ from django.contrib import admin
 from agents.admin.access import ReadOnlyAdmin
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
 from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
-from agents.models.sums import cents
+from agents.spend import cents
 
 
 @admin.register(AgentRunLog)

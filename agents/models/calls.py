@@ -8,8 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from agents.models.people import Agent, Client, Workspace
-from agents.models.sums import cents
 from agents.models.visibility import VisibleQuerySet
+from agents.spend import cents
 
 
 class LLMCall(models.Model):

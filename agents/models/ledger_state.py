@@ -6,6 +6,9 @@ from datetime import date
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
+
+from agents.clock import Days, days_of
 
 LEAST_RETENTION_DAYS = 400
 """So that any month can be laid beside the same month of the year before."""
@@ -31,5 +34,9 @@ class LedgerState(models.Model):
 
         return cls.objects.get_or_create(pk=1, defaults={"time_zone": settings.TIME_ZONE})[0]
 
-    def has_let_go_of(self, day: date) -> bool:
-        return self.retained_from is not None and day < self.retained_from
+    def days(self) -> Days:
+        """The local days of the zone in force."""
+        return days_of(self.time_zone)
+
+    def today(self) -> date:
+        return self.days().of(timezone.now())

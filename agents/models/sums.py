@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
+from django.db.models import Q, Sum
 
-MICROCENTS_PER_CENT = 1_000_000
-
-
-def cents(microcents: int) -> Decimal:
-    """Microcents as cents, exact."""
-    return Decimal(microcents) / MICROCENTS_PER_CENT
+from agents.spend import Spend, cents, known_cost
 
 
 class UsageSums(models.Model):
@@ -38,12 +36,30 @@ class UsageSums(models.Model):
         abstract = True
 
     @property
+    def cost(self) -> int | None:
+        """Microcents, by `known_cost`."""
+        return known_cost(self.calls, self.unpriced_calls, self.cost_microcents)
+
+    @property
     def estimated_cost_cents(self) -> Decimal | None:
-        """Cents, exact; None when calls were made and none of them has a price. Unknown is never 0."""
-        if self.calls and self.unpriced_calls == self.calls:
-            return None
-        return cents(self.cost_microcents)
+        """`cost` in cents, exact."""
+        return None if self.cost is None else cents(self.cost)
 
 
 SUM_COLUMNS: tuple[str, ...] = tuple(field.name for field in UsageSums._meta.local_fields)
 """In the order of the table; `agents.ledger` adds, `rebuild_rollups` recomputes exactly these."""
+
+
+def sums(where: Q | None = None) -> dict[str, Sum]:
+    """Aggregates for every column, over the rows `where` holds; `spend_from` reads them."""
+    return {f"{column}_sum": Sum(column, filter=where, default=0) for column in SUM_COLUMNS}
+
+
+def spend_from(row: Mapping[str, Any]) -> Spend:
+    """What a row of `sums()` says."""
+    return Spend(**columns_of(row))
+
+
+def columns_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """A row of `sums()` by the names of the columns. int(): PostgreSQL adds big integers up as decimals."""
+    return {column: int(row[f"{column}_sum"]) for column in SUM_COLUMNS}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from agents.spend import NOTHING, Spend
 from costsite.analytics import charts, figures
 from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
-from costsite.analytics.usage import NOTHING, Usage
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
@@ -88,7 +88,7 @@ def spend_per_day(
     *,
     title: str,
     measure: str,
-    totals: Mapping[date, Usage],
+    totals: Mapping[date, Spend],
     series: Sequence[Series],
     days: Days,
     calendar: Calendar,
@@ -100,11 +100,11 @@ def spend_per_day(
     """
     shown = sorted(series, key=lambda one: (-one.within(days), one.name))[:SERIES]
     shown = [one for one in shown if one.within(days)]
-    usages = {day: totals.get(day, NOTHING) for day in days}
+    spent = {day: totals.get(day, NOTHING) for day in days}
     rows = []
     for day in days:
         parts = [max(0, one.values.get(day, 0)) for one in shown]
-        rows.append([*parts, max(0, usages[day].cost_microcents - sum(parts))])
+        rows.append([*parts, max(0, spent[day].cost_microcents - sum(parts))])
     others = sum(row[-1] for row in rows)
     names = [one.name for one in shown] + (["Other"] if others and shown else ["Spend"] if others else [])
     slots = [one.slot for one in shown] + [charts.OTHER if shown else 1]
@@ -112,13 +112,13 @@ def spend_per_day(
     bars = []
     for day, parts, column in zip(days, rows, chart.columns, strict=True):
         so_far = " so far" if day == calendar.today else ""
-        usage = usages[day]
-        tip = [f"{day:%a %-d %b}{so_far}: {figures.sum_of_money(usage.cost, usage.unpriced_calls)}"]
+        spend = spent[day]
+        tip = [f"{day:%a %-d %b}{so_far}: {figures.sum_of_money(spend.cost, spend.unpriced_calls)}"]
         biggest = sorted(zip(parts, names, strict=False), reverse=True)[:5]
         if len(names) > 1:
             tip += [f"{who}: {figures.money(value)}" for value, who in biggest if value]
         href = day_href(day) if day_href and day <= calendar.today else ""
-        bars.append(Bar(column, day_tick(day, days), tuple(tip) if usage.calls else (), href, day == calendar.today))
+        bars.append(Bar(column, day_tick(day, days), tuple(tip) if spend.calls else (), href, day == calendar.today))
     legend = [LegendEntry(one.name, one.slot, one.href, figures.money(one.within(days))) for one in shown]
     if others and shown:
         legend.append(LegendEntry("Other", charts.OTHER, "", figures.money(others)))
@@ -127,12 +127,12 @@ def spend_per_day(
         (
             f"{day:%a %-d %b}",
             *(unit.write(part) for part in parts[: len(names)]),
-            figures.UNPRICED if usages[day].cost is None else unit.write(sum(parts)),
+            figures.UNPRICED if spent[day].cost is None else unit.write(sum(parts)),
         )
         for day, parts in zip(days, rows, strict=True)
         if day <= calendar.today
     ]
-    whole = sum(usages.values(), NOTHING)
+    whole = sum(spent.values(), NOTHING)
     return Stack(
         id=name,
         title=title,
@@ -206,14 +206,14 @@ class TokenBar:
     """With the slot of each part's colour."""
 
 
-def token_bars(usage: Usage) -> tuple[TokenBar, TokenBar]:
+def token_bars(spend: Spend) -> tuple[TokenBar, TokenBar]:
     """Input and output on one scale, so that their lengths compare."""
     inputs = [
-        ("fresh", usage.fresh_input_tokens),
-        ("cache read", usage.cache_read_tokens),
-        ("cache written", usage.cache_written_tokens),
+        ("fresh", spend.fresh_input_tokens),
+        ("cache read", spend.cache_read_tokens),
+        ("cache written", spend.cache_written_tokens),
     ]
-    outputs = [("visible", usage.visible_output_tokens), ("reasoning", usage.reasoning_tokens)]
+    outputs = [("visible", spend.visible_output_tokens), ("reasoning", spend.reasoning_tokens)]
     scale = max(sum(value for _, value in inputs), sum(value for _, value in outputs))
 
     def laid(name: str, parts: list[tuple[str, int]]) -> TokenBar:
@@ -302,7 +302,7 @@ def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
     )
 
 
-def answer(range_name: str, month: Usage, before: Usage, shown: Usage, days: Days, calendar: Calendar) -> str:
+def answer(range_name: str, month: Spend, before: Spend, shown: Spend, days: Days, calendar: Calendar) -> str:
     """What a chart of spend opens with: this month against the last, or how much a day in any other range."""
     if shown.cost is None:
         return f"Cost not known: {figures.unpriced_calls(shown.unpriced_calls)}"
@@ -314,12 +314,12 @@ def answer(range_name: str, month: Usage, before: Usage, shown: Usage, days: Day
     return f"{figures.money(shown.cost // past)} a day over {past} days"
 
 
-def change(now: Usage, before: int) -> str:
+def change(now: Spend, before: int) -> str:
     """Against microcents before; a dash when what is spent now is not known."""
     return "–" if now.cost is None else figures.change(now.cost, before)
 
 
-def change_on(now: Usage, before: int, days: Days) -> str:
+def change_on(now: Spend, before: int, days: Days) -> str:
     """`change` as the note under a figure."""
     if now.cost is None:
         return "no price yet"

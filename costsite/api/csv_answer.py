@@ -9,9 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.http import StreamingHttpResponse
 
-from agents.cost_tracker import Spend
-from agents.models.sums import UsageSums
-from costsite.api.schemas import cents_text, sums_of
+from costsite.api.schemas import cents_text
 
 Row = TypeVar("Row")
 
@@ -33,12 +31,8 @@ SUM_COLUMNS = (
     Column("Output tokens", lambda row: row.output_tokens),
     Column("Cache read tokens", lambda row: row.cache_read_tokens),
     Column("Reasoning tokens", lambda row: row.reasoning_tokens),
-    Column("Estimated cost (cents)", lambda row: _cost(row)),
+    Column("Estimated cost (cents)", lambda row: cents_text(row.cost)),
 )
-
-
-def _cost(row: UsageSums | Spend[Any]) -> str | None:
-    return cents_text(sums_of(row)["cost_microcents"])
 
 
 class _Line:

@@ -16,7 +16,7 @@ from ninja import Query, Router
 from pydantic import Field
 
 from agents.models import AgentRunLog, ApiKey, LLMCall
-from agents.models.sums import MICROCENTS_PER_CENT
+from agents.spend import MICROCENTS_PER_CENT
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.csv_answer import SUM_COLUMNS, Column, csv_answer
 from costsite.api.errors import ApiError

@@ -12,9 +12,9 @@ from uuid import UUID
 from django.http import HttpResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from agents import cost_tracker
 from agents.models import Agent, AgentRunLog, LLMCall
-from agents.models.sums import MICROCENTS_PER_CENT, SUM_COLUMNS, UsageSums
+from agents.models.sums import SUM_COLUMNS, UsageSums
+from agents.spend import MICROCENTS_PER_CENT, Spend
 
 
 class Answer(BaseModel):
@@ -57,14 +57,10 @@ class Sums(Answer):
     estimated_cost_cents: str | None = Field(description="The same in cents, as exact decimal text.")
 
 
-def sums_of(row: UsageSums | cost_tracker.Spend[Any]) -> dict[str, Any]:
+def sums_of(row: UsageSums | Spend) -> dict[str, Any]:
     """The fields of `Sums` from any row that has them."""
     sums: dict[str, Any] = {name: getattr(row, name) for name in SUM_COLUMNS}
-    known = row.cost_cents if isinstance(row, cost_tracker.Spend) else row.estimated_cost_cents
-    if known is None:
-        sums["cost_microcents"] = None
-    sums["estimated_cost_cents"] = cents_text(sums["cost_microcents"])
-    return sums
+    return sums | {"cost_microcents": row.cost, "estimated_cost_cents": cents_text(row.cost)}
 
 
 class KeyWorkspace(Answer):
@@ -211,7 +207,7 @@ class SpendGroup(Sums):
     day: date | None = None
 
 
-class Spend(Answer):
+class SpendAnswer(Answer):
     period_start: date = Field(description="The first day, in the ledger's time zone.")
     period_end: date = Field(description="The first day that is out.")
     time_zone: str

@@ -11,14 +11,13 @@ from django.utils import timezone
 from ninja import Query, Router
 from pydantic import Field
 
-from agents import cost_tracker
 from agents.clock import month_bounds, month_of
-from agents.cost_tracker import CostTracker
+from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import ApiKey
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.csv_answer import SUM_COLUMNS, Column, csv_answer
 from costsite.api.parameters import Format, Parameters, agent_of, bad_parameter, ledger_days
-from costsite.api.schemas import Spend, SpendGroup, Sums, answer, sums_of
+from costsite.api.schemas import SpendAnswer, SpendGroup, Sums, answer, sums_of
 
 router = Router(tags=["Spend"], auth=BearerKey(ApiKey.Scope.READ))
 
@@ -43,7 +42,7 @@ class SpendParameters(Parameters):
     format: Format = "json"
 
 
-@router.get("/spend", response=Spend, summary="Spend of a period, by agent, workspace, model or day")
+@router.get("/spend", response=SpendAnswer, summary="Spend of a period, by agent, workspace, model or day")
 def show_spend(request: HttpRequest, parameters: Query[SpendParameters]) -> HttpResponseBase:
     parameters.check(request)
     days = ledger_days()
@@ -52,7 +51,7 @@ def show_spend(request: HttpRequest, parameters: Query[SpendParameters]) -> Http
     groups = _groups(spent, parameters.group_by)
     if parameters.format == "csv":
         return csv_answer("spend", _columns(parameters.group_by), groups)
-    spend = Spend(
+    spend = SpendAnswer(
         period_start=start,
         period_end=end,
         time_zone=days.zone.key,
@@ -71,7 +70,7 @@ def _reach(key: ApiKey, slug: str | None) -> CostTracker:
     return CostTracker().workspace(key.workspace) if key.agent is None else CostTracker().agent(key.agent)
 
 
-def _groups(spent: CostTracker, by: str) -> list[cost_tracker.Spend[Any]]:
+def _groups(spent: CostTracker, by: str) -> list[SpendOf[Any]]:
     """The dearest first, days in their order."""
     if by == "agent":
         return [*spent.by_agent()]
@@ -80,7 +79,7 @@ def _groups(spent: CostTracker, by: str) -> list[cost_tracker.Spend[Any]]:
     return [*spent.by_model()] if by == "model" else [*spent.by_day()]
 
 
-def _names(group: cost_tracker.Spend[Any], by: str) -> dict[str, Any]:
+def _names(group: SpendOf[Any], by: str) -> dict[str, Any]:
     """What the group is called, by `GROUPINGS`."""
     if by in {"agent", "workspace"}:
         return {by: group.of.slug}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ import agents.cost_tracker
 from agents import ledger
 from agents.cost_tracker import CostTracker
 from agents.models import Agent, LedgerState, Workspace
+from agents.models.sums import SUM_COLUMNS
+from agents.spend import NOTHING, Spend
 from tests.factories import NOON, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
@@ -49,18 +52,19 @@ def test_an_agents_month(acme: Workspace) -> None:
     agent = Agent.objects.get(workspace=acme, slug="support-bot")
     november = CostTracker().agent(agent).month("2026-11").total()
     assert (november.calls, november.unpriced_calls, november.cost_microcents) == (3, 1, 2 * CALL)
-    assert november.cost_cents == Decimal("0.072")
+    assert november.estimated_cost_cents == Decimal("0.072")
     assert (november.input_tokens, november.output_tokens) == (3_600, 900)
     assert CostTracker().agent(agent).month("2026-12").total().cost_microcents == CALL
 
 
 def test_a_workspace_by_model_and_by_agent(acme: Workspace) -> None:
     tracker = CostTracker().workspace(acme).between(date(2026, 11, 1), date(2026, 12, 1))
-    assert [(spend.of, spend.cost_cents) for spend in tracker.by_model()] == [
+    assert [(spend.of, spend.estimated_cost_cents) for spend in tracker.by_model()] == [
         (("openai", "gpt-4o"), Decimal("0.6")),
         (("openai", "gpt-4o-mini"), Decimal("0.072")),
         (("", "house-model"), None),
     ]
+    assert [spend.of for spend in tracker.by_model(most=1)] == [("openai", "gpt-4o")]
     assert [(spend.of.slug, spend.cost_microcents) for spend in tracker.by_agent()] == [
         ("researcher", 600_000),
         ("support-bot", 2 * CALL),
@@ -94,9 +98,19 @@ def test_a_period_that_ends_before_it_begins_is_refused() -> None:
 
 
 def test_nothing_spent_is_zero_and_unknown_is_none(workspace: Workspace) -> None:
-    assert CostTracker().workspace(workspace).total().cost_cents == 0
+    assert CostTracker().workspace(workspace).total().estimated_cost_cents == 0
     ledger.record(workspace, [(0, llm_call(request_model="house-model"))], client=None, received_at=NOON)
-    assert CostTracker().workspace(workspace).total().cost_cents is None
+    assert CostTracker().workspace(workspace).total().estimated_cost_cents is None
+
+
+def test_a_sum_has_every_column_of_the_rollups_and_adds_up() -> None:
+    assert tuple(field.name for field in fields(Spend)) == SUM_COLUMNS
+    priced = Spend(calls=2, input_tokens=90, cache_read_tokens=40, cache_write_5m_tokens=20, cost_microcents=CALL)
+    unpriced = Spend(calls=1, unpriced_calls=1, input_tokens=10, input_audio_tokens=10)
+    both = priced + unpriced
+    assert (both.calls, both.priced_calls, both.input_tokens, both.input_audio_tokens) == (3, 2, 100, 10)
+    assert (both.fresh_input_tokens, both.cost) == (40, CALL)  # 100 - 40 - 20
+    assert (unpriced.cost, NOTHING.cost) == (None, 0)
 
 
 def test_the_example_in_the_docstring_runs(db: None) -> None:

@@ -11,18 +11,12 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
+from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import Agent, AgentRunLog, LLMCall, UsageDay, Workspace
+from agents.models.sums import spend_from, sums
+from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.rollups import (
-    ModelUsage,
-    cost_by_key_and_day,
-    usage_by_day,
-    usage_by_model,
-    usage_from,
-    usage_sums,
-    within,
-)
-from costsite.analytics.usage import Usage
+from costsite.analytics.queries.rollups import cost_by_key_and_day, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -74,7 +68,7 @@ class AgentFacts:
 @dataclass(frozen=True)
 class AgentRow:
     agent: AgentFacts
-    month: Usage
+    month: Spend
     runs: int
     """This month, at most `COUNTED_RUNS` + 1."""
     by_day: dict[date, int]
@@ -121,26 +115,28 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
     found: list[Any] = list(rows.annotate(month_runs=BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])))
     ids = [row.pk for row in found]
-    usage = {
-        row["agent"]: usage_from(row)
+    month_spend = {
+        row["agent"]: spend_from(row)
         for row in UsageDay.objects.visible_to(user)
         .filter(within(month), agent__in=ids)
         .values("agent")
-        .annotate(**usage_sums())
+        .annotate(**sums())
         .order_by()
     }
     days = cost_by_key_and_day(UsageDay.objects.visible_to(user), calendar.last_30_days, "agent", ids)
     return [
-        AgentRow(AgentFacts.of(row), usage.get(row.pk, Usage()), row.month_runs, days.get(row.pk, {})) for row in found
+        AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), row.month_runs, days.get(row.pk, {}))
+        for row in found
     ]
 
 
-def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, Usage]:
-    return usage_by_day(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days)
+def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, SpendOf[date]]:
+    return spend_by_day(CostTracker().visible_to(user).agent(agent_id), days)
 
 
-def agent_models(user: User, agent_id: int, days: Days, limit: int) -> list[ModelUsage]:
-    return usage_by_model(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days, limit)
+def agent_models(user: User, agent_id: int, days: Days, limit: int) -> list[SpendOf[tuple[str, str]]]:
+    """By (provider, model), the dearest first."""
+    return CostTracker().visible_to(user).agent(agent_id).between(days.start, days.end).by_model(most=limit)
 
 
 def agent_model_days(user: User, agent_id: int, days: Days, models: list[str]) -> dict[str, dict[date, int]]:
@@ -156,17 +152,13 @@ def count_runs(user: User, agent_id: int, calendar: Calendar, days: Days) -> int
 
 
 @dataclass(frozen=True)
-class StepUsage:
+class StepSpend:
     step: str
     sub_agent: str
-    calls: int
-    cost_microcents: int
-    unpriced_calls: int
-    input_tokens: int
-    output_tokens: int
+    spend: Spend
 
 
-def steps_of_runs(user: User, workspace_id: int, run_ids: list[UUID], limit: int) -> list[StepUsage]:
+def steps_of_runs(user: User, workspace_id: int, run_ids: list[UUID], limit: int) -> list[StepSpend]:
     """Calls of these runs summed by step: rollups have no steps, so it is of the runs one can read by index."""
     rows = (
         LLMCall.objects.visible_to(user)
@@ -176,20 +168,14 @@ def steps_of_runs(user: User, workspace_id: int, run_ids: list[UUID], limit: int
             step_calls=Count("pk"),
             cost=Coalesce(Sum("cost_microcents"), 0),
             unpriced=Count("pk", filter=Q(cost_basis="unpriced")),
-            tokens_in=Sum("input_tokens"),
-            tokens_out=Sum("output_tokens"),
         )
         .order_by("-cost", "-step_calls", "step", "sub_agent")[:limit]
     )
     return [
-        StepUsage(
+        StepSpend(
             row["step"],
             row["sub_agent"],
-            row["step_calls"],
-            row["cost"],
-            row["unpriced"],
-            row["tokens_in"],
-            row["tokens_out"],
+            Spend(calls=row["step_calls"], unpriced_calls=row["unpriced"], cost_microcents=int(row["cost"])),
         )
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""Sums over rollups: what was used and spent, in all, by day, by anything a rollup is keyed by."""
+"""Spans of days, and sums over rollups that `CostTracker` does not have: a line of costs for each of many rows."""
 
 from __future__ import annotations
 
@@ -8,25 +8,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet, Sum
 
+from agents.cost_tracker import CostTracker, SpendOf
+from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.usage import NOTHING, USAGE_COLUMNS, Usage
 
 
 def within(days: Days) -> Q:
     return Q(day__gte=days.start, day__lt=days.end)
-
-
-def usage_sums(days: Days | None = None) -> dict[str, Coalesce]:
-    """Aggregates for every column; over `days` alone when given."""
-    condition = None if days is None else within(days)
-    return {f"sum_{name}": Coalesce(Sum(name, filter=condition), 0) for name in USAGE_COLUMNS}
-
-
-def usage_from(row: Mapping[str, Any]) -> Usage:
-    return Usage(*(row[f"sum_{name}"] for name in USAGE_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -50,14 +40,13 @@ class Spans:
         return Days(min(span.start for span in spans), max(span.end for span in spans))
 
 
-def usage_by_day(rows: QuerySet[Any], days: Days) -> dict[date, Usage]:
-    """A row a day, so at most `len(days)` of them."""
-    found = rows.filter(within(days)).values("day").annotate(**usage_sums()).order_by("day")
-    return {row["day"]: usage_from(row) for row in found}
+def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
+    """The days of `days` that had calls, so at most `len(days)`."""
+    return {spend.of: spend for spend in spent.between(days.start, days.end).by_day()}
 
 
-def sum_of(by_day: Mapping[date, Usage], days: Days) -> Usage:
-    return sum((usage for day, usage in by_day.items() if days.start <= day < days.end), NOTHING)
+def sum_of(by_day: Mapping[date, Spend], days: Days) -> Spend:
+    return sum((spend for day, spend in by_day.items() if days.start <= day < days.end), NOTHING)
 
 
 def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, dict[date, int]]:
@@ -72,21 +61,3 @@ def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Seque
     for value, day, cost in found:
         series[value][day] = cost
     return series
-
-
-@dataclass(frozen=True)
-class ModelUsage:
-    provider: str
-    model: str
-    usage: Usage
-
-
-def usage_by_model(rows: QuerySet[Any], days: Days, limit: int) -> list[ModelUsage]:
-    """The dearest models first, at most `limit`."""
-    found = (
-        rows.filter(within(days))
-        .values("provider", "model")
-        .annotate(**usage_sums())
-        .order_by(F("sum_cost_microcents").desc(), F("sum_calls").desc(), "provider", "model")[:limit]
-    )
-    return [ModelUsage(row["provider"], row["model"], usage_from(row)) for row in found]

@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import AgentRunLog, LLMCall, Workspace
+from agents.spend import Spend, known_cost
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.usage import Usage
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -40,7 +40,7 @@ class RunRow:
     thread_id: str
     tags: tuple[str, ...]
     parent_run_id: UUID | None
-    usage: Usage
+    spend: Spend
 
     @classmethod
     def of(cls, row: AgentRunLog) -> RunRow:
@@ -61,7 +61,7 @@ class RunRow:
             thread_id=row.thread_id,
             tags=tuple(str(tag) for tag in row.tags),
             parent_run_id=row.parent_run_id,
-            usage=Usage.of(row),
+            spend=Spend.of_row(row),
         )
 
     @property
@@ -188,7 +188,7 @@ def run_points(user: User, agent_id: int, calendar: Calendar, days: Days, limit:
         .values_list("pk", "run_id", "started_at", "calls", "unpriced_calls", "cost_microcents")[:limit]
     )
     return [
-        RunPoint(pk, run_id, started_at, None if calls and calls == unpriced else cost, unpriced)
+        RunPoint(pk, run_id, started_at, known_cost(calls, unpriced, cost), unpriced)
         for pk, run_id, started_at, calls, unpriced, cost in rows
     ]
 
@@ -218,7 +218,7 @@ class CallRow:
     status: str
     status_label: str
     error_type: str
-    usage: Usage
+    spend: Spend
     cost: int | None
     cost_basis: str
     tokens_from: str
@@ -279,7 +279,7 @@ def cost_of_first_calls(user: User, run: RunRow, count: int) -> int:
 
 
 def _call_row(row: LLMCall) -> CallRow:
-    usage = Usage(
+    spend = Spend(
         calls=1,
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
@@ -288,6 +288,8 @@ def _call_row(row: LLMCall) -> CallRow:
         cache_write_1h_tokens=row.cache_write_1h_tokens,
         cache_write_unknown_tokens=row.cache_write_unknown_tokens,
         reasoning_tokens=row.reasoning_tokens,
+        input_audio_tokens=row.input_audio_tokens,
+        output_audio_tokens=row.output_audio_tokens,
         cost_microcents=row.cost_microcents or 0,
         saved_microcents=row.saved_microcents,
         unpriced_calls=int(row.cost_microcents is None),
@@ -306,7 +308,7 @@ def _call_row(row: LLMCall) -> CallRow:
         status=row.status,
         status_label=row.get_status_display(),
         error_type=row.error_type,
-        usage=usage,
+        spend=spend,
         cost=row.cost_microcents,
         cost_basis=row.cost_basis,
         tokens_from=row.tokens_from,

@@ -10,19 +10,12 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Exists, OuterRef, Sum
 from django.db.models.functions import Coalesce
 
+from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import UsageDay, Workspace, WorkspaceDay
+from agents.models.sums import spend_from, sums
+from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Days
-from costsite.analytics.queries.rollups import (
-    ModelUsage,
-    Spans,
-    cost_by_key_and_day,
-    usage_by_day,
-    usage_by_model,
-    usage_from,
-    usage_sums,
-    within,
-)
-from costsite.analytics.usage import Usage
+from costsite.analytics.queries.rollups import Spans, cost_by_key_and_day, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -37,7 +30,7 @@ class Spender:
     id: int
     name: str
     slug: str
-    month: Usage
+    month: Spend
     before: int
     """Microcents on the same days of last month."""
     shown: int
@@ -75,7 +68,7 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
         .filter(within(spans.all))
         .values("workspace")
         .annotate(
-            **usage_sums(spans.month),
+            **sums(within(spans.month)),
             month_runs=Coalesce(Sum("runs", filter=within(spans.month)), 0),
             before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
             shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
@@ -88,9 +81,9 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
     ):
         row = by_workspace.get(pk)
         if row is not None:
-            spenders.append(Spender(pk, name, slug, usage_from(row), row["before"], row["shown"], row["month_runs"]))
+            spenders.append(Spender(pk, name, slug, spend_from(row), row["before"], row["shown"], row["month_runs"]))
         elif archived_at is None:
-            spenders.append(Spender(pk, name, slug, Usage(), 0, 0, 0))
+            spenders.append(Spender(pk, name, slug, NOTHING, 0, 0, 0))
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
 
 
@@ -98,13 +91,13 @@ def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int
     return cost_by_key_and_day(WorkspaceDay.objects.visible_to(user), days, "workspace", workspace_ids)
 
 
-def site_by_day(user: User, days: Days) -> dict[date, Usage]:
+def site_by_day(user: User, days: Days) -> dict[date, SpendOf[date]]:
     """Over every workspace one sees."""
-    return usage_by_day(WorkspaceDay.objects.visible_to(user), days)
+    return spend_by_day(CostTracker().visible_to(user), days)
 
 
-def workspace_by_day(user: User, workspace_id: int, days: Days) -> dict[date, Usage]:
-    return usage_by_day(WorkspaceDay.objects.visible_to(user).filter(workspace_id=workspace_id), days)
+def workspace_by_day(user: User, workspace_id: int, days: Days) -> dict[date, SpendOf[date]]:
+    return spend_by_day(CostTracker().visible_to(user).workspace(workspace_id), days)
 
 
 def workspace_runs(user: User, workspace_id: int, days: Days) -> int:
@@ -124,7 +117,7 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
         .filter(within(spans.all), workspace_id=workspace_id)
         .values("agent", "agent__name", "agent__slug")
         .annotate(
-            **usage_sums(spans.month),
+            **sums(within(spans.month)),
             before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
             shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
         )
@@ -135,7 +128,7 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
             row["agent"],
             row["agent__name"] or row["agent__slug"],
             row["agent__slug"],
-            usage_from(row),
+            spend_from(row),
             row["before"],
             row["shown"],
         )
@@ -148,5 +141,6 @@ def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, dict[d
     return cost_by_key_and_day(UsageDay.objects.visible_to(user), days, "agent", agent_ids)
 
 
-def models_of(user: User, workspace_id: int, days: Days, limit: int) -> list[ModelUsage]:
-    return usage_by_model(UsageDay.objects.visible_to(user).filter(workspace_id=workspace_id), days, limit)
+def models_of(user: User, workspace_id: int, days: Days, limit: int) -> list[SpendOf[tuple[str, str]]]:
+    """By (provider, model), the dearest first."""
+    return CostTracker().visible_to(user).workspace(workspace_id).between(days.start, days.end).by_model(most=limit)

@@ -10,9 +10,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from agents.spend import Spend
 from costsite.analytics import figures
 from costsite.analytics.periods import Calendar
-from costsite.analytics.usage import Usage
 
 register = template.Library()
 
@@ -31,22 +31,22 @@ def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
 
 
 @register.simple_tag
-def spend(usage: Usage, unit: figures.MoneyUnit | None = None, kpi: bool = False) -> SafeString:
+def spend(spent: Spend, unit: figures.MoneyUnit | None = None, kpi: bool = False) -> SafeString:
     """A sum of money with what it leaves out: "$12.34 + 3 unpriced calls"."""
-    if usage.cost is None:
-        return format_html('<span class="unpriced">{}</span>', figures.unpriced_calls(usage.unpriced_calls))
-    amount = unit.write(usage.cost) if unit else figures.money(usage.cost, kpi=kpi)
-    if not usage.unpriced_calls:
+    if spent.cost is None:
+        return format_html('<span class="unpriced">{}</span>', figures.unpriced_calls(spent.unpriced_calls))
+    amount = unit.write(spent.cost) if unit else figures.money(spent.cost, kpi=kpi)
+    if not spent.unpriced_calls:
         return format_html("{}", amount)
     return format_html(
-        '{} <span class="unpriced beside">+ {}</span>', amount, figures.unpriced_calls(usage.unpriced_calls)
+        '{} <span class="unpriced beside">+ {}</span>', amount, figures.unpriced_calls(spent.unpriced_calls)
     )
 
 
 @register.filter
-def saved(usage: Usage) -> str:
+def saved(spent: Spend) -> str:
     """What caching saved, over the calls that have a price."""
-    return UNPRICED if usage.cost is None else figures.money(usage.saved_microcents)
+    return UNPRICED if spent.cost is None else figures.money(spent.saved_microcents)
 
 
 @register.filter

@@ -69,7 +69,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     by_day = agents.agent_by_day(request.user, found.id, spans.all)
     month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
     models = agents.agent_models(request.user, found.id, spans.shown, MODELS)
-    names = [model.model for model in models[: panels.SERIES]]
+    names = [model.of[1] for model in models[: panels.SERIES]]
     model_days = agents.agent_model_days(request.user, found.id, spans.shown, names)
     slots = model_slots(names)
     points = runs.run_points(request.user, found.id, calendar, spans.shown, PLOTTED_RUNS)
@@ -109,17 +109,17 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         ),
         "range": shown_range,
         "models": models,
-        "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
+        "models_unit": figures.MoneyUnit.for_values([model.cost for model in models]),
         "shown": shown,
         "shown_days": spans.shown,
         "steps": steps,
-        "steps_cost": sum(step.cost_microcents for step in steps),
-        "steps_unit": figures.MoneyUnit.for_values([step.cost_microcents for step in steps]),
+        "steps_cost": sum(step.spend.cost_microcents for step in steps),
+        "steps_unit": figures.MoneyUnit.for_values([step.spend.cost_microcents for step in steps]),
         "step_runs": min(STEP_RUNS, len(points)),
         "plot": plot,
         "median": plot.plot.median if plot else 0,
         "run_page": run_page,
-        "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
+        "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not by_day and cursor_before is None and cursor_after is None,
         "kept": ("range",),
     }

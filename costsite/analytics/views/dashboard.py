@@ -70,7 +70,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "failing": attention.failing_agents(request.user, calendar, NAMED_PROBLEMS),
         "clients": attention.clients(request.user, calendar),
         "price_href": _price_form(request.user),
-        "no_runs_yet": last_run_at is None and not any(usage.calls for usage in by_day.values()),
+        "no_runs_yet": last_run_at is None and not any(spend.calls for spend in by_day.values()),
         "no_workspaces": not spenders,
     }
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context)

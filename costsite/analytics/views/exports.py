@@ -9,7 +9,7 @@ from io import StringIO
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, StreamingHttpResponse
 
-from agents.models.sums import cents
+from agents.spend import cents
 from costsite.analytics.queries import runs
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views.runs import wanted_runs
@@ -55,7 +55,7 @@ def _lines(rows: tuple[runs.RunRow, ...]) -> Iterator[str]:
 
 
 def _cells(row: runs.RunRow) -> tuple[object, ...]:
-    usage = row.usage
+    spend = row.spend
     return (
         row.run_id,
         as_text(row.workspace_name),
@@ -63,12 +63,12 @@ def _cells(row: runs.RunRow) -> tuple[object, ...]:
         row.started_at.isoformat(),
         row.ended_at.isoformat() if row.ended_at else "",
         row.status,
-        usage.calls,
-        usage.unpriced_calls,
-        usage.estimated_calls,
-        usage.input_tokens,
-        usage.output_tokens,
-        "" if usage.cost is None else f"{cents(usage.cost).normalize():f}",
+        spend.calls,
+        spend.unpriced_calls,
+        spend.estimated_calls,
+        spend.input_tokens,
+        spend.output_tokens,
+        "" if spend.cost is None else f"{cents(spend.cost).normalize():f}",
     )
 
 

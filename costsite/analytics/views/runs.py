@@ -9,12 +9,12 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
+from agents.spend import NOTHING
 from costsite.analytics import figures, panels
 from costsite.analytics.charts import percentile
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.usage import NOTHING, Usage
 from costsite.analytics.views.page import found_or_404, page, whole_number
 
 RUNS_PER_PAGE = 50
@@ -69,7 +69,7 @@ def run_logs(request: HttpRequest) -> HttpResponse:
     )
     context = shown | {
         "run_page": run_page,
-        "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in run_page.rows]),
+        "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "kept": ("workspace", "agent", "day"),
     }
     return page(request, "analytics/runs.html", calendar, "runs", context)
@@ -110,29 +110,29 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent])
     context = {
         "run": found,
-        "times_median": figures.times(found.usage.cost_microcents, median)
-        if not found.usage.unpriced_calls and found.usage.calls
+        "times_median": figures.times(found.spend.cost_microcents, median)
+        if not found.spend.unpriced_calls and found.spend.calls
         else "",
         "median": median,
         "median_of": len(usual),
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.cost_basis == "estimated" for call in calls),
-        "bars": panels.token_bars(found.usage),
+        "bars": panels.token_bars(found.spend),
         "context": panels.context_by_call(
             "context",
             [
                 (
                     call.step or call.model or "call",
-                    call.usage.fresh_input_tokens,
-                    call.usage.cache_read_tokens,
-                    call.usage.cache_written_tokens,
+                    call.spend.fresh_input_tokens,
+                    call.spend.cache_read_tokens,
+                    call.spend.cache_written_tokens,
                 )
                 for call in calls
             ],
             first=offset + 1,
         ),
-        "page_total": sum((call.usage for call in calls), NOTHING) if calls else Usage(),
+        "page_total": sum((call.spend for call in calls), NOTHING),
         "whole_run_shown": not offset and not more,
         "previous_calls": max(0, offset - CALLS_PER_PAGE) if offset else None,
         "next_calls": offset + CALLS_PER_PAGE if more else None,

@@ -8,17 +8,17 @@ from datetime import date
 
 from django.urls import reverse
 
+from agents.spend import NOTHING, Spend
 from costsite.analytics import figures, panels
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.workspaces import MOST_ROWS, Spender
-from costsite.analytics.usage import NOTHING, Usage
 
 
 @dataclass(frozen=True)
 class SpenderRow:
     name: str
     href: str
-    usage: Usage
+    spend: Spend
     runs: int | None
     share: str
     change: str
@@ -30,8 +30,8 @@ class SpenderTable:
     rows: tuple[SpenderRow, ...]
     others: int
     """How many are summed in `other`."""
-    other: Usage
-    total: Usage
+    other: Spend
+    total: Spend
     unit: figures.MoneyUnit
 
 
@@ -52,7 +52,7 @@ def series_of(
 def spender_table(
     spenders: Sequence[Spender],
     days: Mapping[int, Mapping[date, int]],
-    total: Usage,
+    total: Spend,
     spans: Spans,
     kind: str = "workspace",
 ) -> SpenderTable:
@@ -62,7 +62,7 @@ def spender_table(
         SpenderRow(
             name=spender.name,
             href=page_of(spender, kind),
-            usage=spender.month,
+            spend=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
             change=panels.change(spender.month, spender.before),
@@ -70,5 +70,5 @@ def spender_table(
         )
         for spender in named
     )
-    unit = figures.MoneyUnit.for_values([total.cost, *(row.usage.cost for row in rows)])
+    unit = figures.MoneyUnit.for_values([total.cost, *(row.spend.cost for row in rows)])
     return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit)

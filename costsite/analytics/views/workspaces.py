@@ -7,13 +7,13 @@ from functools import partial
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 
+from agents.spend import NOTHING
 from costsite.analytics import figures, panels
 from costsite.analytics.charts import slots_for
 from costsite.analytics.queries import runs as run_queries
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, sum_of
-from costsite.analytics.usage import NOTHING
 from costsite.analytics.views.dashboard import runs_of_day
 from costsite.analytics.views.page import found_or_404, page, range_name
 from costsite.analytics.views.spenders import series_of, spender_table
@@ -79,11 +79,11 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         "range": shown_range,
         "table": spender_table(agents, days, month, spans, kind="agent"),
         "models": models,
-        "models_unit": figures.MoneyUnit.for_values([model.usage.cost for model in models]),
+        "models_unit": figures.MoneyUnit.for_values([model.cost for model in models]),
         "shown": shown,
         "shown_days": spans.shown,
         "run_page": newest,
-        "run_unit": figures.MoneyUnit.for_values([run.usage.cost for run in newest.rows]),
+        "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in newest.rows]),
         "no_runs_yet": not newest.rows and not by_day,
     }
     return page(request, "analytics/workspace.html", calendar, "workspaces", context)
