@@ -1,0 +1,87 @@
+"""What was used and spent, as one value that adds up. Pure: rollups fill it, pages, API and charts read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any
+
+MICROCENTS_PER_CENT = 1_000_000
+
+
+def cents(microcents: int) -> Decimal:
+    """Microcents as cents, exact."""
+    return Decimal(microcents) / MICROCENTS_PER_CENT
+
+
+def known_cost(calls: int, unpriced_calls: int, cost_microcents: int) -> int | None:
+    """Microcents; None when calls were made and none of them has a price: unknown is never 0."""
+    return None if calls and unpriced_calls == calls else cost_microcents
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Sums over calls. Token totals are inclusive, then their subsets; money in microcents."""
+
+    calls: int = 0
+    failed_calls: int = 0
+    estimated_calls: int = 0
+    unpriced_calls: int = 0
+    """Calls whose cost nobody knows; `cost_microcents` is the sum of the others."""
+    local_cache_hits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_write_unknown_tokens: int = 0
+    reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    cost_microcents: int = 0
+    saved_microcents: int = 0
+    """What caches spared; negative when writing them cost more than reading them brought back."""
+
+    @staticmethod
+    def of_row(row: Any) -> Spend:
+        """From a row that has these columns."""
+        return Spend(*(getattr(row, name) for name in _COLUMNS))
+
+    def __add__(self, other: Spend) -> Spend:
+        return Spend(*(getattr(self, name) + getattr(other, name) for name in _COLUMNS))
+
+    @property
+    def cost(self) -> int | None:
+        """Microcents, by `known_cost`."""
+        return known_cost(self.calls, self.unpriced_calls, self.cost_microcents)
+
+    @property
+    def estimated_cost_cents(self) -> Decimal | None:
+        """`cost` in cents, exact."""
+        return None if self.cost is None else cents(self.cost)
+
+    @property
+    def priced_calls(self) -> int:
+        return self.calls - self.unpriced_calls
+
+    @property
+    def reported_calls(self) -> int:
+        """Calls whose usage the provider reported."""
+        return self.calls - self.estimated_calls
+
+    @property
+    def cache_written_tokens(self) -> int:
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_write_unknown_tokens
+
+    @property
+    def fresh_input_tokens(self) -> int:
+        return self.input_tokens - self.cache_read_tokens - self.cache_written_tokens
+
+    @property
+    def visible_output_tokens(self) -> int:
+        return self.output_tokens - self.reasoning_tokens
+
+
+_COLUMNS = tuple(field.name for field in fields(Spend))
+
+NOTHING = Spend()
