@@ -9,11 +9,11 @@ from django.conf import settings
 
 from costsite.serve.supervisor import Service
 
-THREADS = 4
-"""Per web process. The interpreter runs one at a time; the others wait for the disk or the database.
+THREADS = 8
+"""Per web process. The interpreter runs one at a time; the others wait for the disk, the database or a slow upload.
 
-With SQLite and six reporters, 2, 4, 8 and 16 threads took 3,400, 2,900, 800 and 900 events a second (batches of 20, two
-processors): writers that wait for their turn in here cost more than those that wait outside. Pages want more than two.
+With SQLite, six reporters (batches of 20) and two readers on two processors, 2, 8 and 16 threads took 4,000, 3,900 and
+3,600 events a second: more threads win nothing but room, as an upload that stalls holds one.
 """
 
 
