@@ -6,6 +6,24 @@ which every vendor reads. Each statement takes the whole batch.
 
 from __future__ import annotations
 
-from agents.storage.base import Storage, storage
+from typing import Final
+
+from django.db import connection
+
+from agents.storage.base import Storage
+from agents.storage.postgresql import PostgreSQLStorage
+from agents.storage.sqlite import SQLiteStorage
 
 __all__ = ["Storage", "storage"]
+
+_OF_VENDOR: Final[dict[str, Storage]] = {"sqlite": SQLiteStorage(), "postgresql": PostgreSQLStorage()}
+
+
+def storage() -> Storage:
+    """The one for the database in use."""
+    try:
+        return _OF_VENDOR[connection.vendor]
+    except KeyError:
+        raise NotImplementedError(
+            f"The ledger does not know {connection.vendor}; point DATABASE_URL at SQLite or PostgreSQL."
+        ) from None

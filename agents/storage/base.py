@@ -6,14 +6,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from functools import cache
 from typing import Any
 
 from django.db import connection, models
 from django.db.backends.utils import CursorWrapper
 
-from agents.models import AgentRunLog, LedgerState
-from agents.models.sums import SUM_COLUMNS
+from agents.models import LedgerState
 
 Row = tuple[Any, ...]
 
@@ -120,27 +118,6 @@ class Storage(ABC):
         return connection.cursor()
 
 
-RUN_SUMS = ", ".join(f"{column} = {AgentRunLog._meta.db_table}.{column} + excluded.{column}" for column in SUM_COLUMNS)
-
-
 def names(columns: Iterable[str]) -> str:
     """Column names for a statement. They are ours, never a caller's: nothing here needs quoting."""
     return ", ".join(columns)
-
-
-@cache
-def _of_vendor(vendor: str) -> Storage:
-    if vendor == "sqlite":
-        from agents.storage.sqlite import SQLiteStorage
-
-        return SQLiteStorage()
-    if vendor == "postgresql":
-        from agents.storage.postgresql import PostgreSQLStorage
-
-        return PostgreSQLStorage()
-    raise NotImplementedError(f"The ledger does not know {vendor}; point DATABASE_URL at SQLite or PostgreSQL.")
-
-
-def storage() -> Storage:
-    """The one for the database in use."""
-    return _of_vendor(connection.vendor)

@@ -11,7 +11,9 @@ from django.db import connection, models
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
-from agents.storage.base import RUN_SUMS, Row, Storage, names
+from agents.storage.base import Row, Storage, names
+
+_RUN_SUMS = ", ".join(f"{column} = {AgentRunLog._meta.db_table}.{column} + excluded.{column}" for column in SUM_COLUMNS)
 
 
 class SQLiteStorage(Storage):
@@ -59,7 +61,7 @@ class SQLiteStorage(Storage):
         settings = ", ".join(f"{column} = excluded.{column}" for column in columns[2:])
         self._for_each(
             f"{_insert(AgentRunLog, [*columns, *SUM_COLUMNS])}"
-            f" ON CONFLICT (workspace_id, run_id) DO UPDATE SET {settings}, {RUN_SUMS}",
+            f" ON CONFLICT (workspace_id, run_id) DO UPDATE SET {settings}, {_RUN_SUMS}",
             rows,
         )
 
