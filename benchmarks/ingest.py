@@ -1,12 +1,14 @@
 """What an event costs the server, beside the least a database can do with it.
 
-    python benchmarks/ingest.py [--rounds 9] [--batches 12] [--size 100]
+    python benchmarks/ingest.py [--rounds 9] [--batches 12] [--size 100] [--calls 1000000]
 
 Three ways to write the same calls to SQLite take turns within each round, each on a database of its own that grows
 alike: `executemany` of finished rows into the calls' table with its indexes (nothing else: no runs, no sums, no
 prices); the ledger in this process; and POST /api/v1/events to the site's own server. Every batch is one transaction
 and one disk sync. Shown is CPU time per call, medians over the rounds, and the share of raw that it makes. For HTTP
 it is the server's CPU time: the process tree's, from the kernel.
+
+The same again beside a million older calls, whose indexes no longer fit a few pages. About two minutes in all.
 
 Then an account of the ledger's and the request's parts, timed one by one in further rounds.
 """
@@ -268,6 +270,29 @@ def prepare(state: Path) -> str:
     return done.stdout.split()[-1]
 
 
+def fill(path: Path, row: tuple[Any, ...], calls: int) -> None:
+    """Put `calls` older ones like `row` into the calls' table: five to a run, spread over the year before."""
+    from agents import arrivals
+    from agents.models import LLMCall
+
+    own = {
+        "call_id": "printf('018%029x', i)",
+        "run_id": "printf('018%029x', i / 5)",
+        "day": f"date('{NOW:%Y-%m-%d}', printf('-%d days', 1 + ({calls} - i) * 365 / {calls}))",
+    }
+    values = ", ".join(own.get(column, "?") for column in arrivals.COLUMNS)
+    given = [value for column, value in zip(arrivals.COLUMNS, row, strict=True) if column not in own]
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {calls})"
+            f" INSERT INTO {LLMCall._meta.db_table} ({', '.join(arrivals.COLUMNS)}) SELECT {values} FROM n",
+            given,
+        )
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
 def compare(arguments: argparse.Namespace, raw: Raw, server: Server, *, run_events: bool) -> None:
     from agents import ledger
     from agents.models import Agent, Workspace
@@ -309,6 +334,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batches", type=int, default=12, help="per round and way")
     parser.add_argument("--size", type=int, default=100, help="events per batch")
+    parser.add_argument(
+        "--calls", type=int, default=1_000_000, help="older ones in the table for the second half; 0: none"
+    )
     parser.add_argument("--port", type=int, default=8137)
     arguments = parser.parse_args()
 
@@ -322,11 +350,19 @@ def main() -> None:
 
         django.setup()
         logging.getLogger().setLevel(logging.WARNING)
+        from agents.models import Agent
+
         raw = Raw(root / "raw" / "costsite.sqlite3")
         server = Server(root / "http", arguments.port, keys["http"])
         try:
             compare(arguments, raw, server, run_events=False)
             compare(arguments, raw, server, run_events=True)
+            if arguments.calls:
+                row = finished_rows(batch_of(1, run_events=False), Agent.objects.earliest("pk").pk)[0]
+                for name in keys:
+                    fill(root / name / "costsite.sqlite3", row, arguments.calls)
+                print(f"\nwith {arguments.calls:,} older calls in the table:", end="")
+                compare(arguments, raw, server, run_events=False)
         finally:
             server.stop()
         bodies = [
