@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import grimp
@@ -38,7 +41,38 @@ def test_the_server_imports_the_wire_and_nothing_else_of_the_plugin(graph: grimp
     assert imported == set()
 
 
-def test_nobody_but_the_ledger_and_its_readers_writes_calls(graph: grimp.ImportGraph) -> None:
-    """The demo goes through the ledger's door like everyone else."""
-    for module in graph.find_descendants("costsite.demo"):
-        assert "agents.storage" not in graph.find_modules_directly_imported_by(module), module
+def test_only_the_ledger_itself_writes_by_raw_statements(graph: grimp.ImportGraph) -> None:
+    """The demo, the API, pages and admin go through the ledger's door, where calls are counted once."""
+    storage = {"agents.storage"} | graph.find_descendants("agents.storage")
+    outside = {
+        module
+        for module in graph.modules
+        if module.split(".")[0] == "costsite"
+        or module.startswith(("agents.admin", "agents.management", "agents.models"))
+    }
+
+    assert {module for module in outside if storage & graph.find_modules_directly_imported_by(module)} == set()
+
+
+def test_what_says_that_it_is_pure_is_held_to_it(graph: grimp.ImportGraph) -> None:
+    """A module whose docstring says so stands in the contract, by itself or by its package."""
+    contracts = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (held,) = [contract["source_modules"] for contract in contracts if contract["id"] == "pure"]
+    says_pure = {
+        module
+        for module in graph.modules
+        if module.split(".")[0] in SERVER and re.search(r"\bPure(:|\.| of | geometry|, )|No Django", _docstring(module))
+    }
+
+    assert {"agents.clock", "agents.pricing.book", "costsite.analytics.charts"} <= says_pure
+    assert {
+        module for module in says_pure if not any(module == pure or module.startswith(f"{pure}.") for pure in held)
+    } == set()
+
+
+def _docstring(module: str) -> str:
+    path = PROJECT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
