@@ -68,6 +68,18 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._look_for_stale_at = 0.0
         self._told: set[str] = set()
 
+    # LangChain and its users copy and pickle configs and models, with the callbacks in them.
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> CostCallbackHandler:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As the arguments it was made with, but for the key: that comes from the environment it is unpickled in."""
+        sources = self.config.sources
+        given = {name: getattr(self.config, name) for name, source in sources.items() if source == "argument"}
+        given.pop("api_key", None)
+        return _remade, (given,)
+
     # ── for people ───────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
@@ -139,7 +151,7 @@ class CostCallbackHandler(BaseCallbackHandler):
                 self.reporter.append(run_started_event(run, call))
             # Asked in C and without an error where there is none, as in most threads.
             if asyncio._get_running_loop() is not None:
-                self._watch_for_cancellation(call)
+                self._watch_for_cancellation(call, parent_run_id)
             if call.started_monotonic > self._look_for_stale_at:
                 self._close_stale(call.started_monotonic)
         except Exception as error:
@@ -263,20 +275,29 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
 
-    def _watch_for_cancellation(self, call: OpenCall) -> None:
-        """A cancelled await reaches neither end nor error; the end of its task is the only sign."""
+    def _watch_for_cancellation(self, call: OpenCall, parent_id: UUID | None) -> None:
+        """A cancelled await reaches neither end nor error; its signs are its task's end, or its task's next call."""
         task = asyncio.current_task()
         if task is None:
             return
+        tree = self._tree
 
         def task_ended(_: object) -> None:
             call.forget_task = None
-            if self._tree.is_open(call):
-                self._tree.close_call(call.langchain_run_id, self)
+            tree.left_task(call, task)
+            if tree.is_open(call):
+                tree.close_call(call.langchain_run_id, self)
                 self._report_cancelled(call)
 
+        def forget_task() -> None:
+            tree.left_task(call, task)
+            task.remove_done_callback(task_ended)
+
         task.add_done_callback(task_ended)
-        call.forget_task = lambda: task.remove_done_callback(task_ended)
+        call.forget_task = forget_task
+        over = tree.began_in_task(call, task, parent_id)
+        if over is not None:
+            over.owner._report_cancelled(over)
 
     def _close_stale(self, now: float) -> None:
         self._look_for_stale_at = now + STALE_LOOK_SECONDS
@@ -291,6 +312,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             self._end_call(call, "cancelled", "", None)
             call.reported = True
+            call.messages = None  # a prompt is not kept for an end that will hardly come
         except Exception as error:
             self._broke(error)
 
@@ -319,6 +341,10 @@ class CostCallbackHandler(BaseCallbackHandler):
                 error,
                 exc_info=error,
             )
+
+
+def _remade(settings: dict[str, Any]) -> CostCallbackHandler:
+    return CostCallbackHandler(**settings)
 
 
 def _is_cancellation(error: BaseException) -> bool:

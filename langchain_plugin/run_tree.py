@@ -139,9 +139,15 @@ class RunTree:
         """By the id of every open chain, tool and retriever: the run it is part of."""
         self.calls: dict[int | UUID, OpenCall] = {}
         """By `key_of` the ids, in the order they started."""
+        self.last_of_task: dict[Any, OpenCall] = {}
+        """By asyncio task: the open call that began last in it."""
         if hasattr(os, "register_at_fork"):
             # What is open at a fork is the parent's to end; the child's calls still join the run they are part of.
-            os.register_at_fork(after_in_child=self.calls.clear)
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _after_fork(self) -> None:
+        self.calls.clear()
+        self.last_of_task.clear()
 
     def enter(self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any) -> None:
         """A chain, tool or retriever starts: a root, or part of its parent's run."""
@@ -217,6 +223,27 @@ class RunTree:
     def calls_started_before(self, monotonic: float) -> list[OpenCall]:
         """Calls still open, and those reported as cancelled that may yet end."""
         return [call for call in tuple(self.calls.values()) if call.started_monotonic < monotonic]
+
+    def began_in_task(self, call: OpenCall, task: Any, parent_id: UUID | None) -> OpenCall | None:
+        """Note that `call` begins in an asyncio task; the call before it in the same task, when that must be over.
+
+        A task does one thing at a time. A call that began earlier in it, is not a parent of the new one, and has not
+        streamed a token (a stream may pause between two) can only have been cancelled, as by a time-out.
+        """
+        before = self.last_of_task.get(task)
+        self.last_of_task[task] = call
+        if (
+            before is None
+            or before.first_token_at is not None
+            or before.langchain_run_id == parent_id
+            or not self.is_open(before)
+        ):
+            return None
+        return before
+
+    def left_task(self, call: OpenCall, task: Any) -> None:
+        if self.last_of_task.get(task) is call:
+            del self.last_of_task[task]
 
     def forget(self, call: OpenCall) -> None:
         self.calls.pop(key_of(call.langchain_run_id), None)

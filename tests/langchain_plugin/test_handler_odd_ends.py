@@ -57,6 +57,38 @@ def test_a_timed_out_await_is_reported(handler: CostCallbackHandler, spooled: Sp
     assert call["status"] == "cancelled"
 
 
+def test_a_timed_out_await_is_reported_by_the_next_call_of_a_task_that_lives_on(
+    handler: CostCallbackHandler, spooled: Spooled
+) -> None:
+    async def keep_trying() -> list[str]:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await ScriptedModel(seconds=30).ainvoke(QUESTION, {"callbacks": [handler]})
+        await ScriptedModel().ainvoke(QUESTION, {"callbacks": [handler]})
+        return [call["status"] for call in calls_of(spooled())]
+
+    before_the_task_ends = asyncio.run(keep_trying())
+
+    assert before_the_task_ends == ["cancelled"] * 3 + ["ok"]
+    assert not handler._tree.last_of_task
+
+
+def test_two_streams_that_take_turns_in_one_task_are_both_whole(handler: CostCallbackHandler, spooled: Spooled) -> None:
+    async def take_turns() -> None:
+        one, two = (StreamingModel(answers=["word " * 5]).astream(QUESTION, {"callbacks": [handler]}) for _ in range(2))
+        await anext(one)
+        await anext(two)
+        async for _ in one:
+            pass
+        async for _ in two:
+            pass
+
+    asyncio.run(take_turns())
+
+    assert [call["status"] for call in calls_of(spooled())] == ["ok", "ok"]
+
+
 def test_a_finished_call_is_not_reported_again_when_its_task_is_cancelled(
     handler: CostCallbackHandler, spooled: Spooled
 ) -> None:
