@@ -16,6 +16,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if settings.DEMO:
-    from sesame.views import LoginView as LinkLoginView
+    from costsite.demo.sign_in import SignInLink
 
-    urlpatterns.insert(0, path("login/link/", LinkLoginView.as_view(), name="login-link"))
+    urlpatterns.insert(0, path("login/link/", SignInLink.as_view(), name="login-link"))

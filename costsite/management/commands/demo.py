@@ -77,6 +77,8 @@ class Command(BaseCommand):
                 raise CommandError(f"The site did not answer in {STARTING_SECONDS:.0f} s; {log} says why.")
             return
         self._run_agent(url, key)
+        # The password was shown when it was made, and is not kept.
+        login = f"{ADMIN} / {password}" if password else f"{ADMIN}; a new password: manage.py changepassword {ADMIN}"
         moved = "" if url.endswith(f":{wanted_port}") else f" (port {wanted_port} is taken)"
         python = shown(sys.executable)
         self.stdout.write(
@@ -84,7 +86,7 @@ class Command(BaseCommand):
                 (
                     f"\nCostsite runs on {url}/{moved}",
                     f"  Dashboard  {url}{link}   signs you in, once",
-                    f"  Admin      {url}/admin/   {ADMIN} / {password or '(as shown the first time)'}",
+                    f"  Admin      {url}/admin/   {login}",
                     f"  API key    {key}",
                     f"  Try        in a second terminal: COSTSITE_URL={url} COSTSITE_API_KEY={key} {python} {EXAMPLE}",
                     f"  Log        {log}",
