@@ -14,6 +14,15 @@ def cents(microcents: int) -> Decimal:
     return Decimal(microcents) / MICROCENTS_PER_CENT
 
 
+def cents_text(microcents: int | None) -> str | None:
+    """Cents as exact decimal text, without an exponent and without trailing zeros: 413_700 is "0.4137"."""
+    if microcents is None:
+        return None
+    whole, rest = divmod(abs(microcents), MICROCENTS_PER_CENT)
+    text = f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
+    return f"-{text}" if microcents < 0 else text
+
+
 def known_cost(calls: int, unpriced_calls: int, cost_microcents: int) -> int | None:
     """Microcents; None when calls were made and none of them has a price: unknown is never 0."""
     return None if calls and unpriced_calls == calls else cost_microcents

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from langchain_plugin.file_lock import try_lock
 from langchain_plugin.losses import Losses
+from langchain_plugin.own_file import check_folder, open_own
 from langchain_plugin.segment import Segment, count_lines
 
 KEEP_SECONDS = 30 * 24 * 3600
+"""A process gives up what it has tried to send for so long, while the site took nothing at all."""
 MAX_OPEN_FILES = 64
 UNNAMED_SECONDS = 60.0
 """A file has its first name for microseconds, before its owner has the lock; one this old was left by a crash."""
@@ -42,24 +44,41 @@ class Adoption:
     def pending_bytes(self) -> int:
         return sum(segment.bytes for segment in self.segments)
 
-    def look(self, *, except_for: set[Path], now: float | None = None) -> None:
-        """Take over what has no living owner; delete what is empty, or older than 30 days."""
-        oldest = (time.time() if now is None else now) - KEEP_SECONDS
+    def look(self, *, except_for: set[Path]) -> None:
+        """Take over what has no living owner, and delete what is empty."""
+        self._keep_named()
         taken = {segment.path for segment in self.segments} | except_for
         self.others_bytes = 0
+        try:
+            check_folder(self.folder)
+        except OSError:
+            return  # what others may have put there would be sent under this process's key
         for path in spool_files(self.folder):
-            if path in taken or (path.suffix == ".new" and _modified_at(path) > time.time() - UNNAMED_SECONDS):
+            if path in taken or is_being_made(path):
                 continue
             segment = take(path) if len(self.segments) < MAX_OPEN_FILES else None
             if segment is None:
                 self.others_bytes += _size(path)
             elif segment.bytes == 0:
                 segment.remove()
-            elif segment.last_written_at() < oldest:
-                self._losses.count("expired", segment.events)
-                segment.remove()
             else:
                 self.segments.append(segment)
+
+    def _keep_named(self) -> None:
+        for segment in self.segments:
+            with suppress(OSError):  # next time, then; it can still be sent
+                segment.keep_named()
+
+    def expire(self, held_before: float) -> None:
+        """Give up what was adopted before a time of the monotonic clock.
+
+        Not by the files' own times: they tell what some clock said, and a clock that is set right, or wrong, by a
+        month would make every file a month old that minute.
+        """
+        for segment in [segment for segment in self.segments if segment.held_since < held_before]:
+            self._losses.count("expired", segment.events)
+            self.segments.remove(segment)
+            segment.remove()
 
     def drop_empty(self) -> None:
         for segment in [segment for segment in self.segments if segment.bytes == 0]:
@@ -82,6 +101,11 @@ def spool_files(folder: Path) -> Iterator[Path]:
     yield from sorted((folder / name for name in names), key=_modified_at)
 
 
+def is_being_made(path: Path) -> bool:
+    """It has no lasting name yet, and whoever takes its lock now takes it from its maker."""
+    return path.suffix == ".new" and _modified_at(path) > time.time() - UNNAMED_SECONDS
+
+
 def take(path: Path) -> Segment | None:
     """The file, locked, if nobody alive owns it."""
     fd = open_file(path)
@@ -89,12 +113,7 @@ def take(path: Path) -> Segment | None:
         return None
     try:
         state = os.fstat(fd)
-        if (
-            stat.S_ISREG(state.st_mode)
-            and try_lock(fd)
-            and os.fstat(fd).st_nlink
-            and path.stat().st_ino == state.st_ino
-        ):
+        if try_lock(fd) and os.fstat(fd).st_nlink and path.stat().st_ino == state.st_ino:
             stop = os.fstat(fd).st_size
             events = count_lines(fd, 0, stop)
             return Segment(fd, path, start=0, stop=stop, events=max(events, 1) if stop else 0)
@@ -105,9 +124,8 @@ def take(path: Path) -> Segment | None:
 
 
 def open_file(path: Path) -> int | None:
-    flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        return os.open(path, flags)
+        return open_own(path, os.O_RDWR)
     except OSError:
         return None
 

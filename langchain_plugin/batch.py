@@ -32,8 +32,8 @@ class Batch:
 
     def settle(self) -> None:
         """Let every source forget what is in this batch."""
-        for source, end, events in self._reach:
-            source.settle(end, events)
+        for source, end, lines in self._reach:
+            source.settle(end, lines)
 
     def body(self, client_id: UUID, health: dict[str, Any]) -> bytes:
         """The gzipped JSON of a `wire.EventBatch`."""
@@ -56,7 +56,7 @@ def gather(
     free = max_bytes - ENVELOPE_BYTES
     for source in sources:
         end: int | None = None
-        events = 0
+        lines = 0
         is_full = False
         for line in source.read(max_events - len(batch.lines), free):
             data = line.data
@@ -77,10 +77,10 @@ def gather(
                     break
                 free -= len(data) + 1
                 batch.lines.append(data)
-                events += 1
+            lines += 1
             end = line.end
         if end is not None:
-            batch._reach.append((source, end, events))
+            batch._reach.append((source, end, lines))
         if is_full or len(batch.lines) >= max_events:
             break
     return batch

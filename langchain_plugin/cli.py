@@ -12,6 +12,7 @@ from uuid import uuid4
 from langchain_plugin._version import __version__
 from langchain_plugin.config import Config
 from langchain_plugin.errors import CheckFailed, ConfigError
+from langchain_plugin.own_file import UnsafeFolder, make_folder
 from langchain_plugin.rejected import FILE_NAME as REJECTED_FILE
 from langchain_plugin.rejected import rejected_by_reason
 from langchain_plugin.reporter import KeyInfo, Reporter
@@ -101,9 +102,14 @@ def _check_folder(config: Config) -> str:
     folder = config.spool_folder
     trial = folder / f"{uuid4()}.trial"
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        trial.write_bytes(b"{}\n")
+        make_folder(folder)
+        with trial.open("xb") as file:
+            file.write(b"{}\n")
         trial.unlink()
+    except UnsafeFolder as unsafe:
+        raise _Finding(
+            f"{folder} is not used ({unsafe.strerror}): {unsafe.mend}, or set COSTSITE_STATE_DIR to another folder."
+        ) from None
     except OSError as error:
         raise _Finding(
             f"{folder} cannot be written ({error.strerror}): set COSTSITE_STATE_DIR to a local folder that can be."
@@ -197,9 +203,8 @@ def send_all(config: Config, timeout: float, from_key: str | None) -> int:
             return 2
         targets += others
     deadline = time.monotonic() + timeout
-    left = 0
+    left = given_up = 0
     for target in targets:
-        before = look_into(target).events
         reporter = Reporter(config, spool_folder=target)
         try:
             reporter.drain(max(0.0, deadline - time.monotonic()))
@@ -207,12 +212,17 @@ def send_all(config: Config, timeout: float, from_key: str | None) -> int:
             print(error, file=sys.stderr)
         remaining = look_into(target)
         left += remaining.events
-        print(f"{target}: {_count(max(0, before - remaining.events), 'event')} sent, {remaining.events} left.")
+        print(f"{target}: {_count(reporter.sent, 'event')} sent, {remaining.events} left.")
+        if expired := reporter.losses.get("expired"):
+            given_up += expired
+            print(f"  {_count(expired, 'event')} expired: the site has taken nothing for 30 days.")
+        if torn := reporter.losses.get("torn_line"):
+            print(f"  {_count(torn, 'line')} unreadable, left by a full disk or a power cut.")
         if rejected := reporter.losses.get("rejected"):
             print(f"  {_count(rejected, 'event')} rejected; `costsite status` says why.")
         if alive := sum(file.events for file in remaining.files if file.is_alive):
             print(f"  {_count(alive, 'event')} of processes that are alive, which send them themselves.")
-    return 1 if left else 0
+    return 1 if left or given_up else 0
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from langchain_plugin.own_file import check_folder, make_folder, read_own, replace_own
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
 
+    Told = TypeVar("Told", bound=wire.AnswerModel)
+
 FILE_NAME = "news.json"
 MAX_MODELS_KEPT = 500
 MAX_AGENTS_KEPT = 1_000
+MAX_SIZES_KEPT = 8
+"""Prices of one model and tier, by the size of the context; the ones in use have two."""
+MAX_FILE_BYTES = 8_000_000
+_HASH_KEY = re.compile("[0-9a-f]{16,128}")
 
 _Model = tuple[str, str, str]
 """Provider, model, service tier."""
@@ -102,7 +110,7 @@ class News:
         """Take in a Receipt, keep what outlives the process, and wake who waits."""
         self._load()
         before = (self._hash_key, self._prices, self._agent_settings)
-        if receipt.hash_key:
+        if _HASH_KEY.fullmatch(receipt.hash_key):
             self._hash_key = receipt.hash_key
         if receipt.price_card:
             self._prices = _newest({**self._prices, **_by_model(receipt.price_card)}, MAX_MODELS_KEPT)
@@ -126,13 +134,16 @@ class News:
             try:
                 from langchain_plugin import wire
 
-                kept: dict[str, Any] = json.loads((self._folder / FILE_NAME).read_bytes())
-                prices = _by_model([wire.PriceCardEntry.model_validate(entry) for entry in kept["price_card"]])
-                settings = [wire.AgentSettings.model_validate(entry) for entry in kept["agent_settings"]]
-                self._hash_key = str(kept["hash_key"])
-                self._prices = prices
-                self._agent_settings = {entry.agent: entry for entry in settings}
-            except (OSError, ValueError, KeyError, TypeError):
+                # On the agent's own thread, at `last_run`: whatever lies there, this must not wait for it.
+                check_folder(self._folder)
+                kept: dict[str, Any] = json.loads(read_own(self._folder / FILE_NAME, MAX_FILE_BYTES))
+                prices = _by_model(_readable(wire.PriceCardEntry, kept["price_card"]))
+                settings = _readable(wire.AgentSettings, kept["agent_settings"])
+                hash_key = str(kept["hash_key"])
+                self._hash_key = hash_key if _HASH_KEY.fullmatch(hash_key) else ""
+                self._prices = _newest(prices, MAX_MODELS_KEPT)
+                self._agent_settings = _newest({entry.agent: entry for entry in settings}, MAX_AGENTS_KEPT)
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 pass
             self._is_loaded = True
 
@@ -144,16 +155,18 @@ class News:
             "price_card": [entry.model_dump() for entries in self._prices.values() for entry in entries],
             "agent_settings": [settings.model_dump() for settings in self._agent_settings.values()],
         }
-        path = self._folder / FILE_NAME
-        fresh = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.touch(mode=0o600)
-            fresh.write_text(json.dumps(kept), encoding="ascii")
-            fresh.replace(path)
-        except OSError:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            make_folder(self._folder)
+            replace_own(self._folder / FILE_NAME, json.dumps(kept).encode("ascii"))
+
+
+def _readable(model: type[Told], entries: Iterable[Any]) -> list[Told]:
+    """Those that are what they should be: the file may be another version's, or somebody's work."""
+    readable: list[Told] = []
+    for entry in entries:
+        with suppress(ValueError):
+            readable.append(model.model_validate(entry))
+    return readable
 
 
 def _by_model(card: list[wire.PriceCardEntry]) -> dict[_Model, tuple[wire.PriceCardEntry, ...]]:
@@ -162,7 +175,7 @@ def _by_model(card: list[wire.PriceCardEntry]) -> dict[_Model, tuple[wire.PriceC
     for entry in card:
         models.setdefault((entry.provider, entry.model, entry.service_tier), []).append(entry)
     return {
-        model: tuple(sorted(entries, key=lambda entry: entry.valid_up_to_input_tokens or math.inf))
+        model: tuple(sorted(entries, key=lambda entry: entry.valid_up_to_input_tokens or math.inf)[-MAX_SIZES_KEPT:])
         for model, entries in models.items()
     }
 

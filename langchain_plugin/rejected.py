@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from langchain_plugin.losses import Losses
+from langchain_plugin.own_file import check_folder, open_own, read_own
+from langchain_plugin.server_words import clean_words
 
 MAX_BYTES = 5_000_000
 FILE_NAME = "rejected.jsonl"
+MAX_REASONS_SHOWN = 50
 
 
 class RejectedEvent(NamedTuple):
@@ -20,6 +23,7 @@ class RejectedEvent(NamedTuple):
     """As it was sent: a JSON object."""
     code: str
     message: str
+    """Both in the server's words, cleaned."""
 
 
 def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losses) -> None:
@@ -27,12 +31,11 @@ def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losse
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for event in rejected:
         losses.count("rejected")
-        reason = json.dumps({"rejected_at": now, "code": event.code[:200], "message": event.message[:2000]})
+        reason = json.dumps({"rejected_at": now, "code": event.code, "message": event.message})
         line = reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
         try:
-            fd = os.open(
-                folder / FILE_NAME, os.O_CREAT | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600
-            )
+            check_folder(folder)
+            fd = open_own(folder / FILE_NAME, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
             try:
                 if os.fstat(fd).st_size + len(line) > MAX_BYTES or os.write(fd, line) != len(line):
                     losses.count("rejected_not_kept")
@@ -43,18 +46,19 @@ def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losse
 
 
 def rejected_by_reason(folder: Path) -> dict[tuple[str, str], int]:
-    """How many were kept, by the server's code and message."""
+    """How many were kept, by the server's code and message; those beyond so many reasons together."""
     counts: dict[tuple[str, str], int] = {}
     try:
-        file = (folder / FILE_NAME).open(encoding="utf-8", errors="replace")
+        content = read_own(folder / FILE_NAME, MAX_BYTES)
     except OSError:
         return counts
-    with file:
-        for text in file:
-            try:
-                line = json.loads(text)
-                reason = (str(line["code"]), str(line["message"]))
-            except (ValueError, TypeError, KeyError):
-                reason = ("unreadable", "This line was cut off.")
-            counts[reason] = counts.get(reason, 0) + 1
+    for text in content.splitlines():
+        try:
+            line = json.loads(text)
+            reason = (clean_words(line["code"], 60), clean_words(line["message"]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            reason = ("unreadable", "This line was cut off.")
+        if reason not in counts and len(counts) >= MAX_REASONS_SHOWN:
+            reason = ("other", "The file has the other reasons.")
+        counts[reason] = counts.get(reason, 0) + 1
     return counts

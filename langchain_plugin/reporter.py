@@ -137,6 +137,11 @@ class Reporter:
         """Events of this process that wait for the site."""
         return self._spool.pending
 
+    @property
+    def sent(self) -> int:
+        """Events that the site has taken from this process, dead processes' among them."""
+        return self._sender.sent
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
         if not self.sends or not self._spool.pending:
@@ -190,6 +195,7 @@ class Reporter:
         try:
             if self._spool.pending and self._sender.trouble is None:
                 self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+            self._spool.keep_named()
             self._spool.close_if_empty()
         except Exception:
             self._losses.count("bug")

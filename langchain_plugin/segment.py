@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from langchain_plugin.named_file import is_gone, read_at, write_again
+
 WINDOW_BYTES = 1_000_000
 """What is read of a file at once: longer than any event."""
-
-if sys.platform == "win32":
-
-    def read_at(fd: int, count: int, position: int) -> bytes:
-        os.lseek(fd, position, os.SEEK_SET)
-        return os.read(fd, count)
-
-else:
-    read_at = os.pread
 
 
 class Line(NamedTuple):
@@ -34,8 +27,8 @@ class Source(Protocol):
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
         """The next lines; no more than both limits allow."""
 
-    def settle(self, end: int, events: int) -> None:
-        """Everything before `end`, which held `events` readable events, needs to be kept no longer."""
+    def settle(self, end: int, lines: int) -> None:
+        """Everything before `end`, read as so many lines, torn ones too, needs to be kept no longer."""
 
 
 def read_lines(fd: int, start: int, stop: int, max_events: int, max_bytes: int) -> list[Line]:
@@ -95,7 +88,8 @@ class Segment:
     def __init__(self, fd: int, path: Path, *, start: int, stop: int, events: int) -> None:
         self.path = path
         self.events = events
-        """That wait in it."""
+        """That wait in it, a torn line among them."""
+        self.held_since = time.monotonic()
         self._fd = fd
         self._position = start
         self._stop = stop
@@ -105,15 +99,31 @@ class Segment:
         return self._stop - self._position
 
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
+        if self._fd < 0:
+            return []  # removed, since the ones before it were settled meanwhile
+        # Shorter than it was, if something else cut it: what is not there must not be waited for.
+        self._stop = max(self._position, min(self._stop, os.fstat(self._fd).st_size))
         return read_lines(self._fd, self._position, self._stop, max_events, max_bytes)
 
-    def settle(self, end: int, events: int) -> None:
+    def settle(self, end: int, lines: int) -> None:
         self._position = end
-        self.events = max(0, self.events - events)
+        self.events = max(0, self.events - lines)
 
-    def last_written_at(self) -> float:
-        """Unix seconds."""
-        return os.fstat(self._fd).st_mtime
+    def keep_named(self) -> bool:
+        """Write what waits to a new file if this one was deleted; True when that was so.
+
+        Raises:
+            OSError: It cannot be written now; what waits can still be read.
+
+        """
+        if not is_gone(self._fd, self.path):
+            return False
+        fd = write_again(self._fd, self._position, self._stop, self.path)
+        gone, self._fd = self._fd, fd
+        self._stop -= self._position
+        self._position = 0
+        os.close(gone)
+        return True
 
     def remove(self) -> None:
         """Delete the file, while the lock still keeps others from opening it in between."""
@@ -123,6 +133,8 @@ class Segment:
 
     def close(self) -> None:
         """Let go of it; the next process adopts what is left."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        # Forgotten first: a child that is forked in between would close it again, and by then it may be another's.
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)

@@ -23,9 +23,12 @@ from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.losses import Losses
 from langchain_plugin.news import News
+from langchain_plugin.own_file import UnsafeFolder
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
+from langchain_plugin.sayings import Sayings
+from langchain_plugin.server_words import clean_words
 from langchain_plugin.spool import Spool
-from langchain_plugin.transport import READ_SECONDS, Transport, not_a_site
+from langchain_plugin.transport import ANSWER_SECONDS, Transport, not_a_site
 from langchain_plugin.waiting import describe_folder
 
 if TYPE_CHECKING:
@@ -79,10 +82,13 @@ class Sender:
         self._look_at = 0.0
         self._retry_at = self._hurried_retry_at = 0.0
         self._failures = 0
+        self._failing_since: float | None = None
+        """Since when the site has taken nothing; None: the last attempt went well, or there was none."""
         self._asked_to_wait_until = 0.0
+        self.sent = 0
+        """Events that the site has taken, or had already."""
         self._complained = False
-        self._told: set[str] = set()
-        self._noticed: set[str] = set()
+        self._sayings = Sayings()
         self.trouble: CheckFailed | None = None
         """Why nothing can be sent now."""
         self._transport.after_fork()
@@ -137,8 +143,9 @@ class Sender:
                 self._look()
                 if not self._spool.pending and not self._adoption.pending:
                     return True
-                while self._send_next(timeout=READ_SECONDS) and time.monotonic() < deadline:
-                    pass
+                while self._send_next(timeout=min(ANSWER_SECONDS, max(1.0, deadline - time.monotonic()))):
+                    if time.monotonic() > deadline:
+                        break
                 if self.trouble is not None and (self.trouble.needs_a_person or self._retry_at > deadline):
                     raise self.trouble
                 if time.monotonic() > deadline:
@@ -170,7 +177,9 @@ class Sender:
                     self._round()
             except Exception as error:  # ours: this thread outlives it, and the events stay where they are
                 self._losses.count("bug")
-                self._tell_once("bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying.")
+                self._sayings.once(
+                    "bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying."
+                )
                 self._retry_at = time.monotonic() + self._config.retry_max_seconds
                 time.sleep(1)  # whatever it is, it must not become a busy loop in somebody's process
 
@@ -208,10 +217,16 @@ class Sender:
             self._look()
         if self._spool.complaint is not None and not self._complained:
             self._complain(self._spool.complaint)
+        if self._spool.was_deleted:
+            self._sayings.once(
+                "deleted",
+                f"Something deleted files in {self._spool.folder} in which events waited: Costsite wrote them again; "
+                "keep cleaners away from that folder, or set COSTSITE_STATE_DIR to another.",
+            )
         self._spool.seal()
         if self._pause() > 0:
             return  # it was only time to look
-        went_on = self._send_next(timeout=READ_SECONDS)
+        went_on = self._send_next(timeout=ANSWER_SECONDS)
         # What failed or was halved has gathered long enough; what came in meanwhile gathers first.
         self._gathering_since = 0.0 if self.trouble is not None or (went_on and self._limit) else None
 
@@ -219,8 +234,12 @@ class Sender:
         """For files of dead processes, for what is too old, and for how much room is left."""
         self._look_at = time.monotonic() + self._config.adopt_every_seconds
         describe_folder(self._config)
+        self._spool.keep_named()
         self._adoption.look(except_for=self._spool.own_files())
-        self._spool.expire(time.time() - KEEP_SECONDS)
+        long_ago = time.monotonic() - KEEP_SECONDS
+        if self._failing_since is not None and self._failing_since < long_ago:
+            self._spool.expire(long_ago)
+            self._adoption.expire(long_ago)
         self._spool.make_room(self._adoption.others_bytes + self._adoption.pending_bytes)
 
     # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,9 +271,10 @@ class Sender:
             return False
         self._limit = self._limit * 2 if self._limit * 2 < wire.CLIENT_EVENTS_PER_BATCH else 0
         rejected = [
-            RejectedEvent(batch.lines[rejection.index], rejection.code, rejection.message)
+            RejectedEvent(batch.lines[rejection.index], clean_words(rejection.code, 60), clean_words(rejection.message))
             for rejection in receipt.rejected
         ]
+        self.sent += len(receipt.accepted) + len(receipt.duplicates)
         self._recover()
         self._reject(rejected)
         self._settle(batch)
@@ -278,9 +298,7 @@ class Sender:
             raise not_a_site(self._config, "its receipt is not for what was sent")
         self._news.tell(receipt)
         for notice in receipt.notices:
-            if notice.code not in self._noticed:
-                self._noticed.add(notice.code)
-                logger.warning("Costsite: %s", notice.message)
+            self._sayings.notice(notice.code, notice.message)
         return receipt
 
     def _learn_hash_key(self, timeout: float) -> bool:
@@ -314,11 +332,7 @@ class Sender:
         if not rejected:
             return
         keep_rejected(self._spool.folder, rejected, self._losses)
-        first = rejected[0]
-        self._tell_once(
-            f"rejected {first.code}",
-            f"Costsite rejected an event ({first.code}: {first.message}); `costsite status` shows all that were.",
-        )
+        self._sayings.rejection(rejected[0].code, rejected[0].message)
 
     def _settle(self, batch: Batch) -> None:
         self._losses.count("torn_line", batch.torn)
@@ -339,34 +353,42 @@ class Sender:
             wait = max(wait, trouble.retry_after_seconds)
             self._asked_to_wait_until = now + wait
         self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = now
         self._retry_at = now + wait
         self._hurried_retry_at = now + min(wait, FLUSH_RETRY_SECONDS)
         self.trouble = trouble
-        self._tell_once(trouble.kind, f"{str(trouble).rstrip('.')}; until then events wait in {self._spool.folder}.")
+        self._sayings.once(trouble.kind, f"{str(trouble).rstrip('.')}; until then events wait in {self._spool.folder}.")
         with self._settled:
             self._settled.notify_all()
 
     def _recover(self) -> None:
         self._failures = 0
+        self._failing_since = None
         self._retry_at = self._asked_to_wait_until = 0.0
         if self.trouble is not None:
             self.trouble = None
-            self._told.difference_update({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
+            self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
             logger.info("Costsite at %s takes reports again; what waited is being sent.", self._config.url)
 
     def _complain(self, error: OSError) -> None:
         self._complained = True
+        act, mend = (
+            ("does not use", error.mend)
+            if isinstance(error, UnsafeFolder)
+            else (
+                "cannot write to",
+                "free space there",
+            )
+        )
         logger.warning(
-            "Costsite cannot write to %s (%s): events are kept in memory, and lost if the process is killed; free "
-            "space there, or set COSTSITE_STATE_DIR to a local folder that can be written.",
+            "Costsite %s %s (%s): events are kept in memory, and lost if the process is killed; %s, or set "
+            "COSTSITE_STATE_DIR to a local folder that can be written.",
+            act,
             self._spool.folder,
             error.strerror or type(error).__name__,
+            mend,
         )
-
-    def _tell_once(self, kind: str, sentence: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
-            logger.warning("%s", sentence)
 
     def _health(self) -> dict[str, Any]:
         if not self._versions:

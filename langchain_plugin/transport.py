@@ -14,19 +14,23 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_plugin._version import __version__
+from langchain_plugin.answer_deadline import AnswerDeadline
 from langchain_plugin.config import Config
 from langchain_plugin.errors import BatchRefused, CheckFailed, ServerFailed, ServerUnreachable, WrongKey, WrongUrl
 from langchain_plugin.fork_guard import no_fork
+from langchain_plugin.server_words import clean_words
 
 if TYPE_CHECKING:
     import httpx
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-"""A site under load may take its time; giving up early would only send the same batch again."""
+"""Of silence. A site under load may take its time; giving up early would only send the same batch again."""
+ANSWER_SECONDS = 60.0
+"""From the first byte sent to the last one received."""
 MAX_RETRY_AFTER_SECONDS = 300.0
 MAX_ANSWER_BYTES = 8_000_000
-
+MAX_SCOPES = 20
 
 _asking = threading.local()
 
@@ -67,13 +71,19 @@ class Transport:
         self._config = config
         self._http = http
         self._client: httpx.Client | None = None
+        self._stream: Any = None
+        """The connection, as httpx's network stream, so that a deadline can reach it."""
 
     def after_fork(self) -> None:
         """The parent's connection stays the parent's."""
-        self._client = None
+        self._client = self._stream = None
 
-    def post_events(self, body: bytes, *, timeout: float = READ_SECONDS) -> bytes:
+    def post_events(self, body: bytes, *, timeout: float = ANSWER_SECONDS) -> bytes:
         """Send a gzipped batch; the content of a 200.
+
+        Args:
+            body: A `wire.EventBatch` as JSON, gzipped.
+            timeout: Seconds for all of it.
 
         Raises:
             CheckFailed: One of its kinds. The site may have taken the batch all the same.
@@ -90,7 +100,7 @@ class Transport:
 
         """
         asked_at = time.time()
-        content = self._ask("GET", "/api/v1/key", None, {}, READ_SECONDS)
+        content = self._ask("GET", "/api/v1/key", None, {}, ANSWER_SECONDS)
         answered_at = time.time()
         try:
             told: dict[str, Any] = json.loads(content)
@@ -98,20 +108,20 @@ class Transport:
             if server_time.tzinfo is None:
                 server_time = server_time.replace(tzinfo=UTC)
             return KeyInfo(
-                workspace_slug=told["workspace"]["slug"],
-                workspace_name=told["workspace"]["name"],
-                agent=told["agent"],
-                scopes=tuple(told["scopes"]),
+                workspace_slug=clean_words(told["workspace"]["slug"]),
+                workspace_name=clean_words(told["workspace"]["name"]),
+                agent=None if told["agent"] is None else clean_words(told["agent"]),
+                scopes=tuple(clean_words(scope, 60) for scope in told["scopes"][:MAX_SCOPES]),
                 server_time=server_time,
                 clock_difference_seconds=(asked_at + answered_at) / 2 - server_time.timestamp(),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise not_a_site(self._config, "its answer was not JSON of the expected shape") from None
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
-            self._client = None
+            self._client = self._stream = None
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> bytes:
         with no_fork():
@@ -124,26 +134,45 @@ class Transport:
                     headers={
                         "Authorization": f"Bearer {self._config.api_key}",
                         "User-Agent": f"costsite/{__version__}",
+                        # A few kB of gzip in gzip inflate to gigabytes: an answer is taken only as it is.
+                        "Accept-Encoding": "identity",
                     },
                 )
-        limits = httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS))
+        limits = httpx.Timeout(min(timeout, READ_SECONDS), connect=min(timeout, CONNECT_SECONDS))
         content = bytearray()
+        deadline = AnswerDeadline(timeout)
+        deadline.begin(self._stream)
         _asking.now = True
         try:
             with self._client.stream(
-                method, self._config.url + path, content=body, headers=headers, timeout=limits
+                method,
+                self._config.url + path,
+                content=body,
+                headers=headers,
+                timeout=limits,
+                extensions={"trace": deadline.note},
             ) as response:
-                for chunk in response.iter_bytes():
+                is_plain = response.headers.get("Content-Encoding", "identity").strip().lower() == "identity"
+                # What is encoded is not read at all; of an error the status says enough.
+                for chunk in response.iter_raw() if is_plain else ():
                     content += chunk
                     if len(content) > MAX_ANSWER_BYTES:
                         raise not_a_site(self._config, "its answer did not end")
+                    if deadline.has_passed:
+                        raise TimeoutError
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            why = f"not to the end within {timeout:.0f} s" if deadline.has_passed else _in_short(error)
             raise ServerUnreachable(
-                f"Costsite at {self._config.url} does not answer ({_in_short(error)}): "
+                f"Costsite at {self._config.url} does not answer ({why}): "
                 "start the site, or set COSTSITE_URL to its address."
             ) from error
         finally:
+            self._stream = deadline.end()
             _asking.now = False
+            # A server's cookies are of no use here, and each would be kept and sent back.
+            self._client.cookies.clear()
+        if response.status_code == 200 and not is_plain:
+            raise not_a_site(self._config, "its answer was compressed, and nobody asked for that")
         if response.status_code != 200:
             raise meaning_of(self._config, response.status_code, dict(response.headers), bytes(content))
         return bytes(content)
@@ -174,7 +203,9 @@ def meaning_of(config: Config, status: int, headers: dict[str, str], content: by
             f"Costsite at {config.url} {asks} ({status}): {message or 'its log says why.'}", retry_after_seconds=wait
         )
     if 300 <= status < 400:
-        return not_a_site(config, f"{status}, it points to {headers.get('location', 'another address')[:200]}")
+        return not_a_site(
+            config, f"{status}, it points to {clean_words(headers.get('location', 'another address'), 200)}"
+        )
     return not_a_site(config, f"{status} for /api/v1" + (f", {message}" if message else ""))
 
 
@@ -185,14 +216,14 @@ def not_a_site(config: Config, why: str) -> WrongUrl:
 
 
 def error_of(content: bytes) -> tuple[str, str]:
-    """Code and message of the API's error body; empty where it is something else."""
+    """Code and message of the API's error body, cleaned; empty where it is something else."""
     from langchain_plugin import wire
 
     try:
         body = wire.ErrorBody.model_validate_json(content)
     except ValueError:
         return "", ""
-    return body.code, body.message
+    return clean_words(body.code, 60), clean_words(body.message)
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:
@@ -212,4 +243,4 @@ def retry_after_seconds(value: str, now: float) -> float | None:
 
 def _in_short(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    return text.removeprefix("[Errno 111] ").removeprefix("[Errno 61] ")[:200]
+    return clean_words(text.removeprefix("[Errno 111] ").removeprefix("[Errno 61] "), 200)

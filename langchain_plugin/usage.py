@@ -93,7 +93,7 @@ def _read(response: Any, request: Request | None) -> Usage:
     )
     if "iterations" in raw:
         counts = _with_compaction(counts, raw["iterations"])
-    if not counts.cache_read_tokens:
+    if llm_output and not counts.cache_read_tokens:
         counts = _with_cache_hits(counts, llm_output.get("token_usage"))
 
     reported = counts.input_tokens > 0 and counts.output_tokens > 0
@@ -108,24 +108,29 @@ def _read(response: Any, request: Request | None) -> Usage:
             if not reported and not suspect:
                 suspect = f"no {'output_tokens' if counts.input_tokens else 'input_tokens'} were reported"
 
-    return Usage(
-        counts,
-        reported,
-        _name(
-            metadata.get("model_name")
-            or metadata.get("model")
-            or llm_output.get("model_name")
-            or llm_output.get("model")
-            or ""
+    if not tier:
+        tier = metadata.get("service_tier") or llm_output.get("service_tier") or metadata.get("serviceTier") or ""
+        if tier or raw:
+            tier = _tier_name(tier, raw)
+    model = (
+        metadata.get("model_name")
+        or metadata.get("model")
+        or llm_output.get("model_name")
+        or llm_output.get("model")
+        or ""
+    )
+    return tuple.__new__(  # what `Usage(…)` does behind a call in Python
+        Usage,
+        (
+            counts,
+            reported,
+            _name(model) if model else "",
+            tier,
+            from_local_cache,
+            _tool_calls(message),
+            suspect,
+            output_characters,
         ),
-        tier
-        or _tier_name(
-            metadata.get("service_tier") or llm_output.get("service_tier") or metadata.get("serviceTier"), raw
-        ),
-        from_local_cache,
-        _tool_calls(message),
-        suspect,
-        output_characters,
     )
 
 

@@ -52,9 +52,11 @@ def counts_of(usage: dict[str, Any], model_provider: str = "", cache_ttl: str = 
                 tier = key[: -len("_cache_creation")]
     # `cache_creation` is 0 beside a split, or the sum of it, as the integration has it: what exceeds the split has no
     # known lifetime.
-    unknown = max(0, written - written_5m - written_1h)
-    if unknown and cache_ttl == "1h":
-        written_1h, unknown = written_1h + unknown, 0
+    unknown = 0
+    if written > written_5m + written_1h:
+        unknown = written - written_5m - written_1h
+        if cache_ttl == "1h":
+            written_1h, unknown = written_1h + unknown, 0
 
     reasoning = output_audio = 0
     details = usage.get("output_token_details")
@@ -73,7 +75,9 @@ def counts_of(usage: dict[str, Any], model_provider: str = "", cache_ttl: str = 
                 tier = key[: -len("_reasoning")]
 
     cached = cache_read + written_5m + written_1h + unknown
-    gap = count(usage.get("total_tokens")) - input_tokens - output_tokens
+    total_tokens = usage.get("total_tokens")
+    # Nearly always the sum, and then believed without a closer look: it leaves no gap.
+    gap = 0 if total_tokens == input_tokens + output_tokens else count(total_tokens) - input_tokens - output_tokens
     if gap > 0 or cached > input_tokens or reasoning > output_tokens:
         input_tokens, output_tokens, suspect = _mended_totals(
             input_tokens, output_tokens, cached, reasoning, gap, model_provider
@@ -83,8 +87,19 @@ def counts_of(usage: dict[str, Any], model_provider: str = "", cache_ttl: str = 
         suspect = suspect or "more audio than tokens in all: audio was cut to the total"
     if input_tokens > MAX_TOKENS_PER_CALL or output_tokens > MAX_TOKENS_PER_CALL:
         return NO_COUNTS, tier, f"more than {MAX_TOKENS_PER_CALL:,} tokens in one call: not believed"
-    counts = TokenCounts(
-        input_tokens, output_tokens, cache_read, written_5m, written_1h, unknown, reasoning, input_audio, output_audio
+    counts = tuple.__new__(  # what `TokenCounts(…)` does behind a call in Python
+        TokenCounts,
+        (
+            input_tokens,
+            output_tokens,
+            cache_read,
+            written_5m,
+            written_1h,
+            unknown,
+            reasoning,
+            input_audio,
+            output_audio,
+        ),
     )
     return counts, tier, suspect
 

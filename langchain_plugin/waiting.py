@@ -10,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from langchain_plugin.adoption import open_file, spool_files
+from langchain_plugin.adoption import is_being_made, open_file, spool_files
 from langchain_plugin.config import Config
 from langchain_plugin.file_lock import try_lock
+from langchain_plugin.own_file import UnsafeFolder, check_folder, read_own, replace_own
 from langchain_plugin.segment import count_lines, read_lines
+from langchain_plugin.server_words import clean_words
 
 FILE_NAME = "about.json"
+MAX_ABOUT_BYTES = 10_000
 
 
 class Waiting(NamedTuple):
@@ -47,10 +50,15 @@ class Folder(NamedTuple):
 def describe_folder(config: Config) -> None:
     """Leave word of whose folder it is, beside what waits in it; its name is a hash."""
     path = config.spool_folder / FILE_NAME
-    if not path.exists():
+    try:
+        check_folder(config.spool_folder)
+        read_own(path, MAX_ABOUT_BYTES)
+    except UnsafeFolder:
+        return
+    except OSError:
+        about = {"url": config.url, "key_prefix": config.key_prefix}
         with suppress(OSError):
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({"url": config.url, "key_prefix": config.key_prefix}), encoding="utf-8")
+            replace_own(path, json.dumps(about).encode())
 
 
 def folders(state_dir: Path) -> Iterator[Folder]:
@@ -65,15 +73,16 @@ def folders(state_dir: Path) -> Iterator[Folder]:
 
 def look_into(path: Path) -> Folder:
     try:
-        about = json.loads((path / FILE_NAME).read_bytes())
-        url, key_prefix = str(about["url"]), str(about["key_prefix"])
-    except (OSError, ValueError, KeyError, TypeError):
+        check_folder(path)  # else anybody might have a person run `costsite flush` against an address of theirs
+        about = json.loads(read_own(path / FILE_NAME, MAX_ABOUT_BYTES))
+        url, key_prefix = clean_words(about["url"]), clean_words(about["key_prefix"], 60)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         url = key_prefix = ""
     return Folder(path, url, key_prefix, [file for file in map(_file, spool_files(path)) if file is not None])
 
 
 def _file(path: Path) -> Waiting | None:
-    fd = open_file(path)
+    fd = None if is_being_made(path) else open_file(path)
     if fd is None:
         return None
     try:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, OnErrorOmit, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 WIRE_VERSION = 1
@@ -35,6 +35,8 @@ MAX_TAG_LENGTH = 64
 MAX_TOOL_CALLS = 64
 MAX_COUNT = 2**63 - 1
 """What a column of the ledger holds."""
+MAX_UNIT_PRICE = 10**18
+"""Microcents per million tokens: as much as the admin's ten digits of USD come to."""
 
 _UNSHOWABLE = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 """What drives a terminal, breaks a line, or turns the rest of the line round. No name needs it."""
@@ -182,20 +184,31 @@ class LLMCall(RunEvent):
         if self.usage_basis == "measured" and (self.input_tokens is None or self.output_tokens is None):
             raise PydanticCustomError(
                 "missing_field",
-                'input_tokens and output_tokens are required when usage_basis is "measured"; send "estimated" when the provider reported no usage',
+                'input_tokens and output_tokens are required when usage_basis is "measured"; send "estimated" when the'
+                " provider reported no usage",
             )
-        cached = self.cache_read_tokens + self.cache_write_5m_tokens + self.cache_write_1h_tokens + self.cache_write_unknown_tokens
+        cached = (
+            self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+            + self.cache_write_unknown_tokens
+        )
         if max(cached, self.input_audio_tokens) > (self.input_tokens or 0):
             raise PydanticCustomError(
                 "subsets_exceed_total",
-                "input_tokens ({total}) must include its subsets: cache reads and writes come to {cached}, audio to {audio}",
+                "input_tokens ({total}) must include its subsets: cache reads and writes come to {cached}, audio to"
+                " {audio}",
                 {"total": self.input_tokens or 0, "cached": cached, "audio": self.input_audio_tokens},
             )
         if max(self.reasoning_tokens, self.output_audio_tokens) > (self.output_tokens or 0):
             raise PydanticCustomError(
                 "subsets_exceed_total",
                 "output_tokens ({total}) must include its subsets: reasoning is {reasoning}, audio {audio}",
-                {"total": self.output_tokens or 0, "reasoning": self.reasoning_tokens, "audio": self.output_audio_tokens},
+                {
+                    "total": self.output_tokens or 0,
+                    "reasoning": self.reasoning_tokens,
+                    "audio": self.output_audio_tokens,
+                },
             )
         return self
 
@@ -254,15 +267,18 @@ class Rejection(AnswerModel):
 
 
 class AgentSettings(AnswerModel):
-    agent: str
+    agent: RequiredName
     active: bool = True
-    effort: str = ""
-    default_model: str = ""
+    effort: Name = ""
+    default_model: Name = ""
 
 
 class Notice(AnswerModel):
     code: str
     message: str
+
+
+UnitPrice = Annotated[int, Field(ge=0, le=MAX_UNIT_PRICE)]
 
 
 class UnitPrices(AnswerModel):
@@ -272,39 +288,44 @@ class UnitPrices(AnswerModel):
     subset of, filled in by whoever makes the row.
     """
 
-    input: int
-    output: int
-    cache_read: int
-    cache_write_5m: int
-    cache_write_1h: int
-    reasoning: int
-    input_audio: int
-    output_audio: int
-    request: int = 0
+    input: UnitPrice
+    output: UnitPrice
+    cache_read: UnitPrice
+    cache_write_5m: UnitPrice
+    cache_write_1h: UnitPrice
+    reasoning: UnitPrice
+    input_audio: UnitPrice
+    output_audio: UnitPrice
+    request: UnitPrice = 0
     """Microcents per call that was answered, whatever its tokens: what search models charge for the search."""
 
 
 class PriceCardEntry(AnswerModel):
     """Unit prices for a model as the client names it; `prices` is None when the model is unpriced."""
 
-    provider: str
-    model: str
-    service_tier: str = ""
+    provider: Name
+    model: Name
+    service_tier: Name = ""
     prices: UnitPrices | None
-    valid_up_to_input_tokens: int | None = None
+    valid_up_to_input_tokens: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
     """Above this context size the price is another; None: at any size."""
 
 
 class BudgetNews(AnswerModel):
     """The tightest budget that covers an agent, in microcents."""
 
-    agent: str
-    spent_microcents: int
-    limit_microcents: int
+    agent: RequiredName
+    spent_microcents: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    """Below 0 where corrections outweigh the month's calls."""
+    limit_microcents: Count
 
 
 class Receipt(AnswerModel):
-    """The fate of every event of a batch, by its index. An event not named here stays in the spool."""
+    """The fate of every event of a batch, by its index. An event not named here stays in the spool.
+
+    What is news beside the fates is read entry by entry, and one that cannot be is left out: a price that makes no
+    sense must not keep the events in the spool for ever.
+    """
 
     batch_id: UUID
     accepted: list[int]
@@ -312,10 +333,10 @@ class Receipt(AnswerModel):
     rejected: list[Rejection]
     hash_key: str = ""
     """Keys the hashes of prompts and tool arguments, per workspace."""
-    agent_settings: list[AgentSettings] = []
-    price_card: list[PriceCardEntry] = []
-    budgets: list[BudgetNews] = []
-    notices: list[Notice] = []
+    agent_settings: list[OnErrorOmit[AgentSettings]] = []
+    price_card: list[OnErrorOmit[PriceCardEntry]] = []
+    budgets: list[OnErrorOmit[BudgetNews]] = []
+    notices: list[OnErrorOmit[Notice]] = []
 
     def names_every_event(self, count: int) -> bool:
         """True when each index below `count` has exactly one fate."""

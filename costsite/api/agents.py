@@ -11,10 +11,10 @@ from pydantic import Field
 
 from agents.models import Agent, ApiKey
 from costsite.api.authentication import BearerKey, key_of
-from costsite.api.csv_answer import Column, csv_answer
 from costsite.api.paging import name_cursor, name_of
 from costsite.api.parameters import Format, Parameters
 from costsite.api.schemas import AgentAnswer, AgentPage, answer
+from costsite.csv_answer import Column, csv_answer
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet

@@ -18,11 +18,12 @@ from pydantic import Field
 from agents.models import AgentRunLog, ApiKey, LLMCall
 from agents.spend import MICROCENTS_PER_CENT
 from costsite.api.authentication import BearerKey, key_of
-from costsite.api.csv_answer import SUM_COLUMNS, Column, csv_answer
+from costsite.api.columns import SPEND_COLUMNS
 from costsite.api.errors import ApiError
 from costsite.api.paging import Position, cursor_of, position_of
 from costsite.api.parameters import Format, Parameters, agent_of, instant, ledger_days
 from costsite.api.schemas import RunAnswer, RunDetail, RunPage, answer
+from costsite.csv_answer import Column, csv_answer
 
 router = Router(tags=["Runs"], auth=BearerKey(ApiKey.Scope.READ))
 
@@ -44,7 +45,7 @@ COLUMNS = (
     Column("Tags", lambda run: " ".join(run.tags)),
     Column("Error", lambda run: run.error_type),
     Column("Refused calls", lambda run: run.refused_calls),
-    *SUM_COLUMNS,
+    *SPEND_COLUMNS,
 )
 
 

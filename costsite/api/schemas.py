@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agents.models import Agent, AgentRunLog, LLMCall
 from agents.models.sums import SUM_COLUMNS, UsageSums
-from agents.spend import MICROCENTS_PER_CENT, Spend
+from agents.spend import Spend, cents_text
 
 
 class Answer(BaseModel):
@@ -24,15 +24,6 @@ class Answer(BaseModel):
 def answer(body: Answer) -> HttpResponse:
     """`body` as it is: ninja would validate and convert what was just built."""
     return HttpResponse(body.model_dump_json(by_alias=True), content_type="application/json")
-
-
-def cents_text(microcents: int | None) -> str | None:
-    """Cents as exact decimal text, without an exponent and without trailing zeros: 413_700 is "0.4137"."""
-    if microcents is None:
-        return None
-    whole, rest = divmod(abs(microcents), MICROCENTS_PER_CENT)
-    text = f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
-    return f"-{text}" if microcents < 0 else text
 
 
 class Sums(Answer):

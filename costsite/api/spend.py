@@ -15,9 +15,10 @@ from agents.clock import month_bounds, month_of
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import ApiKey
 from costsite.api.authentication import BearerKey, key_of
-from costsite.api.csv_answer import SUM_COLUMNS, Column, csv_answer
+from costsite.api.columns import SPEND_COLUMNS
 from costsite.api.parameters import Format, Parameters, agent_of, bad_parameter, ledger_days
 from costsite.api.schemas import SpendAnswer, SpendGroup, Sums, answer, sums_of
+from costsite.csv_answer import Column, csv_answer
 
 router = Router(tags=["Spend"], auth=BearerKey(ApiKey.Scope.READ))
 
@@ -93,7 +94,7 @@ def _columns(by: str) -> list[Column]:
     def name_of(name: str) -> Column:
         return Column(name.capitalize(), lambda group: _names(group, by)[name])
 
-    return [*map(name_of, GROUPINGS[by]), *SUM_COLUMNS]
+    return [*map(name_of, GROUPINGS[by]), *SPEND_COLUMNS]
 
 
 def _period(parameters: SpendParameters, *, today: date) -> tuple[date, date]:

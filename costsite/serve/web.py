@@ -1,60 +1,206 @@
-"""The web service: granian runs the WSGI application. `python -m costsite.serve.web --help` lists its arguments.
+"""The web service: waitress runs the WSGI application. `python -m costsite.serve.web --help` lists its arguments.
 
 WSGI with threads: under ASGI every request opened a database connection of its own, which cost 4 to 9 times the
 processor time for a batch of one event, and about twice that for a batch of a hundred.
+
+Waitress hands a request to a thread when all of it is there. A server that hands it over with the head lets eight
+clients that promise a body and never send it stop the site, without a password. That it is written in Python costs
+4 % of the processor time of a batch of a hundred events.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.server import Server
+from waitress import create_server, wasyncore
 
 from costsite.serve import lifeline
 
-# The path alone: a query can carry a one-time login, and headers carry keys.
-ACCESS_LOG_FORMAT = '%(addr)s "%(method)s %(path)s" %(status)d %(dt_ms).1f ms'
-KEEP_THREADS_SECONDS = 600
-"""A thread holds its database connection; letting idle ones go sooner would open a connection per request again."""
-OPEN_CONNECTIONS = 256
-"""Per process. Idle kept-alive connections count, so this is far above the number of threads."""
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+OPEN_CONNECTIONS: Final = 1_000
+"""Per process. One that waits, idle or in the middle of a request, costs a file descriptor and what it has sent."""
+FILE_DESCRIPTORS: Final = 4_096
+"""Asked of the system: connections, their bodies on disk, and what the site itself has open."""
+SILENCE_SECONDS: Final = 60
+"""A connection that says nothing for this long is closed, in the middle of a request too."""
+LARGEST_HEAD_BYTES: Final = 64 * 1024
+LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
+"""As settings.DATA_UPLOAD_MAX_MEMORY_SIZE. Refused by the length that is promised, before a byte of it is read."""
+BODY_IN_MEMORY_BYTES: Final = 128 * 1024
+"""More goes to a file: so many bytes times the connections is what strangers can make a process hold."""
+RECEIVE_BYTES: Final = 64 * 1024
+STOPPING_SECONDS: Final = 10.0
+START_AGAIN_SECONDS: Final = 1.0
+
+access = logging.getLogger("costsite.access")
 
 
-def run(host: str, port: int, processes: int, threads: int, *, access_log: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Workers that die are made again; one that does not stop in 10 s is killed."""
-    Server(
-        "costsite.wsgi:application",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=processes,
-        blocking_threads=threads,
-        blocking_threads_idle_timeout=KEEP_THREADS_SECONDS,
-        backpressure=OPEN_CONNECTIONS,
-        websockets=False,
-        # 10 s for the head of a request: a client that dribbles its headers holds no connection for long.
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
-        respawn_failed_workers=True,
-        workers_kill_timeout=10,
-        log_access=access_log,
-        log_access_format=ACCESS_LOG_FORMAT,
-    ).serve()
+class AccessLog:
+    """A line per request. The path alone: a query can carry a one-time login, and headers carry keys."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+            # Quoted again: what was sent as %0A or %1B would make a line of its own, or drive a terminal.
+            path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/:@!$&'()*+,;=~")
+            took = (time.perf_counter() - began) * 1_000
+            access.info(
+                '%s "%s %s" %s %.1f ms', environ["REMOTE_ADDR"], environ["REQUEST_METHOD"], path, status[:3], took
+            )
+            return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+        return self._application(environ, start)
+
+
+def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) -> None:
+    """Answer what comes in on a listening socket until SIGTERM or SIGINT, and then what had come in whole by then."""
+    _say_to_stderr()
+    _raise_the_limit_of_files()
+    from costsite.wsgi import application
+
+    channels: dict[int, Any] = {}
+    server = create_server(
+        AccessLog(application) if access_log else application,
+        map=channels,
+        sockets=[listening],
+        threads=threads,
+        connection_limit=OPEN_CONNECTIONS,
+        channel_timeout=SILENCE_SECONDS,
+        cleanup_interval=10,
+        max_request_header_size=LARGEST_HEAD_BYTES,
+        max_request_body_size=LARGEST_BODY_BYTES + 1,
+        inbuf_overflow=BODY_IN_MEMORY_BYTES,
+        recv_bytes=RECEIVE_BYTES,
+        asyncore_use_poll=True,  # select() ends at file descriptor 1,023
+        log_socket_errors=False,  # a client that goes is no news
+        clear_untrusted_proxy_headers=False,  # settings.SECURE_PROXY_SSL_HEADER decides what is believed
+        ident=None,
+    )
+    stopping = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        server.pull_trigger()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    access.info("Listening on %s, port %s", server.effective_host, server.effective_port)
+    while not stopping.is_set():
+        wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
+    server.accepting = False
+    until = time.monotonic() + STOPPING_SECONDS
+    while time.monotonic() < until and any(
+        channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
+    ):
+        wasyncore.loop(timeout=0.1, use_poll=True, map=channels, count=1)
+    server.task_dispatcher.shutdown(timeout=1)
+
+
+def _say_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("{asctime} {message}", style="{"))
+    access.addHandler(handler)
+    access.setLevel(logging.INFO)
+    access.propagate = False  # --no-access-log is its switch, not the level of the site's own log
+    # One line per request that had to wait for a thread: under load that is all of them.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+
+
+def _raise_the_limit_of_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILE_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(FILE_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def keep_processes(host: str, port: int, processes: int, threads: int, *, access_log: bool) -> None:
+    """Listen, and keep so many processes that serve, until SIGTERM or SIGINT. One that dies is made again.
+
+    They share the socket, which stays open here: while one is made again, clients wait and none is turned away.
+    """
+    listening = listen(host, port)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    command = [
+        sys.executable, "-m", "costsite.serve.web", "--socket", str(listening.fileno()), "--threads", str(threads),
+        *([] if access_log else ["--no-access-log"]),
+    ]  # fmt: skip
+
+    def start() -> subprocess.Popen[bytes]:
+        # stdin is the lifeline: see costsite.serve.lifeline.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()])  # noqa: S603 - our own
+
+    serving = [start() for _ in range(processes)]
+    while not stopping.wait(0.2):
+        for place, process in enumerate(serving):
+            if process.poll() is not None and not stopping.wait(START_AGAIN_SECONDS):
+                print(f"A web process ended with {process.returncode}; starting it again.", file=sys.stderr, flush=True)
+                if process.stdin is not None:
+                    process.stdin.close()
+                serving[place] = start()
+    listening.close()
+    for process in serving:
+        process.terminate()
+    until = time.monotonic() + STOPPING_SECONDS + 1
+    for process in serving:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(1024)
+    return listening
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The web service of `manage.py serve`.")
-    parser.add_argument("--host", required=True)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--processes", type=int, required=True)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--socket", type=int, help="Serve, on this file descriptor, in place of making processes.")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--no-access-log", action="store_true")
     options = parser.parse_args()
     lifeline.hold()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
-    run(options.host, options.port, options.processes, options.threads, access_log=not options.no_access_log)
+    access_log = not options.no_access_log
+    if options.socket is not None:
+        serve_requests(socket.socket(fileno=options.socket), options.threads, access_log=access_log)
+    elif options.host is None or options.port is None:
+        parser.error("name --host and --port")
+    else:
+        keep_processes(options.host, options.port, options.processes, options.threads, access_log=access_log)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from tests.factories import MembershipFactory, WorkspaceFactory
 
 MOST_QUERIES = 12
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
+REPORTED = HOSTILE.replace("\u202e", "")
+"""As far as the wire takes it; the admin takes all of it."""
 
 
 @pytest.fixture
@@ -171,11 +173,11 @@ def test_an_address_of_nothing_is_not_found(as_viewer: Client, path: str) -> Non
 
 
 def test_names_are_shown_as_text_whatever_they_are(cast: Cast, spend: Spend, as_viewer: Client) -> None:
-    name = HOSTILE.replace("/", "_")[:200]
+    name = REPORTED.replace("/", "_")[:200]
     cast.acme.name = HOSTILE[:200]
     cast.acme.save()
-    names = dict.fromkeys(("request_model", "provider", "step", "sub_agent", "error_type"), HOSTILE[:200])
-    call = spend(agent=name, tags=(HOSTILE[:64],), status="error", **names)
+    names = dict.fromkeys(("request_model", "provider", "step", "sub_agent", "error_type"), REPORTED[:200])
+    call = spend(agent=name, tags=(REPORTED[:64],), status="error", **names)
     agent = Agent.objects.get(workspace=cast.acme)
     run = AgentRunLog.objects.get(run_id=call.run_id)
 

@@ -193,10 +193,10 @@ def test_run_logs_are_exported_with_exact_cents(cast: Cast, spend: Spend, as_vie
 
 
 def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Client) -> None:
-    for agent in ("=1+1", "@sum", "plain"):
+    for agent in ("=1+1", "@sum", "＝1+1", "plain"):
         spend(agent=agent)
 
-    assert {row[2] for row in exported(as_viewer)[1:]} == {"'=1+1", "'@sum", "plain"}
+    assert {row[2] for row in exported(as_viewer)[1:]} == {"'=1+1", "'@sum", "'＝1+1", "plain"}
 
 
 def test_an_export_asks_who_one_is(client: Client) -> None:

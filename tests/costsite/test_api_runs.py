@@ -337,7 +337,7 @@ def test_a_csv_that_is_not_all_links_to_the_rest(acme: KeyHolder, monkeypatch: p
     assert parts == [runs[:4], runs[4:8], runs[8:]]
 
 
-@pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1"])
+@pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1"])
 def test_a_name_that_a_spreadsheet_would_compute_is_text(acme: KeyHolder, start: str) -> None:
     acme.report(llm_call(thread_id=f"{start}|cmd", agent=f"{start} bot", is_root=True))
 
@@ -351,16 +351,18 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(acme: KeyHolder, start:
         f"{start.strip()} bot",
         f"'{start.strip()} bot",
     }
-    assert not run["Agent"].startswith(("=", "+", "-", "@", "\t", "＝"))
+    assert not run["Agent"].startswith(("=", "+", "-", "@", "＝"))
 
 
 def test_quotes_commas_and_lines_survive_csv(acme: KeyHolder) -> None:
-    odd = 'a "quoted", name\nof two lines; ünïcode'
-    acme.report(llm_call(thread_id=odd, is_root=True))
+    odd = 'a "quoted", name; ünïcode'
+    acme.report(llm_call(thread_id=odd, is_root=True, started_at=NOON), llm_call(is_root=True, started_at=NOON))
+    rows = AgentRunLog.objects.exclude(thread_id=odd)
+    rows.update(thread_id="two\nlines, as the wire once took them", error_type="\t=1")
 
-    [run] = table(acme.csv("runs"))
+    runs = {run["Thread"]: run["Error"] for run in table(acme.csv("runs"))}
 
-    assert run["Thread"] == odd
+    assert runs == {odd: "", "two\nlines, as the wire once took them": "'\t=1"}
 
 
 # ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────────

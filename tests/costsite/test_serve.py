@@ -200,6 +200,73 @@ def test_the_access_log_has_paths_but_neither_queries_nor_keys(site: Site) -> No
     assert "secret" not in site.said()
 
 
+def test_a_path_cannot_write_lines_of_its_own_into_the_log(site: Site) -> None:
+    assert site.get("/no%0Asuch%1B%5B31mpage") == 404
+
+    until(lambda: '"GET /no%0Asuch%1B%5B31mpage" 404' in site.said(), what="the line of the request")
+    assert "\x1b" not in site.said()
+
+
+@contextmanager
+def connections(site: Site, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    """So many clients that have sent this much, and wait."""
+    waiting: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            client = socket.create_connection(("127.0.0.1", site.port), timeout=10)
+            client.sendall(sent)
+            waiting.append(client)
+        yield waiting
+    finally:
+        for client in waiting:
+            client.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "sent"),
+    [
+        (40, b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx"),
+        (40, b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx"),
+        (40, b"POST /login/ HTTP/1.1\r\nHost: local"),
+        (300, b""),
+        (300, b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ],
+    ids=["bodies that do not come", "chunks that do not come", "half a head", "nothing", "kept-alive connections"],
+)
+def test_clients_that_wait_do_not_keep_others_out(site: Site, count: int, sent: bytes) -> None:
+    with connections(site, count, sent):
+        began = time.monotonic()
+        assert [site.get("/login/") for _ in range(5)] == [200] * 5
+        assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n", b"413"),
+        (b"GET /login/ HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"c" * 70_000, b"431"),
+        (b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n", b"400"),
+    ],
+    ids=["a body too large", "a head too large", "a length that is none"],
+)
+def test_what_is_too_large_is_refused_before_it_is_read(site: Site, sent: bytes, status: bytes) -> None:
+    with connections(site, 1, sent) as (client,):
+        assert client.recv(65_536).split(maxsplit=2)[1] == status
+        assert site.get("/login/") == 200
+
+
+def test_a_request_that_came_in_whole_is_answered_before_the_site_stops(own_site: Site) -> None:
+    ask = b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connections(own_site, 20, ask) as waiting:
+        until(lambda: '"GET /login/" 200' in own_site.said(), what="the first answer")
+        own_site.process.send_signal(signal.SIGTERM)
+
+        answers = [client.recv(65_536) for client in waiting]
+
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 20
+    assert own_site.process.wait(timeout=30) == 0
+
+
 def test_static_files_are_served_without_collecting_them(site: Site) -> None:
     assert site.get("/static/admin/css/base.css") == 200
     assert site.get("/static/no-such-file.css") == 404

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-HASH_KEY = "a key of the workspace"
+HASH_KEY = "00112233445566778899aabbccddeeff"
 
 
 class Answer(NamedTuple):

@@ -187,6 +187,24 @@ def test_a_flush_sends_what_the_dead_left_and_is_0_when_nothing_is_left(
     assert main(["flush"]) == 0
 
 
+def test_a_flush_tells_what_was_sent_from_what_was_given_up(
+    site: StubSite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = leave_behind(call(1), call(2))
+    os.utime(path, (time.time() - 32 * 86_400,) * 2)
+    assert main(["flush"]) == 0
+    assert "2 events sent, 0 left." in capsys.readouterr().out
+    assert len(site.events) == 2
+
+    monkeypatch.setattr("langchain_plugin.sender.KEEP_SECONDS", 0.3)
+    site.answer = page(503)
+    leave_behind(call(3), call(4), call(5))
+    assert main(["flush", "--timeout", "10"]) == 1
+    told = capsys.readouterr().out
+    assert "0 events sent, 0 left." in told
+    assert "3 events expired" in told
+
+
 def test_a_flush_is_patient_with_a_site_that_fails_for_a_while(site: StubSite) -> None:
     site.answers.extend([error(503, Retry_After="1"), page(500)])
     leave_behind(call(1))

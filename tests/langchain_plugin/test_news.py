@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from langchain_plugin import wire
-from langchain_plugin.news import News
+from langchain_plugin.news import MAX_SIZES_KEPT, News
 
 
 def prices(price: int) -> wire.UnitPrices:
@@ -82,14 +84,14 @@ def test_settings_and_budgets_are_by_agent_and_the_last_word_holds() -> None:
 
 def test_the_next_process_knows_the_key_the_prices_and_the_settings_from_the_start(tmp_path: Path) -> None:
     told = receipt(
-        hash_key="secret",
+        hash_key="5ec4e7" * 4,
         price_card=[entry("big", 200, up_to=200_000), entry("big", 300), entry("odd", None)],
         agent_settings=[wire.AgentSettings(agent="bot", active=False)],
         budgets=[wire.BudgetNews(agent="bot", spent_microcents=1, limit_microcents=10)],
     )
     News(tmp_path / "spool").tell(told)
     news = News(tmp_path / "spool")
-    assert news.hash_key == "secret"
+    assert news.hash_key == "5ec4e7" * 4
     assert news.unit_prices("openai", "big", "", 200_001) == prices(300)
     assert news.knows_model("openai", "odd")
     settings = news.agent_settings("bot")
@@ -105,13 +107,13 @@ def test_what_was_kept_but_cannot_be_read_is_as_good_as_nothing(content: bytes, 
     (tmp_path / "news.json").write_bytes(content)
     news = News(tmp_path)
     assert news.hash_key == ""
-    news.tell(receipt(hash_key="fresh"))
-    assert News(tmp_path).hash_key == "fresh"
+    news.tell(receipt(hash_key="f4e5" * 8))
+    assert News(tmp_path).hash_key == "f4e5" * 8
 
 
 def test_a_receipt_without_news_does_not_touch_the_disk(tmp_path: Path) -> None:
     news = News(tmp_path)
-    told = receipt(hash_key="secret", price_card=[entry("a", 1)])
+    told = receipt(hash_key="5ec4e7" * 4, price_card=[entry("a", 1)])
     news.tell(told)
     before = (tmp_path / "news.json").stat().st_mtime_ns
     time.sleep(0.02)
@@ -136,3 +138,95 @@ def test_who_waits_in_vain_waits_no_longer_than_asked() -> None:
     began = time.monotonic()
     assert not News(None).wait_for(lambda: False, timeout=0.2)
     assert 0.2 <= time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        {"prices": prices(1).model_dump() | {"output": -1}},
+        {"prices": prices(1).model_dump() | {"input": 10**4000}},
+        {"prices": prices(1).model_dump() | {"request": 10**18 + 1}},
+        {"prices": {"input": 1}},
+        {"model": "m" * 201},
+        {"valid_up_to_input_tokens": -5},
+        {"valid_up_to_input_tokens": 2**63},
+    ],
+)
+def test_a_price_that_makes_no_sense_is_left_out_and_all_else_of_the_receipt_holds(
+    absurd: dict[str, object], tmp_path: Path
+) -> None:
+    card = [entry("a", 1).model_dump() | absurd, entry("b", 2).model_dump()]
+    told = {"batch_id": str(uuid4()), "accepted": [0], "duplicates": [], "rejected": [], "price_card": card}
+    read = wire.Receipt.model_validate_json(json.dumps(told))
+    assert read.names_every_event(1)
+    news = News(tmp_path)
+    news.tell(read)
+    assert not news.knows_model("openai", "a")
+    assert news.unit_prices("openai", "b") == prices(2)
+
+    kept = {"hash_key": "", "agent_settings": [{"agent": ""}, {"agent": "bot"}, 5], "price_card": card}
+    (tmp_path / "news.json").write_text(json.dumps(kept))
+    next_process = News(tmp_path)
+    assert not next_process.knows_model("openai", "a")
+    assert next_process.unit_prices("openai", "b") == prices(2)
+    assert next_process.agent_settings("bot") == wire.AgentSettings(agent="bot")
+
+
+def test_settings_budgets_and_notices_that_make_no_sense_are_left_out_too() -> None:
+    told = receipt(
+        agent_settings=[{"agent": "a" * 201}, {"agent": "bot", "effort": "low"}],
+        budgets=[
+            {"agent": "bot", "spent_microcents": 1, "limit_microcents": -1},
+            {"agent": "bot", "spent_microcents": 10**30, "limit_microcents": 1},
+        ],
+        notices=[{"code": 5}, {"code": "a", "message": "b"}],
+    )
+    assert told.agent_settings == [wire.AgentSettings(agent="bot", effort="low")]
+    assert told.budgets == []
+    assert told.notices == [wire.Notice(code="a", message="b")]
+
+
+@pytest.mark.parametrize("hash_key", ["secret", "0" * 15, "0" * 129, "A" * 32, "0" * 31 + "\n", "\ud800" * 16])
+def test_a_key_for_hashes_that_is_none_is_not_taken(hash_key: str, tmp_path: Path) -> None:
+    news = News(tmp_path)
+    news.tell(receipt().model_copy(update={"hash_key": hash_key}))
+    assert news.hash_key == ""
+    kept = {"hash_key": hash_key, "agent_settings": [], "price_card": []}
+    (tmp_path / "news.json").write_text(json.dumps(kept))
+    assert News(tmp_path).hash_key == ""
+
+
+def test_one_model_has_a_bounded_number_of_prices() -> None:
+    news = News(None)
+    news.tell(receipt(price_card=[entry("a", size, up_to=size) for size in range(1, 1_000)]))
+    assert news.unit_prices("openai", "a", "", 999) == prices(999)
+    assert news.unit_prices("openai", "a", "", 1) == prices(1_000 - MAX_SIZES_KEPT)
+
+
+def test_a_pipe_or_a_link_in_the_place_of_the_news_is_neither_waited_for_nor_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    os.mkfifo(folder / "news.json")
+    loaded: list[str] = []
+    reading = threading.Thread(target=lambda: loaded.append(News(folder).hash_key), daemon=True)
+    reading.start()
+    reading.join(5)
+    assert loaded == [""]
+
+    (folder / "news.json").unlink()
+    elsewhere = tmp_path / "elsewhere.json"
+    kept = json.dumps({"hash_key": "0" * 32, "agent_settings": [], "price_card": []})
+    elsewhere.write_text(kept)
+    (folder / "news.json").symlink_to(elsewhere)
+    news = News(folder)
+    assert news.hash_key == ""
+    news.tell(receipt(hash_key="f4e5" * 8))
+    assert News(folder).hash_key == "f4e5" * 8, "the link itself was replaced"
+    assert elsewhere.read_text() == kept
+
+
+def test_news_in_a_folder_that_anybody_may_write_to_are_not_believed(tmp_path: Path) -> None:
+    News(tmp_path).tell(receipt(hash_key="f4e5" * 8))
+    assert News(tmp_path).hash_key == "f4e5" * 8
+    tmp_path.chmod(0o777)
+    assert News(tmp_path).hash_key == ""

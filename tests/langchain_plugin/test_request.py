@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langchain_core.tools import tool
 from langchain_openai import AzureChatOpenAI, ChatOpenAI, OpenAI
 
+from langchain_plugin import request as reading
 from langchain_plugin.request import Request, read_request
 from langchain_plugin.wire import LLMCall
 from tests.factories import NOON
@@ -438,4 +439,38 @@ def as_call(request: Request) -> LLMCall:
         ended_at=NOON,
         usage_basis="estimated",
         **fields,
+    )
+
+
+class Asked(dict[str, Any]):
+    """Remembers every key it was asked for."""
+
+    def __init__(self, **items: Any) -> None:
+        super().__init__(items)
+        self.keys_asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.keys_asked.add(key)
+        return super().get(key, default)
+
+
+def test_the_keys_that_decide_whether_to_look_closer_are_all_that_are_then_looked_for() -> None:
+    """A key that is read but not among them would be passed over in every call that sets no other of them."""
+    metadata, params = Asked(lc_source=None), Asked(speed=None)
+
+    assert read_request(None, {"metadata": metadata, "invocation_params": params}) == Request()
+
+    assert params.keys_asked - {"_type", *reading._MODEL_KEYS} == reading._ASKED_KEYS
+    assert metadata.keys_asked - {"ls_provider", "ls_model_name", "ls_max_tokens"} == reading._PLACE_KEYS
+
+
+@settings(max_examples=300, deadline=None)
+@given(serialized=SERIALIZED, metadata=METADATA, params=PARAMS)
+def test_looking_closer_finds_nothing_that_a_look_at_the_keys_did_not(
+    serialized: Any, metadata: Any, params: Any
+) -> None:
+    closer = {"metadata": {"lc_source": None} | metadata, "invocation_params": {"speed": None} | params}
+
+    assert read_request(serialized, {"metadata": metadata, "invocation_params": params}) == read_request(
+        serialized, closer
     )

@@ -372,6 +372,48 @@ def test_a_notice_of_the_site_is_passed_on_once(
     assert warnings(caplog) == ["Costsite: This host's clock is 90 s behind. Set the clock."]
 
 
+def test_a_folder_that_anybody_writes_to_is_not_used_and_its_mend_is_told_once(
+    make_reporter: MakeReporter, site: StubSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    reporter = make_reporter()
+    folder = reporter.config.spool_folder
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    for _ in range(2):
+        reporter.append(llm_call())
+        assert reporter.flush(5)
+    assert len(site.events) == 2
+    assert list(folder.iterdir()) == []
+    (said,) = warnings(caplog)
+    assert f"does not use {folder} (anybody may write to it)" in said
+    assert f"run `chmod o-w '{folder}'`" in said
+
+
+def test_a_server_can_neither_forge_nor_flood_the_log(
+    reporter: Reporter, site: StubSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile = "\nERROR root: forged \x1b[31m" + "x" * 300_000
+
+    def answer(batch: dict[str, Any]) -> Answer:
+        if not batch["events"]:
+            return receipt(batch)
+        notices = [{"code": f"{uuid4()}", "message": hostile} for _ in range(8)]
+        rejected = [{"index": 0, "code": f"{uuid4()}{hostile}", "message": hostile}]
+        return receipt(batch, accepted=[], rejected=rejected, notices=notices)
+
+    site.answer = answer
+    for _ in range(15):
+        reporter.append(llm_call())
+        assert reporter.flush(5)
+    said = warnings(caplog)
+    assert len(said) == 10 + 10
+    assert all(sentence.isprintable() and len(sentence) < 600 for sentence in said)
+    kept = (reporter.config.spool_folder / "rejected.jsonl").read_text().splitlines()
+    assert len(kept) == 15
+    assert max(map(len, kept)) < 2_000
+    assert all(json.loads(line)["message"].isprintable() for line in kept)
+
+
 def test_retry_after_is_obeyed_even_by_a_flush(reporter: Reporter, site: StubSite) -> None:
     site.answers.append(error(503, Retry_After="1"))
     reporter.append(llm_call())

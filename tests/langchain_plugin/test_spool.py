@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.losses import Losses
+from langchain_plugin.named_file import create
 from langchain_plugin.segment import WINDOW_BYTES, read_lines
 from langchain_plugin.spool import MEMORY_MAX_BYTES, Spool
+from langchain_plugin.waiting import look_into
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +46,15 @@ def numbers(spool: Spool, *, settle: bool = False) -> list[int]:
             source.settle(lines[-1].end, len(lines))
             source = spool.sources()[0]
     return found
+
+
+def adopted(folder: Path, *, except_for: set[Path] | None = None) -> list[int]:
+    """What dead processes left, as the next one finds it."""
+    adoption = Adoption(folder, Losses())
+    adoption.look(except_for=except_for or set())
+    found = [json.loads(read.data)["call_id"] for segment in adoption.segments for read in segment.read(500, 900_000)]
+    adoption.release()
+    return [int(number) for number in found]
 
 
 def run_in_a_process(code: str, *arguments: str, expected: int = 0) -> str:
@@ -249,15 +261,106 @@ def test_an_unwritable_folder_means_bounded_memory(tmp_path: Path) -> None:
     assert spool._losses.by_reason() == {"memory_full": 5}
 
 
-def test_a_folder_that_is_deleted_under_a_living_process_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lose", ["rmtree(folder)", "folder.rename(folder.with_name('moved'))"])
+def test_what_waits_in_a_folder_that_is_deleted_is_found_after_a_kill(lose: str, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    run_in_a_process(
+        f"""
+        import os, signal, sys
+        from pathlib import Path
+        from shutil import rmtree
+        from langchain_plugin.losses import Losses
+        from langchain_plugin.spool import Spool
+        folder = Path(sys.argv[1])
+        spool = Spool(folder, Losses(), max_bytes=10**7, wake=lambda: None)
+        def append(number):
+            spool.append(b'{{"call_id": "%d"}}\\n' % number, 1)
+        def settle_one():
+            source = spool.sources()[0]
+            source.settle(source.read(1, 1000)[0].end, 1)
+        for number in (1, 2):
+            append(number)
+        settle_one()
+        spool.seal(segment_bytes=1)
+        for number in (3, 4, 5):
+            append(number)
+        {lose}
+        append(6)
+        spool.keep_named()
+        append(7)
+        assert (spool.pending, spool.was_deleted) == (6, True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        str(folder),
+        expected=-signal.SIGKILL,
+    )
+    assert sorted(adopted(folder)) == [2, 3, 4, 5, 6, 7], "all but the one that was settled"
+
+
+def test_a_folder_that_is_deleted_while_nothing_waits_is_made_again_by_the_next_append(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "spool")
     spool.append(line(1), 1)
-    for path in (tmp_path / "spool").iterdir():
-        path.unlink()
-    (tmp_path / "spool").rmdir()
+    numbers(spool, settle=True)
+    shutil.rmtree(tmp_path / "spool")
+    spool.keep_named()
+    assert (list(tmp_path.iterdir()), spool.was_deleted) == ([], False)
     spool.append(line(2), 1)
-    spool.seal(segment_bytes=1)
-    assert numbers(spool, settle=True) == [1, 2]
+    assert len(list((tmp_path / "spool").iterdir())) == 1
+    assert numbers(spool, settle=True) == [2]
+
+
+def test_a_folder_that_cannot_be_made_again_leaves_what_waits_readable(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "spool")
+    spool.append(line(1), 1)
+    shutil.rmtree(tmp_path / "spool")
+    (tmp_path / "spool").write_text("in the way")
+    spool.keep_named()
+    assert isinstance(spool.complaint, OSError)
+    spool.append(line(2), 1)
+    assert numbers(spool) == [1, 2]
+    (tmp_path / "spool").unlink()
+    spool.keep_named()
+    assert [path.read_bytes() for path in (tmp_path / "spool").iterdir()] == [line(1) + line(2)]
+
+
+def test_a_descriptor_that_something_else_closed_costs_no_event(tmp_path: Path) -> None:
+    # As a program does that becomes a daemon: it closes all there are.
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    os.close(spool._fd)
+    spool.append(line(2), 1)
+    spool.append(line(3), 1)
+    assert sorted(numbers(spool)) == [2, 3]
+    assert adopted(tmp_path, except_for=spool.own_files()) == [1]
+
+
+def test_a_descriptor_that_is_anothers_by_now_is_not_cut(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "spool")
+    spool.append(line(1), 1)
+    active = spool.sources()[0]
+    (read,) = active.read(1, 1000)
+    other = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)
+    os.write(other, b"of the program itself")
+    os.dup2(other, spool._fd)
+    active.settle(read.end, 1)
+    assert (tmp_path / "other").read_bytes() == b"of the program itself"
+    os.close(other)
+
+
+@pytest.mark.parametrize("size", [0, 1, -1])
+def test_a_file_that_something_else_cuts_keeps_nothing_pending_for_ever(size: int, tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    for number in range(3):
+        spool.append(line(number), 1)
+    (path,) = tmp_path.iterdir()
+    os.truncate(path, size % path.stat().st_size)
+    for source in spool.sources():
+        while lines := source.read(500, 900_000):
+            source.settle(lines[-1].end, len(lines))
+            source = spool.sources()[0]
+    assert (spool.pending, path.stat().st_size) == (0, 0)
+    spool.append(line(4), 1)
+    assert numbers(spool) == [4]
 
 
 # ── many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -308,6 +411,105 @@ def test_an_append_from_a_signal_handler_below_an_append_neither_locks_up_nor_ge
     assert spool.pending == appended + interrupted
     found = numbers(spool, settle=True)
     assert sorted(found) == [*range(appended), *range(1_000_001, 1_000_001 + interrupted)]
+
+
+class _Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("raised", [_Interrupted, RuntimeError, TimeoutError])
+def test_what_a_signal_handler_raises_just_after_the_write_loses_nothing(
+    raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A signal that comes while the write is under way is handled when it returns: its line is there, uncounted.
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    write = os.write
+
+    def write_and_be_interrupted(fd: int, data: bytes) -> int:
+        write(fd, data)
+        monkeypatch.undo()
+        raise raised
+
+    for number in (2, 3):
+        monkeypatch.setattr(os, "write", write_and_be_interrupted)
+        with pytest.raises(raised):
+            spool.append(line(number, 100), 1)
+    assert spool.pending == 3
+    spool.append(line(4), 1)
+    assert (spool.pending, numbers(spool, settle=True), spool.pending) == (4, [1, 2, 3, 4], 0)
+
+
+def test_a_storm_of_signal_handlers_that_raise_costs_no_append_that_returned(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    seen: list[int] = []
+    is_over = threading.Event()
+
+    def send() -> None:
+        while not is_over.is_set() or spool.pending:
+            for source in spool.sources():
+                if lines := source.read(150, 900_000):
+                    seen.extend(int(json.loads(read.data)["call_id"]) for read in lines)
+                    source.settle(lines[-1].end, len(lines))
+            spool.seal(segment_bytes=20_000)
+
+    def interrupt(*_: object) -> None:
+        raise _Interrupted
+
+    returned: list[int] = []
+    interrupted = 0
+    sender = threading.Thread(target=send, daemon=True)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    deadline = time.monotonic() + 3
+    number = 0
+    sender.start()
+    while time.monotonic() < deadline:
+        number += 1
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00002 + number % 40 / 1_000_000)
+                spool.append(line(number, number % 7 * 50), 1)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                returned.append(number)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except _Interrupted:
+            interrupted += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    is_over.set()
+    sender.join(20)
+    assert (sender.is_alive(), spool.pending) == (False, 0)
+    assert interrupted > 20
+    assert set(returned) <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+def test_a_wake_up_that_was_cut_short_comes_again(tmp_path: Path) -> None:
+    woken: list[int] = []
+
+    def wake() -> None:
+        woken.append(spool.pending)
+        if len(woken) == 1:
+            raise KeyboardInterrupt
+
+    spool = Spool(tmp_path, Losses(), max_bytes=10**6, wake=wake)
+    with pytest.raises(KeyboardInterrupt):
+        spool.append(line(1), 1)
+    spool.append(line(2), 1)
+    assert woken == [1, 2]
+
+
+def test_a_child_lets_go_of_all_files_though_one_was_closed_already(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    spool.seal(segment_bytes=1)
+    spool.append(line(2), 1)
+    sealed = spool._sealed[0]._fd
+    os.close(spool._fd)
+    spool.after_fork()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(sealed)
 
 
 def test_a_wake_up_comes_once_when_as_many_wait_as_the_sender_asked_for(tmp_path: Path) -> None:
@@ -386,15 +588,48 @@ def test_an_adopted_file_is_deleted_when_all_of_it_is_settled(tmp_path: Path) ->
     assert adoption.segments == []
 
 
-def test_what_waited_for_30_days_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_a_file_is_never_too_old_to_be_adopted(tmp_path: Path) -> None:
+    # Its time is what some clock said: after one that jumps a month ahead, every file is a month old.
     losses = Losses()
-    path = dead_file(tmp_path, line(1) + line(2), days_old=30.1)
-    Adoption(tmp_path, losses).look(except_for=set())
-    assert (path.exists(), losses.by_reason()) == (False, {"expired": 2})
-    path = dead_file(tmp_path, line(1), days_old=29.9)
+    path = dead_file(tmp_path, line(1) + line(2), days_old=400)
     adoption = Adoption(tmp_path, losses)
     adoption.look(except_for=set())
-    assert adoption.pending == 1
+    assert (adoption.pending, path.exists(), losses.by_reason()) == (2, True, {})
+
+
+def test_what_was_held_too_long_is_given_up_and_counted(tmp_path: Path) -> None:
+    losses = Losses()
+    spool = Spool(tmp_path / "own", losses, max_bytes=10**6, wake=lambda: None)
+    spool.append(line(1) + line(2), 2)
+    spool.seal(segment_bytes=1)
+    adoption = Adoption(tmp_path, losses)
+    path = dead_file(tmp_path, line(3))
+    adoption.look(except_for=set())
+    between = time.monotonic()
+    spool.append(line(4), 1)
+    spool.seal(segment_bytes=1)
+
+    spool.expire(between - 60)
+    adoption.expire(between - 60)
+    assert (spool.pending, adoption.pending, losses.by_reason()) == (3, 1, {})
+
+    spool.expire(between)
+    adoption.expire(between)
+    assert (path.exists(), losses.by_reason()) == (False, {"expired": 3})
+    assert (numbers(spool), spool.pending, adoption.pending) == ([4], 1, 0)
+
+
+def test_an_adopted_file_that_is_deleted_is_written_again(tmp_path: Path) -> None:
+    path = dead_file(tmp_path, line(1) + line(2))
+    adoption = Adoption(tmp_path, Losses())
+    adoption.look(except_for=set())
+    (segment,) = adoption.segments
+    segment.settle(segment.read(1, 1000)[0].end, 1)
+    path.unlink()
+    adoption.look(except_for=set())
+    assert path.read_bytes() == line(2)
+    assert (adoption.pending, [read.data + b"\n" for read in segment.read(5, 1000)]) == (1, [line(2)])
+    assert Adoption(tmp_path, Losses()).segments == []
 
 
 def test_an_empty_file_of_a_dead_process_is_swept_up_and_foreign_files_are_not_touched(tmp_path: Path) -> None:
@@ -416,6 +651,28 @@ def test_a_file_that_is_just_being_made_is_left_to_its_maker(tmp_path: Path) -> 
     os.utime(path, (time.time() - 61, time.time() - 61))
     adoption.look(except_for=set())
     assert not path.exists()
+
+
+def test_whoever_only_looks_leaves_a_file_that_is_just_being_made_alone(tmp_path: Path) -> None:
+    path = tmp_path / "0192b5a0-0000-7000-8000-000000000001.new"
+    path.write_bytes(line(1))
+    assert look_into(tmp_path).files == []
+    os.utime(path, (time.time() - 61, time.time() - 61))
+    assert [file.events for file in look_into(tmp_path).files] == [1]
+
+
+def test_a_file_whose_lock_another_took_first_leaves_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "0192b5a0-0000-7000-8000-000000000001.jsonl"
+    monkeypatch.setattr("langchain_plugin.named_file.try_lock", lambda fd: False)
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        create(path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    path.with_suffix(".new").write_bytes(b"")  # as a crash leaves it
+    os.close(create(path))
+    assert path.exists()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -21,6 +26,7 @@ from langchain_plugin.errors import (
     WrongUrl,
 )
 from langchain_plugin.reporter import Reporter
+from langchain_plugin.server_words import clean_words
 from langchain_plugin.transport import MAX_RETRY_AFTER_SECONDS, Transport, meaning_of, retry_after_seconds
 from tests.langchain_plugin.stub_site import Answer, StubSite
 
@@ -151,10 +157,101 @@ def test_retry_after_is_read_as_seconds_or_a_date_within_bounds(value: str, seco
 
 def test_an_answer_without_end_is_cut_off(site: StubSite) -> None:
     site.answer = lambda batch: Answer(200, b" " * 9_000_000)
-    import gzip
-
     with pytest.raises(WrongUrl, match="its answer did not end"):
         Transport(config_for(site.url)).post_events(gzip.compress(b'{"batch_id": "x", "events": []}'))
+
+
+def test_a_compressed_answer_is_never_inflated(site: StubSite) -> None:
+    million_zeros = gzip.compress(gzip.compress(bytes(1_000_000)))
+    site.key_answer = Answer(200, million_zeros, {"Content-Encoding": "gzip, gzip"})
+    with pytest.raises(WrongUrl, match="its answer was compressed, and nobody asked for that"):
+        Reporter(config_for(site.url)).check()
+    assert site.headers[0]["Accept-Encoding"] == "identity"
+    site.key_answer = Answer(503, million_zeros, {"Content-Encoding": "gzip, gzip"})
+    with pytest.raises(ServerFailed, match="fails \\(503\\): its log says why"):
+        Reporter(config_for(site.url)).check()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", id="in its body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Name: ", id="in its headers"),
+    ],
+)
+def test_a_server_that_dribbles_is_given_up_after_the_time_for_all_of_it(beginning: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def dribble() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(beginning)
+                for _ in range(200):
+                    connection.sendall(b"x")
+                    time.sleep(0.05)
+
+        threading.Thread(target=dribble, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable, match="not to the end within 1 s"):
+            Transport(config_for(f"http://127.0.0.1:{server.getsockname()[1]}")).post_events(b"", timeout=1.0)
+        assert 0.9 < time.monotonic() - began < 5
+
+
+def test_a_kept_connection_has_a_deadline_for_each_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer_once_then_dribble() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                connection.recv(65_536)
+                for _ in range(200):
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    time.sleep(0.05)
+
+        threading.Thread(target=answer_once_then_dribble, daemon=True).start()
+        transport = Transport(config_for(f"http://127.0.0.1:{server.getsockname()[1]}"))
+        assert transport.post_events(b"", timeout=1.0) == b"{}"
+        began = time.monotonic()
+        with pytest.raises(ServerUnreachable, match="not to the end within 1 s"):
+            transport.post_events(b"", timeout=1.0)
+        assert 0.9 < time.monotonic() - began < 5
+
+
+def test_no_word_of_a_server_breaks_a_line_or_drives_a_terminal(site: StubSite) -> None:
+    hostile = "Fine.\nERROR root: forged \x1b[31m\x9b31m\u2028\u202e" + "x" * 3_000
+    body = json.dumps({"code": hostile, "message": hostile}).encode()
+    for status in (400, 403, 404, 500):
+        told = str(meaning_of(config_for("http://site"), status, {}, body))
+        assert told.isprintable()
+        assert "Fine. ERROR root: forged" in told
+        assert len(told) < 700
+    moved = str(meaning_of(config_for("http://site"), 302, {"location": "http://x/\x1b[2J" + "y" * 1_000}, b""))
+    assert moved.isprintable()
+    assert len(moved) < 500
+    site.key_answer = key_facts(workspace={"slug": hostile, "name": hostile}, agent=hostile, scopes=[hostile] * 50)
+    told_of_key = Reporter(config_for(site.url)).check()
+    words = [told_of_key.workspace_slug, told_of_key.workspace_name, told_of_key.agent or "", *told_of_key.scopes]
+    assert all(word.isprintable() and len(word) <= 300 for word in words)
+    assert len(words) <= 3 + 20
+
+
+@pytest.mark.parametrize(
+    ("given", "clean"),
+    [
+        ("Set the clock.", "Set the clock."),
+        ("  two\r\nlines\tand a tab ", "two  lines and a tab"),
+        ("\x1b[31mred\x00", "\ufffd[31mred\ufffd"),
+        ("über 5 €, 数", "über 5 €, 数"),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 299 + "…"),
+        (17, "17"),
+    ],
+)
+def test_words_are_cleaned_to_one_bounded_line(given: object, clean: str) -> None:
+    assert clean_words(given) == clean
 
 
 def test_requests_of_others_are_still_told_to_the_log_by_httpx(

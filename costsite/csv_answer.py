@@ -9,8 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.http import StreamingHttpResponse
 
-from costsite.api.schemas import cents_text
-
 Row = TypeVar("Row")
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -20,19 +18,6 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 class Column(NamedTuple):
     title: str
     value: Callable[[Any], object]
-
-
-SUM_COLUMNS = (
-    Column("Calls", lambda row: row.calls),
-    Column("Failed calls", lambda row: row.failed_calls),
-    Column("Unpriced calls", lambda row: row.unpriced_calls),
-    Column("Estimated calls", lambda row: row.estimated_calls),
-    Column("Input tokens", lambda row: row.input_tokens),
-    Column("Output tokens", lambda row: row.output_tokens),
-    Column("Cache read tokens", lambda row: row.cache_read_tokens),
-    Column("Reasoning tokens", lambda row: row.reasoning_tokens),
-    Column("Estimated cost (cents)", lambda row: cents_text(row.cost)),
-)
 
 
 class _Line:

@@ -1,0 +1,114 @@
+"""What others may have laid into the plugin's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from langchain_plugin.adoption import Adoption
+from langchain_plugin.config import Config
+from langchain_plugin.losses import Losses
+from langchain_plugin.own_file import UnsafeFolder, check_folder, make_folder, open_own, read_own, replace_own
+from langchain_plugin.rejected import RejectedEvent, keep_rejected, rejected_by_reason
+from langchain_plugin.waiting import describe_folder, look_into
+
+OWNER = 4242
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "spool"
+    make_folder(path)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755, 0o775])
+def test_a_folder_that_only_its_owner_and_his_group_write_to_is_used(mode: int, folder: Path) -> None:
+    folder.chmod(mode)
+    check_folder(folder)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_folder_that_anybody_writes_to_is_not_used_and_the_mend_is_said(mode: int, folder: Path) -> None:
+    folder.chmod(mode)
+    with pytest.raises(UnsafeFolder, match="anybody may write to it") as raised:
+        make_folder(folder)
+    assert raised.value.mend == f"run `chmod o-w '{folder}'`"
+
+
+def test_a_folder_of_another_user_is_used_by_the_superuser_alone(folder: Path) -> None:
+    owner = os.geteuid()
+    if owner == 0:
+        os.chown(folder, OWNER, -1)
+        owner = OWNER
+    check_folder(folder, user=owner)
+    check_folder(folder, user=0)
+    with pytest.raises(UnsafeFolder, match="it belongs to another user"):
+        check_folder(folder, user=owner + 1)
+
+
+def test_a_link_to_a_folder_is_not_used(tmp_path: Path, folder: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    with pytest.raises(UnsafeFolder, match="it is a link"):
+        make_folder(link)
+
+
+def test_neither_links_nor_pipes_nor_long_files_are_read(folder: Path, tmp_path: Path) -> None:
+    path = folder / "file"
+    replace_own(path, b"12345")
+    assert (read_own(path, 5), path.stat().st_mode & 0o777) == (b"12345", 0o600)
+    with pytest.raises(OSError, match="too large"):
+        read_own(path, 4)
+    (folder / "link").symlink_to(path)
+    os.mkfifo(folder / "pipe")
+    for name in ("link", "pipe", "."):
+        with pytest.raises(OSError, match=r"symbolic|no plain file|directory"):
+            read_own(folder / name, 100)
+    with pytest.raises(OSError, match="exists"):
+        open_own(folder / "link", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+
+
+def test_rejected_events_are_not_written_through_a_link_and_a_pipe_is_not_waited_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"")
+    path = folder / "rejected.jsonl"
+    for lay in (lambda: path.symlink_to(target), lambda: os.mkfifo(path)):
+        lay()
+        losses = Losses()
+        keep_rejected(folder, [RejectedEvent(b"{}", "bad_value", "No.")], losses)
+        assert losses.by_reason() == {"rejected": 1, "rejected_not_kept": 1}
+        assert rejected_by_reason(folder) == {}
+        path.unlink()
+    assert target.read_bytes() == b""
+
+
+def test_a_description_replaces_a_link_and_is_not_read_through_one(tmp_path: Path) -> None:
+    config = Config.resolve(url="http://site", api_key="cs_0123456789_x", state_dir=tmp_path / "state", environ={})
+    make_folder(config.spool_folder)
+    path = config.spool_folder / "about.json"
+    target = tmp_path / "target"
+    path.symlink_to(target)
+    describe_folder(config)
+    assert not target.exists()
+    assert look_into(config.spool_folder).url == "http://site"
+    path.unlink()
+    target.write_text(json.dumps({"url": "http://evil", "key_prefix": "x"}))
+    path.symlink_to(target)
+    assert look_into(config.spool_folder).url == ""
+
+
+def test_nothing_is_adopted_from_a_folder_that_anybody_writes_to(folder: Path) -> None:
+    (folder / "0192b5a0-0000-7000-8000-000000000001.jsonl").write_bytes(b'{"call_id": "planted"}\n')
+    adoption = Adoption(folder, Losses())
+    folder.chmod(0o777)
+    adoption.look(except_for=set())
+    assert adoption.pending == 0
+    folder.chmod(0o700)
+    adoption.look(except_for=set())
+    assert adoption.pending == 1

@@ -1,0 +1,192 @@
+"""What waits, and what may happen to it meanwhile: a real reporter against a site that answers as it is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from langchain_plugin.config import Config
+from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.stub_site import StubSite, page, receipt
+
+ROOT = Path(__file__).parents[2]
+KEY = "cs_0123456789_the-secret-part"
+MONTH_SECONDS = 31 * 86_400
+
+
+@pytest.fixture
+def site() -> Iterator[StubSite]:
+    stub = StubSite()
+    yield stub
+    stub.close()
+
+
+MakeReporter = Callable[..., Reporter]
+
+
+@pytest.fixture
+def make_reporter(site: StubSite, tmp_path: Path) -> MakeReporter:
+    def make(**settings: Any) -> Reporter:
+        fast = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05, "adopt_every_seconds": 0.05}
+        return Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **fast | settings))
+
+    return make
+
+
+def call(number: int) -> dict[str, Any]:
+    return {"type": "llm_call", "call_id": str(number)}
+
+
+def ids(events: list[dict[str, Any]]) -> list[int]:
+    return sorted(int(event["call_id"]) for event in events)
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert condition()
+
+
+def leave_behind(folder: Path, *events: dict[str, Any], seconds_ago: float) -> Path:
+    """A file as a process leaves it that died so long ago."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "0192b5a0-0000-7000-8000-000000000001.jsonl"
+    path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    moment = time.time() - seconds_ago
+    os.utime(path, (moment, moment))
+    return path
+
+
+# ── how long ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_process_left_a_month_ago_is_sent(make_reporter: MakeReporter, site: StubSite) -> None:
+    reporter = make_reporter()
+    path = leave_behind(reporter.config.spool_folder, call(1), call(2), seconds_ago=MONTH_SECONDS)
+    reporter.append(call(3))
+    until(lambda: not path.exists())
+    assert (ids(site.events), reporter.losses, reporter.sent) == ([1, 2, 3], {}, 3)
+
+
+def test_a_month_in_which_the_site_took_nothing_is_the_end_and_a_month_of_waiting_alone_is_not(
+    make_reporter: MakeReporter, site: StubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langchain_plugin.sender.KEEP_SECONDS", 0.6)
+    reporter = make_reporter()
+    reporter.append(call(1))
+    assert reporter.flush(5)
+    time.sleep(0.8)  # a process may well have had nothing to send for a month
+    site.answer = page(503)
+    path = leave_behind(reporter.config.spool_folder, call(2), call(3), seconds_ago=MONTH_SECONDS)
+    until(lambda: len(site.batches) > 3)
+    assert (path.exists(), reporter.losses) == (True, {})
+    until(lambda: not path.exists())
+    assert (reporter.losses, reporter.sent) == ({"expired": 2}, 1)
+
+
+# ── the folder ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_that_is_deleted_is_made_again_and_that_is_told_once(
+    make_reporter: MakeReporter, site: StubSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.answer = page(503)
+    reporter = make_reporter()
+    for number in range(2):
+        reporter.append(call(number))
+        until(lambda: any(path.stat().st_size for path in reporter.config.spool_folder.glob("*.jsonl")))
+        shutil.rmtree(reporter.config.state_dir)
+    until(lambda: any(path.stat().st_size for path in reporter.config.spool_folder.glob("*.jsonl")))
+    said = [record.message for record in caplog.records if "deleted files" in record.message]
+    assert len(said) == 1, caplog.text
+    assert f"{reporter.config.spool_folder}" in said[0]
+    (path,) = reporter.config.spool_folder.glob("*.jsonl")
+    assert ids([json.loads(text) for text in path.read_text().splitlines()]) == [0, 1]
+    site.answer = receipt
+    assert reporter.flush(10)
+
+
+@pytest.mark.parametrize("end", ["exit", "multiprocessing"])
+def test_what_waits_in_a_folder_that_is_deleted_is_left_for_the_next_at_exit(
+    end: str, site: StubSite, tmp_path: Path
+) -> None:
+    site.answer = page(503)
+    code = f"""
+        import multiprocessing, shutil, sys
+        from pathlib import Path
+        from langchain_plugin.config import Config
+        from langchain_plugin.reporter import Reporter
+        def work():
+            state = Path(sys.argv[1]) / "state"
+            reporter = Reporter(Config.resolve(api_key={KEY!r}, url={site.url!r}, state_dir=state, environ={{}}))
+            reporter.append({{"type": "llm_call", "call_id": "1"}})
+            shutil.rmtree(state)
+            reporter.append({{"type": "llm_call", "call_id": "2"}})
+        if {end!r} == "exit":
+            work()
+        else:
+            child = multiprocessing.get_context("fork").Process(target=work)
+            child.start()
+            child.join()
+        """
+    subprocess.run([sys.executable, "-c", dedent(code), str(tmp_path)], cwd=ROOT, check=True, timeout=60)
+    (path,) = tmp_path.rglob("*-*.jsonl")
+    assert ids([json.loads(text) for text in path.read_text().splitlines()]) == [1, 2]
+
+
+# ── a line ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_torn_line_of_a_living_process_keeps_no_flush_waiting(
+    make_reporter: MakeReporter, site: StubSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    reporter = make_reporter(send_after_seconds=30)
+    for number in range(20):
+        reporter.append(call(number))
+    (path,) = reporter.config.spool_folder.glob("*.jsonl")
+    second = path.read_bytes().index(b"\n") + 1
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, b"\0garbage\0", second)
+    os.close(fd)
+    began = time.monotonic()
+    assert reporter.flush(5)
+    assert time.monotonic() - began < 2
+    assert (reporter.pending, reporter.losses, reporter.sent) == (0, {"torn_line": 1}, 19)
+    assert reporter.flush(5)
+
+
+def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
+    make_reporter: MakeReporter, site: StubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = make_reporter(send_after_seconds=30)
+    reporter.append(call(0))
+    assert reporter.flush(5)
+    write = os.write
+
+    def write_while_somebody_presses_stop(fd: int, data: bytes) -> int:
+        count = write(fd, data)
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        return count
+
+    monkeypatch.setattr(os, "write", write_while_somebody_presses_stop)
+    with pytest.raises(KeyboardInterrupt):
+        reporter.append(call(1))
+    for number in range(2, 6):
+        reporter.append(call(number))
+    assert reporter.flush(5)
+    assert (ids(site.events), reporter.pending, reporter.losses) == ([0, 1, 2, 3, 4, 5], 0, {})
