@@ -134,9 +134,9 @@ class Server:
 
         environment = {**os.environ, "COSTSITE_STATE_DIR": str(state), "COSTSITE_LOG_LEVEL": "WARNING"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "1", "--port", str(port),
-             "--no-ws", "--log-level", "warning", "costsite.wsgi:application"],
-            env=environment,
+            [sys.executable, "-m", "costsite.serve.web", "--host", "127.0.0.1", "--port", str(port),
+             "--threads", "8", "--no-access-log"],
+            env=environment, stdin=subprocess.PIPE,
         )  # fmt: skip
         self.client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}, timeout=30

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -107,13 +108,24 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
     access.info("Listening on %s, port %s", server.effective_host, server.effective_port)
     while not stopping.is_set():
         wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
-    server.accepting = False
     until = time.monotonic() + STOPPING_SECONDS
-    while time.monotonic() < until and any(
-        channel.requests or channel.total_outbufs_len for channel in list(server.active_channels.values())
-    ):
+    while time.monotonic() < until and _something_waits(listening, server.active_channels.values()):
         wasyncore.loop(timeout=0.1, use_poll=True, map=channels, count=1)
     server.task_dispatcher.shutdown(timeout=1)
+
+
+def _something_waits(listening: socket.socket, channels: Iterable[Any]) -> bool:
+    """Whether a request is being answered, or has come in and only the kernel knows of it yet.
+
+    One pass of the loop takes one connection, so a burst stands in the kernel's queue, and closing the socket resets it.
+    """
+    arriving = select.poll()
+    arriving.register(listening, select.POLLIN)
+    for channel in list(channels):
+        if channel.requests or channel.total_outbufs_len:
+            return True
+        arriving.register(channel.socket, select.POLLIN)
+    return bool(arriving.poll(0))
 
 
 def _say_to_stderr() -> None:

@@ -17,6 +17,8 @@ from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+WEB = ("--host", "127.0.0.1", "--threads", "8", "--no-access-log")
+"""The site's own web service, without the supervisor that would start it again when a test kills it."""
 
 
 class Recorded(NamedTuple):
@@ -70,11 +72,11 @@ class LiveSite:
         """Returns when it answers. Does nothing when it runs."""
         if self._process is not None and self._process.poll() is None:
             return
-        command = ["-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.port), "--no-ws"]
         with (self.state_dir / "site.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *command, "costsite.wsgi:application"],
-                cwd=ROOT, env=self._environment(), stdout=log, stderr=log, start_new_session=True,
+                [sys.executable, "-m", "costsite.serve.web", "--port", str(self.port), *WEB],
+                cwd=ROOT, env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log,
+                start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
