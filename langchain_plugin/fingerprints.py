@@ -157,19 +157,17 @@ def digest_of_messages(messages: Any) -> bytes | None:
     digest = blake2b(digest_size=32)
     for message in messages:
         if isinstance(message, str):
-            role, content, tool_calls = "text", message, None
+            role, content, calls = "text", message, ""
         else:
-            role = getattr(message, "type", "")
-            content = getattr(message, "content", "")
-            tool_calls = getattr(message, "tool_calls", None)
-        for part in (
-            role,
-            content if isinstance(content, str) else canonical_json(content),
-            canonical_json([(call.get("name"), call.get("args")) for call in tool_calls]) if tool_calls else "",
-        ):
-            data = part.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big"))  # so that two parts never read as one
-            digest.update(data)
+            role, content = message.type, message.content
+            # Not getattr: a pydantic model takes a microsecond to say that it lacks an attribute, and most lack this.
+            tool_calls = vars(message).get("tool_calls")
+            if not isinstance(content, str):
+                content = canonical_json(content)
+            calls = canonical_json([(call.get("name"), call.get("args")) for call in tool_calls]) if tool_calls else ""
+        # The lengths, so that two parts never read as one.
+        part = f"{len(role)} {len(content)} {len(calls)} {role}{content}{calls}"
+        digest.update(part.encode("utf-8", "surrogatepass"))
     return digest.digest()
 
 
