@@ -30,6 +30,7 @@ from urllib.parse import quote
 from waitress import create_server, wasyncore
 
 from costsite.serve import lifeline
+from costsite.serve.threads import WarmestFirst
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -80,11 +81,13 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
     from costsite.wsgi import application
 
     channels: dict[int, Any] = {}
+    dispatcher = WarmestFirst()
+    dispatcher.set_thread_count(threads)
     server = create_server(
         AccessLog(application) if access_log else application,
         map=channels,
+        _dispatcher=dispatcher,
         sockets=[listening],
-        threads=threads,
         connection_limit=OPEN_CONNECTIONS,
         channel_timeout=SILENCE_SECONDS,
         cleanup_interval=10,
@@ -117,7 +120,7 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
 def _something_waits(listening: socket.socket, channels: Iterable[Any]) -> bool:
     """Whether a request is being answered, or has come in and only the kernel knows of it yet.
 
-    One pass of the loop takes one connection, so a burst stands in the kernel's queue, and closing the socket resets it.
+    One pass of the loop takes one connection, so a burst stands in the kernel's queue; closing the socket resets it.
     """
     arriving = select.poll()
     arriving.register(listening, select.POLLIN)
