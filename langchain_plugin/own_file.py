@@ -86,11 +86,21 @@ def read_own(path: Path, max_bytes: int) -> bytes:
         OSError: There is none, it is longer, or what is there is a link or no plain file.
 
     """
-    with open(open_own(path, os.O_RDONLY), "rb") as file:
-        content = file.read(max_bytes + 1)
+    content = read_start(path, max_bytes + 1)
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return content
+
+
+def read_start(path: Path, max_bytes: int) -> bytes:
+    """A file's first bytes, at most so many.
+
+    Raises:
+        OSError: There is none, or what is there is a link or no plain file.
+
+    """
+    with open(open_own(path, os.O_RDONLY), "rb") as file:
+        return file.read(max_bytes)
 
 
 def replace_own(path: Path, content: bytes) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from langchain_plugin.losses import Losses
-from langchain_plugin.own_file import check_folder, open_own, read_own
+from langchain_plugin.own_file import check_folder, open_own, read_start
 from langchain_plugin.server_words import clean_words
 
 MAX_BYTES = 5_000_000
+"""Of the file. Processes that write at once may each go over by an event."""
 FILE_NAME = "rejected.jsonl"
 MAX_REASONS_SHOWN = 50
 
@@ -49,7 +50,7 @@ def rejected_by_reason(folder: Path) -> dict[tuple[str, str], int]:
     """How many were kept, by the server's code and message; those beyond so many reasons together."""
     counts: dict[tuple[str, str], int] = {}
     try:
-        content = read_own(folder / FILE_NAME, MAX_BYTES)
+        content = read_start(folder / FILE_NAME, MAX_BYTES)
     except OSError:
         return counts
     for text in content.splitlines():

@@ -88,6 +88,37 @@ def test_rejected_events_are_not_written_through_a_link_and_a_pipe_is_not_waited
     assert target.read_bytes() == b""
 
 
+def test_rejected_events_are_kept_up_to_a_bound_and_beyond_it_counted(folder: Path) -> None:
+    path = folder / "rejected.jsonl"
+    losses = Losses()
+    event = RejectedEvent(b'{"thread_id": "' + b"x" * 500_000 + b'"}', "too_large", "The thread_id is too long.")
+    keep_rejected(folder, [event] * 20, losses)
+    kept = path.read_text().splitlines()
+    assert len(kept) == 9, "ten of half a million bytes and a reason are more than five million"
+    assert [json.loads(line)["code"] for line in kept] == ["too_large"] * 9
+    assert losses.by_reason() == {"rejected": 20, "rejected_not_kept": 11}
+    with path.open("a") as file:
+        file.write("x" * 600_000 + "\n{}\n")  # of processes that saw the same room, and wrote at once
+    assert rejected_by_reason(folder) == {
+        ("too_large", "The thread_id is too long."): 9,
+        ("unreadable", "This line was cut off."): 1,
+    }
+
+
+def test_of_a_server_that_has_a_new_reason_for_each_event_so_many_are_shown_and_each_is_one_short_line(
+    folder: Path,
+) -> None:
+    hostile = "\x1b]0;owned\x07\nERROR root: forged\u202e" + "x" * 10_000
+    events = [RejectedEvent(b"{}", f"{number}{hostile}", f"{number}{hostile}") for number in range(60)]
+    keep_rejected(folder, [*events, events[0]], Losses())
+    shown = rejected_by_reason(folder)
+    assert len(shown) == 51
+    assert shown.pop(("other", "The file has the other reasons.")) == 10
+    assert next(iter(shown.values())) == 2
+    assert all(code.isprintable() and len(code) <= 60 for code, _ in shown)
+    assert all(message.isprintable() and len(message) <= 300 for _, message in shown)
+
+
 def test_a_description_replaces_a_link_and_is_not_read_through_one(tmp_path: Path) -> None:
     config = Config.resolve(url="http://site", api_key="cs_0123456789_x", state_dir=tmp_path / "state", environ={})
     make_folder(config.spool_folder)
