@@ -70,6 +70,13 @@ def leave_behind(folder: Path, *events: dict[str, Any], seconds_ago: float) -> P
     return path
 
 
+def delete(folder: Path) -> None:
+    """Gone at one instant. The sender makes its files anew, so `rmtree` may find the folder it emptied not empty."""
+    aside = folder.with_name(f"{folder.name}-deleted")
+    folder.rename(aside)
+    shutil.rmtree(aside)
+
+
 # ── how long ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -108,7 +115,7 @@ def test_a_folder_that_is_deleted_is_made_again_and_that_is_told_once(
     for number in range(2):
         reporter.append(call(number))
         until(lambda: any(path.stat().st_size for path in reporter.config.spool_folder.glob("*.jsonl")))
-        shutil.rmtree(reporter.config.state_dir)
+        delete(reporter.config.state_dir)
     until(lambda: any(path.stat().st_size for path in reporter.config.spool_folder.glob("*.jsonl")))
     said = [record.message for record in caplog.records if "deleted files" in record.message]
     assert len(said) == 1, caplog.text
@@ -125,15 +132,18 @@ def test_what_waits_in_a_folder_that_is_deleted_is_left_for_the_next_at_exit(
 ) -> None:
     site.answer = page(503)
     code = f"""
-        import multiprocessing, shutil, sys
+        import multiprocessing, sys, time
         from pathlib import Path
         from langchain_plugin.config import Config
         from langchain_plugin.reporter import Reporter
+        from tests.langchain_plugin.test_waiting_long import delete
         def work():
             state = Path(sys.argv[1]) / "state"
             reporter = Reporter(Config.resolve(api_key={KEY!r}, url={site.url!r}, state_dir=state, environ={{}}))
             reporter.append({{"type": "llm_call", "call_id": "1"}})
-            shutil.rmtree(state)
+            while not list(state.rglob("about.json")):
+                time.sleep(0.05)  # until the sender has looked at the folder, which it does again in half a minute
+            delete(state)
             reporter.append({{"type": "llm_call", "call_id": "2"}})
         if {end!r} == "exit":
             work()
@@ -141,6 +151,7 @@ def test_what_waits_in_a_folder_that_is_deleted_is_left_for_the_next_at_exit(
             child = multiprocessing.get_context("fork").Process(target=work)
             child.start()
             child.join()
+            sys.exit(child.exitcode)
         """
     subprocess.run([sys.executable, "-c", dedent(code), str(tmp_path)], cwd=ROOT, check=True, timeout=60)
     (path,) = tmp_path.rglob("*-*.jsonl")
