@@ -49,6 +49,7 @@ CSRF_TRUSTED_ORIGINS = env_list("COSTSITE_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "agents.apps.AgentsConfig",
+    "budgets.apps.BudgetsConfig",
     "costsite.analytics.apps.AnalyticsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
