@@ -66,9 +66,14 @@ class SQLiteStorage(Storage):
         )
 
     def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
-        # Nobody else wrote since the ids were looked up: a conflict here would be a defect and undoes the batch.
-        self._for_each(_insert(model, columns), rows)
-        return set()
+        inserted = self._for_each(f"{_insert(model, columns)} ON CONFLICT (workspace_id, {key}) DO NOTHING", rows)
+        if inserted == len(rows):
+            return set()
+        with self.cursor() as cursor:  # nobody else writes now, and ids only grow: the newest rows are those just made
+            cursor.execute(f"SELECT {key} FROM {model._meta.db_table} ORDER BY id DESC LIMIT %s", [inserted])
+            new = {row[0] for row in cursor.fetchall()}
+        at = list(columns).index(key)
+        return {row[at] for row in rows if row[at] not in new}
 
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
         settings = ", ".join(f"{column} = ?" for column in columns[keys:])
@@ -88,11 +93,13 @@ class SQLiteStorage(Storage):
             [(*row[2:], *row[:2]) for row in rows],
         )
 
-    def _for_each(self, statement: str, rows: Sequence[Row]) -> None:
+    def _for_each(self, statement: str, rows: Sequence[Row]) -> int:
+        """How many rows it changed."""
         # Past Django's cursor, which rewrites its own placeholders by a regular expression over the whole statement.
-        if rows:
-            with connection.wrap_database_errors:
-                connection.connection.executemany(statement, rows)
+        if not rows:
+            return 0
+        with connection.wrap_database_errors:
+            return int(connection.connection.executemany(statement, rows).rowcount)
 
 
 def _insert(model: type[models.Model], columns: Sequence[str]) -> str:
