@@ -25,7 +25,7 @@ from agents.estimates import typical_usage
 from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
-from agents.rollups import NO_SUMS, Place, Postings, sums_of, total
+from agents.rollups import NO_SUMS, Place, Postings, sums_of
 from agents.run_facts import UNSEEN, End, RunFacts, end_from_stored
 from agents.signals import usage_recorded
 from agents.storage import Storage, storage
@@ -363,13 +363,11 @@ class _Batch:
         store = self.storage
         received_at = store.time(self.received_at)
         day_of = self.days.of
-        days: dict[date, str] = {}
         rows = []
         for call in calls:
             call.day = day_of(call.started_at)
-            day = days.get(call.day) or days.setdefault(call.day, store.day(call.day))
             agent_id = self.runs[call.run_id].agent_id
-            rows.append(call.row(self.workspace_id, agent_id, self.client_id, received_at, day, store))
+            rows.append(call.row(self.workspace_id, agent_id, self.client_id, received_at, store))
         return rows
 
     def _guess_tokens(self, call: CallArrival) -> None:
@@ -423,11 +421,11 @@ class _Batch:
         store = self.storage
         rows = []
         last: dict[int, datetime] = {}
+        gained = self.postings.by_run()
         for run in self.runs.values():
-            vectors = self.postings.runs.get(run.run_id)
-            if not (run.changed or vectors):
+            if not run.changed and run.run_id not in gained:
                 continue
-            sums = total(vectors) if vectors else NO_SUMS
+            sums = gained.get(run.run_id, NO_SUMS)
             facts = run.facts
             if facts.started_at is UNSEEN:
                 facts.started_at = self.received_at  # claimed for events that all turned out to be known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 
 from django.db import connection, models
@@ -14,12 +15,19 @@ from agents.models.sums import SUM_COLUMNS
 from agents.storage.base import Row, Storage, names
 
 _RUN_SUMS = ", ".join(f"{column} = {AgentRunLog._meta.db_table}.{column} + excluded.{column}" for column in SUM_COLUMNS)
+_day = lru_cache(maxsize=1_000)(date.isoformat)
+"""A batch has few days, and writes each a few hundred times."""
 
 
 class SQLiteStorage(Storage):
     @staticmethod
     def time(value: datetime) -> str:
-        return value.isoformat(" ")[:-6]  # without "+00:00"; a third faster than taking the zone off first
+        # As value.isoformat(" ") without its zone, in half the time.
+        return f"{_day(value.date())} {value.time().isoformat()}"
+
+    @staticmethod
+    def day(value: date) -> str:
+        return _day(value)
 
     @staticmethod
     def strings(value: Sequence[str]) -> str:
