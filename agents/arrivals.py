@@ -76,9 +76,9 @@ class CallArrival:
         return Place(self.day, agent_id, event.provider, self.model, event.status, event.effort, self.tags, self.run_id)
 
     def row(
-        self, workspace_id: int, agent_id: int, client_id: int | None, received_at: Any, day: str, storage: Storage
+        self, workspace_id: int, agent_id: int, client_id: int | None, received_at: Any, storage: Storage
     ) -> tuple[Any, ...]:
-        """The values of `COLUMNS`. `received_at` and `day` as `storage` takes them."""
+        """The values of `COLUMNS`. `received_at` as `storage` takes it."""
         event = self.event
         time = storage.time
         return (
@@ -89,7 +89,7 @@ class CallArrival:
             event.provider, self.model, event.request_model, event.response_model, event.service_tier, event.effort,
             time(self.started_at), time(self.ended_at),
             time(event.started_at.astimezone(self.started_at.tzinfo)) if self.corrected else None,
-            received_at, day, event.status, event.error_type,
+            received_at, storage.day(self.day), event.status, event.error_type,
             *self.tokens, self.tokens_from, 1 if event.served_from_local_cache else 0, 1 if self.provisional else 0,
             self.basis, self.cost, self.saved, self.price_source, event.max_output_tokens,
             event.time_to_first_token_seconds, event.prompt_messages, event.prompt_hash or "",
@@ -110,7 +110,7 @@ def call_arrival(
         run_id=event.run_id.hex,
         started_at=started_at,
         ended_at=ended_at if ended_at > started_at else started_at,
-        corrected=started_at != event.started_at,
+        corrected=bool(shift) or started_at is received_at,
         model=pricing.canonical_model(event.request_model, event.response_model),
         tags=tuple(dict.fromkeys(event.tags)) if event.tags else (),
         provisional=event.usage_basis == "estimated" or event.status in ("cancelled", "abandoned"),

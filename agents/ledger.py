@@ -9,11 +9,11 @@ itself decides: which agent a run belongs to, and which of two provisional repor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Min
@@ -25,7 +25,7 @@ from agents.estimates import typical_usage
 from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
-from agents.rollups import NO_SUMS, Place, Postings, sums_of, total
+from agents.rollups import NO_SUMS, Place, Postings, sums_of
 from agents.run_facts import UNSEEN, End, RunFacts, end_from_stored
 from agents.signals import usage_recorded
 from agents.storage import Storage, storage
@@ -115,6 +115,24 @@ class _Run:
     changed: bool = False
     lost_its_start: bool = False
     """The call that began it was replaced by one that begins later."""
+
+
+class _Report(NamedTuple):
+    """What the table has under a call's id."""
+
+    provisional: bool
+    run_id: str
+
+
+@dataclass(slots=True)
+class _SortedIn:
+    """What becomes of a batch's calls: the fates by index, and what the table gets, by call id."""
+
+    new: dict[str, CallArrival] = field(default_factory=dict)
+    replacing: dict[str, CallArrival] = field(default_factory=dict)
+    """Measured ones, whose provisional reports are in the table."""
+    accepted: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -264,15 +282,10 @@ class _Batch:
         refusals = [(told, told.event) for told in self.told if isinstance(told.event, wire.Refused)]
         if not refusals:
             return
-        ids = {event.refusal_id.hex for _, event in refusals}
-        seen = {
-            self.storage.read_uuid(row[0])
-            for row in self.storage.find(ReportedRefusal, ["refusal_id"], "refusal_id", self.workspace_id, ids)
-        }
         fresh: dict[str, tuple[_RunArrival, wire.Refused]] = {}
         for told, event in refusals:
             refusal_id = event.refusal_id.hex
-            if refusal_id in seen or refusal_id in fresh:
+            if refusal_id in fresh:
                 self.recorded.duplicates.append(told.index)
             else:
                 fresh[refusal_id] = told, event
@@ -300,73 +313,62 @@ class _Batch:
     def _write_calls(self) -> None:
         if not self.calls:
             return
-        store = self.storage
-        stored = {
-            store.read_uuid(call_id): (bool(provisional), store.read_uuid(run_id))
-            for call_id, provisional, run_id in store.find(
-                LLMCall,
-                ["call_id", "provisional", "run_id"],
-                "call_id",
-                self.workspace_id,
-                [call.call_id for call in self.calls],
-            )
-        }
-        new: dict[str, CallArrival] = {}
-        replacing: dict[str, CallArrival] = {}
-        for call in self.calls:
-            if self._is_news(call, stored, new, replacing):
-                self.recorded.accepted.append(call.index)
-            else:
-                self.recorded.duplicates.append(call.index)
-        self._price([*new.values(), *replacing.values()])
-
-        time_received = store.time(self.received_at)
-        rows = {}
-        day_texts: dict[date, str] = {}
-        for call in (*new.values(), *replacing.values()):
-            agent_id = self.runs[call.run_id].agent_id
-            call.day = self.days.of(call.started_at)
-            day = day_texts.get(call.day) or day_texts.setdefault(call.day, store.day(call.day))
-            rows[call.call_id] = call.row(self.workspace_id, agent_id, self.client_id, time_received, day, store)
-        for call_id in store.insert(LLMCall, arrivals.COLUMNS, "call_id", [rows[call_id] for call_id in new]):
-            # Under another run id, or it would have waited for the run: an id that was used twice.
-            call = new.pop(call_id)
-            self.recorded.accepted.remove(call.index)
-            self.recorded.duplicates.append(call.index)
-        for call in new.values():
+        # Nearly every call is new, so they are inserted first, and looked up only where the table had them already.
+        sorted_in = self._sort_in({})
+        self._price(sorted_in.new.values())
+        there = self.storage.insert(LLMCall, arrivals.COLUMNS, "call_id", self._rows(sorted_in.new.values()))
+        if there:
+            sorted_in = self._sort_in(self._stored_reports(there))
+        self.recorded.accepted += sorted_in.accepted
+        self.recorded.duplicates += sorted_in.duplicates
+        for call in sorted_in.new.values():
             self._book(call)
-        if replacing:
-            self._replace(replacing, rows)
+        if sorted_in.replacing:
+            self._replace(sorted_in.replacing)
 
-    def _is_news(
-        self,
-        call: CallArrival,
-        stored: dict[str, tuple[bool, str]],
-        new: dict[str, CallArrival],
-        replacing: dict[str, CallArrival],
-    ) -> bool:
-        """Sort the call in, by what is known of its id: nothing, a provisional report, or a measured one."""
-        call_id = call.call_id
-        rival = new.get(call_id) or replacing.get(call_id)
-        if rival is not None:
-            if call.provisional or not rival.provisional or call.run_id != rival.run_id:
-                return False
-            new[call_id] = call  # the provisional one never reaches the table
-            return True
-        if call_id not in stored:
-            new[call_id] = call
-            return True
-        provisional, run_id = stored[call_id]
-        if call.provisional or not provisional or call.run_id != run_id:
-            return False
-        replacing[call_id] = call
-        return True
+    def _stored_reports(self, call_ids: Iterable[str]) -> dict[str, _Report]:
+        store = self.storage
+        reports = dict.fromkeys(call_ids, _Report(provisional=False, run_id=""))
+        columns = ["call_id", "provisional", "run_id"]
+        for call_id, provisional, run_id in store.find(LLMCall, columns, "call_id", self.workspace_id, call_ids):
+            reports[store.read_uuid(call_id)] = _Report(bool(provisional), store.read_uuid(run_id))
+        return reports
 
-    def _price(self, calls: Sequence[CallArrival]) -> None:
+    def _sort_in(self, stored: dict[str, _Report]) -> _SortedIn:
+        """The calls by what is known of their ids: nothing, a provisional report, or a measured one."""
+        sorted_in = _SortedIn()
+        new, replacing = sorted_in.new, sorted_in.replacing
+        for call in self.calls:
+            call_id = call.call_id
+            known = new.get(call_id) or replacing.get(call_id) or stored.get(call_id)
+            if known is None:
+                new[call_id] = call
+            elif call.provisional or not known.provisional or call.run_id != known.run_id:
+                sorted_in.duplicates.append(call.index)
+                continue
+            elif call_id in stored:
+                replacing[call_id] = call
+            else:
+                new[call_id] = call  # the provisional one never reaches the table
+            sorted_in.accepted.append(call.index)
+        return sorted_in
+
+    def _price(self, calls: Iterable[CallArrival]) -> None:
         for call in calls:
             if call.lacks_tokens:
                 self._guess_tokens(call)
             call.price(self.book)
+
+    def _rows(self, calls: Iterable[CallArrival]) -> list[tuple[Any, ...]]:
+        store = self.storage
+        received_at = store.time(self.received_at)
+        day_of = self.days.of
+        rows = []
+        for call in calls:
+            call.day = day_of(call.started_at)
+            agent_id = self.runs[call.run_id].agent_id
+            rows.append(call.row(self.workspace_id, agent_id, self.client_id, received_at, store))
+        return rows
 
     def _guess_tokens(self, call: CallArrival) -> None:
         """Where nobody can tell a call's usage, what the agent's calls of the model typically use."""
@@ -395,8 +397,10 @@ class _Batch:
             if lease_id is not None:
                 self.recorded.spent_by_lease[lease_id] += sign * cost
 
-    def _replace(self, replacing: dict[str, CallArrival], rows: dict[str, tuple[Any, ...]]) -> None:
+    def _replace(self, replacing: dict[str, CallArrival]) -> None:
         """Take out what provisional reports were booked as, and book the measured ones."""
+        self._price(replacing.values())
+        rows = self._rows(replacing[call_id] for call_id in sorted(replacing))
         before = LLMCall.objects.filter(
             workspace_id=self.workspace_id, call_id__in=[UUID(call_id) for call_id in replacing]
         )
@@ -409,7 +413,7 @@ class _Batch:
                 run.facts.forget_the_call()
             run.lost_its_start = run.lost_its_start or old.started_at == run.facts.started_at < call.started_at
             self._book(call)
-        self.storage.replace(LLMCall, arrivals.COLUMNS, 2, [rows[call_id] for call_id in sorted(replacing)])
+        self.storage.replace(LLMCall, arrivals.COLUMNS, 2, rows)
 
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -417,11 +421,11 @@ class _Batch:
         store = self.storage
         rows = []
         last: dict[int, datetime] = {}
+        gained = self.postings.by_run()
         for run in self.runs.values():
-            vectors = self.postings.runs.get(run.run_id)
-            if not (run.changed or vectors):
+            if not run.changed and run.run_id not in gained:
                 continue
-            sums = total(vectors) if vectors else NO_SUMS
+            sums = gained.get(run.run_id, NO_SUMS)
             facts = run.facts
             if facts.started_at is UNSEEN:
                 facts.started_at = self.received_at  # claimed for events that all turned out to be known

@@ -8,9 +8,9 @@ rebuild can mend while they write.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from agents.models import TagDay, UsageDay, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
@@ -19,6 +19,7 @@ from langchain_plugin.wire import TokenCounts
 if TYPE_CHECKING:
     from agents.storage import Storage
 
+Key = TypeVar("Key", bound=Hashable)
 Sums = tuple[int, ...]
 """One number for each of `SUM_COLUMNS`, in their order."""
 
@@ -75,17 +76,12 @@ class Postings:
 
     def __init__(self, workspace_id: int) -> None:
         self.workspace_id = workspace_id
-        self.runs: dict[str, list[Sums]] = defaultdict(list)
-        self._usage: dict[tuple[date, int, str, str, str, str], list[Sums]] = defaultdict(list)
-        self._tags: dict[tuple[date, str, int], list[Sums]] = defaultdict(list)
+        self._vectors: dict[Place, list[Sums]] = defaultdict(list)
         self._runs_begun: dict[date, int] = defaultdict(int)
         self._may_empty = False
 
     def add(self, place: Place, sums: Sums) -> None:
-        self._usage[place[:6]].append(sums)
-        self.runs[place.run_id].append(sums)
-        for tag in place.tags:
-            self._tags[place.day, tag, place.agent_id].append(sums)
+        self._vectors[place].append(sums)
 
     def take_out(self, place: Place, sums: Sums) -> None:
         self._may_empty = True
@@ -104,14 +100,13 @@ class Postings:
         Keys are sorted, so two writers meet in the same order and neither waits for the other in a circle.
         """
         workspace_id = self.workspace_id
-        usage = [(key, total(vectors)) for key, vectors in sorted(self._usage.items())]
-        by_day: dict[date, list[Sums]] = defaultdict(list)
-        for key, sums in usage:
-            by_day[key[0]].append(sums)
-        for day in self._runs_begun:
-            by_day.setdefault(day, [NO_SUMS])
-        tags = [(key, total(vectors)) for key, vectors in sorted(self._tags.items())]
-        days = [(day, self._runs_begun.get(day, 0), total(by_day[day])) for day in sorted(by_day)]
+        places = self._summed()
+        usage = sorted(_grouped((place[:6], sums) for place, sums in places).items())
+        tags = sorted(
+            _grouped(((place.day, tag, place.agent_id), sums) for place, sums in places for tag in place.tags).items()
+        )
+        by_day = dict.fromkeys(self._runs_begun, NO_SUMS) | _grouped((place.day, sums) for place, sums in places)
+        days = [(day, self._runs_begun.get(day, 0), sums) for day, sums in sorted(by_day.items())]
 
         day_of = storage.day
         usage_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in usage]
@@ -137,5 +132,22 @@ class Postings:
 
     def post_runs(self, storage: Storage) -> None:
         """Add to the sums of runs that exist, for changes that touch nothing else of them."""
-        rows = [(self.workspace_id, run_id, *total(vectors)) for run_id, vectors in sorted(self.runs.items())]
-        storage.add_to_runs(rows)
+        storage.add_to_runs([(self.workspace_id, run_id, *sums) for run_id, sums in sorted(self.by_run().items())])
+
+    def by_run(self) -> dict[str, Sums]:
+        """What each run gains."""
+        return _grouped((place.run_id, sums) for place, sums in self._summed())
+
+    def _summed(self) -> list[tuple[Place, Sums]]:
+        # The calls of a run mostly share their place: added up there first, and kept so, they are few for all the rest.
+        for vectors in self._vectors.values():
+            if len(vectors) > 1:
+                vectors[:] = [total(vectors)]
+        return [(place, vectors[0]) for place, vectors in self._vectors.items()]
+
+
+def _grouped(summands: Iterable[tuple[Key, Sums]]) -> dict[Key, Sums]:
+    groups: dict[Key, list[Sums]] = defaultdict(list)
+    for key, sums in summands:
+        groups[key].append(sums)
+    return {key: total(vectors) for key, vectors in groups.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
 
 from django.db import connection, models
@@ -14,12 +15,19 @@ from agents.models.sums import SUM_COLUMNS
 from agents.storage.base import Row, Storage, names
 
 _RUN_SUMS = ", ".join(f"{column} = {AgentRunLog._meta.db_table}.{column} + excluded.{column}" for column in SUM_COLUMNS)
+_day = lru_cache(maxsize=1_000)(date.isoformat)
+"""A batch has few days, and writes each a few hundred times."""
 
 
 class SQLiteStorage(Storage):
     @staticmethod
     def time(value: datetime) -> str:
-        return value.isoformat(" ")[:-6]  # without "+00:00"; a third faster than taking the zone off first
+        # As value.isoformat(" ") without its zone, in half the time.
+        return f"{_day(value.date())} {value.time().isoformat()}"
+
+    @staticmethod
+    def day(value: date) -> str:
+        return _day(value)
 
     @staticmethod
     def strings(value: Sequence[str]) -> str:
@@ -66,9 +74,14 @@ class SQLiteStorage(Storage):
         )
 
     def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
-        # Nobody else wrote since the ids were looked up: a conflict here would be a defect and undoes the batch.
-        self._for_each(_insert(model, columns), rows)
-        return set()
+        inserted = self._for_each(f"{_insert(model, columns)} ON CONFLICT (workspace_id, {key}) DO NOTHING", rows)
+        if inserted == len(rows):
+            return set()
+        with self.cursor() as cursor:  # nobody else writes now, and ids only grow: the newest rows are those just made
+            cursor.execute(f"SELECT {key} FROM {model._meta.db_table} ORDER BY id DESC LIMIT %s", [inserted])
+            new = {row[0] for row in cursor.fetchall()}
+        at = list(columns).index(key)
+        return {row[at] for row in rows if row[at] not in new}
 
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
         settings = ", ".join(f"{column} = ?" for column in columns[keys:])
@@ -88,11 +101,13 @@ class SQLiteStorage(Storage):
             [(*row[2:], *row[:2]) for row in rows],
         )
 
-    def _for_each(self, statement: str, rows: Sequence[Row]) -> None:
+    def _for_each(self, statement: str, rows: Sequence[Row]) -> int:
+        """How many rows it changed."""
         # Past Django's cursor, which rewrites its own placeholders by a regular expression over the whole statement.
-        if rows:
-            with connection.wrap_database_errors:
-                connection.connection.executemany(statement, rows)
+        if not rows:
+            return 0
+        with connection.wrap_database_errors:
+            return int(connection.connection.executemany(statement, rows).rowcount)
 
 
 def _insert(model: type[models.Model], columns: Sequence[str]) -> str:
