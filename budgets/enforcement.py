@@ -135,16 +135,18 @@ class BudgetEnforcementService:
             )
             standings = self._locked_standings(agent, month, now, lease)
             hard = [standing for standing in standings if standing.policy.mode == BudgetPolicy.Mode.HARD]
+            # Nobody holds more than was granted: a client's word moves no more than its own lease.
+            outstanding = min(outstanding, lease.held_microcents) if lease is not None else 0
+            valid = min(VALID, month.ends_at - now)
             refused = _refusal(hard, least, outstanding)
             if refused is not None:
                 self._note_refusal(agent, refused, now)
                 if lease is not None:
                     # What it has left is too little for the call it asked for, and may be enough for another's.
-                    self._write(agent, client_id, month, lease, outstanding, VALID, now)
+                    self._write(agent, client_id, month, lease, outstanding, valid, now)
                 return refused
             tightest = min(standings, key=lambda standing: standing.left, default=None)
             no_new_runs = _no_new_runs(standings)
-            valid = min(VALID, month.ends_at - now)
             if not hard:
                 return Permit(None, None, valid, tightest, no_new_runs)
             free = min(standing.left - standing.held for standing in hard) - outstanding
