@@ -10,7 +10,8 @@ from django.dispatch import receiver
 
 from agents.ledger import Recorded
 from agents.repricing import Corrected
-from agents.signals import costs_corrected, usage_recorded
+from agents.signals import costs_corrected, days_moved, usage_recorded
+from agents.time_zone import Moved
 from budgets.counters import add_spend
 
 
@@ -22,3 +23,9 @@ def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
 @receiver(costs_corrected)
 def count_corrections(corrected: Corrected, **_kwargs: Any) -> None:
     add_spend(corrected.workspace_id, corrected.spent, corrected.spent_by_lease)
+
+
+@receiver(days_moved)
+def count_moved_days(moved: Moved, **_kwargs: Any) -> None:
+    """Under another time zone a call of the last night of a month may be one of the next month."""
+    add_spend(moved.workspace_id, moved.spent, {})

@@ -10,6 +10,7 @@ from django.core.management import get_commands
 from django.dispatch import Signal
 
 import agents.signals
+import budgets.signals
 from costsite.api import api
 from langchain_plugin import config
 
@@ -62,16 +63,19 @@ def test_every_endpoint_is_documented() -> None:
 
 
 def test_every_signal_is_documented() -> None:
-    signals = [name for name, value in vars(agents.signals).items() if isinstance(value, Signal)]
+    modules = (agents.signals, budgets.signals)
+    signals = [name for module in modules for name, value in vars(module).items() if isinstance(value, Signal)]
 
-    assert signals
+    assert {"usage_recorded", "budget_threshold_crossed"} <= set(signals)
     assert [name for name in signals if f"`{name}`" not in ALL_DOCS] == [], (
         "say in docs/ when it is sent, and with what"
     )
 
 
 def test_every_command_is_documented() -> None:
-    commands = sorted(name for name, app in get_commands().items() if app.split(".")[0] in ("agents", "costsite"))
+    commands = sorted(
+        name for name, app in get_commands().items() if app.split(".")[0] in ("agents", "budgets", "costsite")
+    )
 
     assert "serve" in commands
     assert [name for name in commands if f"manage.py {name}" not in ALL_DOCS] == [], "name it in docs/ as `manage.py …`"
