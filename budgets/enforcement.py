@@ -119,11 +119,14 @@ class BudgetEnforcementService:
 
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def lease(self, agent: Agent, client_id: UUID, *, least: int = 0, outstanding: int = 0) -> Permit | Refused:
+    def lease(
+        self, agent: Agent, client_id: UUID, *, least: int = 0, outstanding: int = 0, keep: int = 0
+    ) -> Permit | Refused:
         """Set money aside for a process, or renew what it has.
 
         `least`: what its next call may cost; less is not worth granting. `outstanding`: what its open and unreported
-        calls hold of the lease it has. One process has one lease an agent and month: asking twice is harmless.
+        calls hold of the lease it has. `keep`: what is left of that lease, and may be spent while the answer is on its
+        way. One process has one lease an agent and month: asking twice is harmless.
         """
         now = self._now()
         with writing(first=True):
@@ -137,13 +140,14 @@ class BudgetEnforcementService:
             hard = [standing for standing in standings if standing.policy.mode == BudgetPolicy.Mode.HARD]
             # Nobody holds more than was granted: a client's word moves no more than its own lease.
             outstanding = min(outstanding, lease.held_microcents) if lease is not None else 0
+            keep = min(keep, lease.held_microcents - outstanding) if lease is not None else 0
             valid = min(VALID, month.ends_at - now)
             refused = _refusal(hard, least, outstanding)
             if refused is not None:
                 self._note_refusal(agent, refused, now)
                 if lease is not None:
                     # What it has left is too little for the call it asked for, and may be enough for another's.
-                    self._write(agent, client_id, month, lease, outstanding, valid, now)
+                    self._write(agent, client_id, month, lease, outstanding + keep, valid, now)
                 return refused
             tightest = min(standings, key=lambda standing: standing.left, default=None)
             no_new_runs = _no_new_runs(standings)
@@ -153,7 +157,8 @@ class BudgetEnforcementService:
             pace = (
                 pace_of(lease.used_microcents - lease.renewed_used_microcents, now - lease.renewed_at) if lease else 0
             )
-            amount = lease_amount(free, least=least, pace=pace, holders=self._holders(hard, now, client_id) + 1)
+            holders = self._holders(hard, now, client_id) + 1
+            amount = max(keep, lease_amount(free, least=least, pace=pace, holders=holders))
             written = self._write(agent, client_id, month, lease, amount + outstanding, valid, now)
             return Permit(written, amount, valid, tightest, no_new_runs)
 

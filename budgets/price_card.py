@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.conf import settings
+
 from agents.models import Agent, LedgerState, UsageDay
 from agents.output_bounds import LEAST_TOKENS, output_bounds
 from agents.price_books import price_book
@@ -14,6 +16,7 @@ from langchain_plugin import wire
 
 USED_WITHIN: Final = timedelta(days=30)
 MAX_MODELS: Final = 100
+MICROCENTS_PER_USD: Final = 100_000_000
 BOUNDS_KEPT_SECONDS: Final = 300.0
 AGENTS_KEPT: Final = 1_000
 
@@ -38,11 +41,21 @@ def price_card(agent: Agent, asked: Iterable[wire.ModelAsked], now: datetime) ->
     ]
 
 
-def fallback_of(card: Iterable[wire.LeasePrice]) -> wire.UnitPrices | None:
-    """Prices that no model on the card exceeds in any kind of token; None where none has a price."""
+def fallback_of(card: Iterable[wire.LeasePrice]) -> wire.UnitPrices:
+    """Prices that no model on the card exceeds in any kind of token; where none has a price, the setting's."""
     priced = [entry.prices for entry in card if entry.prices is not None]
     if not priced:
-        return None
+        input_price, output_price = (price * MICROCENTS_PER_USD for price in settings.COSTSITE_FALLBACK_PRICE)
+        return wire.UnitPrices(
+            input=input_price,
+            output=output_price,
+            cache_read=input_price,
+            cache_write_5m=input_price,
+            cache_write_1h=input_price,
+            reasoning=output_price,
+            input_audio=input_price,
+            output_audio=output_price,
+        )
     return wire.UnitPrices(
         **{name: max(getattr(prices, name) for prices in priced) for name in wire.UnitPrices.model_fields}
     )

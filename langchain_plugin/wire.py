@@ -369,6 +369,8 @@ class LeaseRequest(WireModel):
     """What the next call may cost: less is not worth granting."""
     outstanding_microcents: Hold = 0
     """What calls hold that are open, or ended and not yet reported."""
+    keep_microcents: Hold = 0
+    """What is left of the lease and may be spent while the answer is on its way: it is not given to others."""
     models: Annotated[tuple[ModelAsked, ...], Field(max_length=MAX_MODELS_ASKED)] = ()
     """Those whose prices the client wants to know, beside the ones the agent used of late."""
 

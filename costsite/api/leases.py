@@ -47,7 +47,11 @@ def take_lease(request: HttpRequest) -> HttpResponse:
     asked = _read(_REQUEST, request)
     agent = _agent(key, asked.agent)
     answer = BudgetEnforcementService().lease(
-        agent, asked.client_id, least=asked.least_microcents, outstanding=asked.outstanding_microcents
+        agent,
+        asked.client_id,
+        least=asked.least_microcents,
+        outstanding=asked.outstanding_microcents,
+        keep=asked.keep_microcents,
     )
     if isinstance(answer, Refused):
         return _refusal(answer)
