@@ -1,4 +1,4 @@
-"""The Django app of budgets: it listens to the ledger."""
+"""The Django app of budgets: it listens to the ledger, and tells people."""
 
 from django.apps import AppConfig
 
@@ -9,3 +9,4 @@ class BudgetsConfig(AppConfig):
 
     def ready(self) -> None:
         from budgets import receivers  # noqa: F401 - connects them
+        from budgets.notifications import receivers as of_notifications  # noqa: F401

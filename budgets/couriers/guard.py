@@ -71,7 +71,7 @@ def _own_folders() -> Iterable[str]:
     """Python's and its libraries' folders, the certificates, and the list of time zones."""
     python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     # Libraries may lie elsewhere on the path. The site's own folder, with its databases, must not count.
-    elsewhere = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "oldest")]
+    elsewhere = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
     certificates = [os.environ[name] for name in _CERTIFICATES if os.environ.get(name)]
     for folder in {*python, *elsewhere, *certificates, "/etc/ssl", "/usr/share/zoneinfo", "/etc/mime.types"}:
         real = os.path.realpath(folder)
