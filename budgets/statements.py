@@ -53,12 +53,13 @@ def monthly_rollover(now: datetime | None = None) -> str:
     ledger = LedgerState.current()
     current = month_at(now - LAST_CALLS_ARRIVE, ledger.days())
     last = month_named(_month_before(current.name), ledger.days())
-    is_new = closed.through < last.name
-    if not is_new and closed.compared_at is not None and closed.compared_at > now - COMPARED_EVERY:
+    is_new = closed.through != last.name
+    # A time still to come was written by a clock that was wrong.
+    if not is_new and closed.compared_at is not None and now - COMPARED_EVERY < closed.compared_at <= now:
         return "nothing due"
     made = sum(_revise(workspace_id, month, now) for workspace_id, month in _differing(current))
     told = _tell_of(last, now) if is_new else 0
-    MonthsClosed.objects.filter(pk=1).update(through=max(closed.through, last.name), compared_at=now)
+    MonthsClosed.objects.filter(pk=1).update(through=last.name, compared_at=now)
     return f"{made} statements made, {told} notes written"
 
 

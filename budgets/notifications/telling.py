@@ -122,12 +122,14 @@ def tell_of_crossing(event: BudgetThresholdCrossed) -> list[Notification]:
 
 
 def _is_outdone(crossing: ThresholdCrossing) -> bool:
-    """A higher line of the same budget was passed in the same commit: they share the moment."""
+    """A higher line of the same budget was passed in the same commit, or since: that one is told. A lower one that a
+    process died over is announced minutes later, and would be old news.
+    """
     return ThresholdCrossing.objects.filter(
         policy=crossing.policy_id,
         month=crossing.month,
         limit_microcents=crossing.limit_microcents,
-        crossed_at=crossing.crossed_at,
+        crossed_at__gte=crossing.crossed_at,
         threshold__gt=crossing.threshold,
     ).exists()
 

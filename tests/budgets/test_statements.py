@@ -143,6 +143,14 @@ def test_a_process_that_died_half_way_is_made_up_for(support_bot: Agent, ada: Us
     assert len(notes(ada)) == 1
 
 
+def test_a_clock_that_was_years_ahead_for_a_moment_does_no_harm(support_bot: Agent, ada: User) -> None:
+    spend(support_bot, 30, at=OCTOBER)
+    monthly_rollover(datetime(2030, 1, 10, tzinfo=UTC))
+    assert monthly_rollover(LOOKED_AT) == "0 statements made, 1 notes written"
+    spend(support_bot, 10, at=OCTOBER, received_at=LOOKED_AT)
+    assert monthly_rollover(LATER) == "2 statements made, 0 notes written"
+
+
 def test_where_nobody_called_there_is_nothing_to_state(support_bot: Agent, ada: User) -> None:
     spend(support_bot, 30, at=NOVEMBER)
     assert monthly_rollover(LOOKED_AT) == "0 statements made, 0 notes written"
@@ -175,7 +183,7 @@ def test_a_statement_has_the_limit_that_held_when_the_month_ended(
     policy = set_budget(support_bot, by=TESTER, limit_cents=50)
     set_budget(workspace, by=TESTER, limit_cents=400)
     assert policy is not None
-    grant(policy, 25, ends_at=datetime.now(UTC) + timedelta(days=400), reason="launch", by=By(user=ada))
+    grant(policy, 25, ends_at=datetime.now(UTC) + timedelta(days=300), reason="launch", by=By(user=ada))
     BudgetPolicy.objects.update(created_at=SEPTEMBER, first_month="2026-09")
     BudgetGrant.objects.update(granted_at=OCTOBER)
     BudgetChange.objects.update(changed_at=SEPTEMBER)

@@ -120,6 +120,18 @@ def test_lines_passed_one_after_another_are_told_one_after_another(support_bot: 
     assert told() == [("ada", f"support-bot: 80 % of the {month_name()} budget"), ("ada", "support-bot is blocked")]
 
 
+def test_a_lower_line_announced_after_a_higher_one_is_no_news(
+    support_bot: Agent, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=50)
+    with monkeypatch.context() as dead:
+        dead.setattr(crossings, "announce", lambda ids: 0)
+        spend(support_bot, 25)
+    spend(support_bot, 25)
+    assert crossings.sweep(datetime.now(UTC) + timedelta(minutes=5)) == "1 crossings announced"
+    assert told() == [("ada", "support-bot is blocked")]
+
+
 def test_a_raised_limit_tells_again(support_bot: Agent, ada: User) -> None:
     set_budget(support_bot, by=TESTER, limit_cents=50)
     spend(support_bot, 25)
