@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Final
 
 from django.core.exceptions import ValidationError
 
 from agents.clock import month_bounds, month_of
 from agents.models import LedgerState
-
-LONGEST: Final = timedelta(days=366)
-"""What should hold for longer is the budget's limit, where everybody looks for it."""
+from budgets.policies import LONGEST_GRANT
 
 
 def last_day_of_this_month() -> date:
@@ -29,6 +26,6 @@ def end_of(last_day: date) -> datetime:
     today = ledger.today()
     if last_day < today:
         raise ValidationError({"ends_at": f"{last_day} is over; choose today, {today}, or a later day."})
-    if last_day > today + LONGEST:
+    if last_day >= today + LONGEST_GRANT:
         raise ValidationError({"ends_at": f"{last_day} is over a year ahead; raise the budget itself instead."})
     return ledger.days().start(last_day + timedelta(days=1))

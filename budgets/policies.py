@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ValidationError
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 CHANGEABLE: Final = ("limit_cents", "thresholds", "mode")
+LONGEST_GRANT: Final = timedelta(days=367)
+"""From any time of a day through the same day of the next year. What should hold for longer is the limit itself, where
+everybody looks for it.
+"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def grant(policy: BudgetPolicy, cents: int, *, ends_at: datetime, reason: str, b
     """Raise a budget's limit by `cents` until `ends_at` (aware). What was refused for it runs again within seconds.
 
     Raises:
-        ValidationError: Too little, too much, no reason, or an end that has passed.
+        ValidationError: Too little, too much, no reason, or an end that has passed or lies over a year ahead.
 
     """
     with writing(alone=True):
@@ -114,6 +118,8 @@ def grant(policy: BudgetPolicy, cents: int, *, ends_at: datetime, reason: str, b
         )
         if ends_at <= now:
             raise ValidationError({"ends_at": "The grant would end before it begins; choose a later time."})
+        if ends_at > now + LONGEST_GRANT:
+            raise ValidationError({"ends_at": "The grant would last over a year; raise the budget itself instead."})
         given.full_clean(exclude=["policy", "granted_by"])
         given.save()
         told = {"cents": cents, "ends_at": ends_at.isoformat(), "grant": given.pk}
