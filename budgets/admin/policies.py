@@ -154,7 +154,7 @@ class BudgetPolicyAdmin(GrantingAdmin):
 
         @admin.display(description="Held (cents)")
         def held_in_cents(policy: BudgetPolicy) -> str:
-            return in_cents(standing(policy).held)
+            return in_cents(standing(policy).held) if policy.mode == BudgetPolicy.Mode.HARD else "–"
 
         @admin.display(description="Left (cents)")
         def left_in_cents(policy: BudgetPolicy) -> str:
@@ -236,6 +236,8 @@ class BudgetPolicyAdmin(GrantingAdmin):
 
     @admin.display(description="held by leases")
     def held_now(self, policy: BudgetPolicy) -> str:
+        if policy.mode != BudgetPolicy.Mode.HARD:
+            return "nothing: only budgets that refuse calls inside a run set money aside"
         return in_both(_standing(policy).held)
 
     @admin.display(description="left")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
+from budgets.enforcement import BudgetEnforcementService
 from budgets.models import BudgetChange, BudgetPolicy, Refusal, SpendLease
 from budgets.policies import archive, grant, policy_of, set_budget
 from tests.budgets.conftest import TESTER, spend
@@ -327,6 +329,20 @@ def test_the_page_of_a_budget_has_its_month_its_changes_its_grants_and_its_cross
         assert part in said, part
     assert "Grant more " not in said
     assert "Revoke " not in said
+
+
+@pytest.mark.parametrize(("mode", "held"), [("hard", "50"), ("dispatch", "–"), ("monitor", "–")])
+def test_only_a_hard_budget_says_what_leases_hold_of_it(
+    mode: str, held: str, support_bot: Agent, workspace: Workspace, superuser: User, client: Client
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=100)
+    BudgetEnforcementService().lease(support_bot, UUID(int=1))
+    policy = set_budget(support_bot, by=TESTER, mode=mode)
+    assert policy is not None
+    client.force_login(superuser)
+    html = client.get(reverse(LIST)).content.decode()
+    assert re.findall(r'<td class="field-held_in_cents[^"]*">(.*?)</td>', html) == [held]
+    assert ("50 cents ($0.50)" in client.get(page_of(policy)).content.decode()) is (mode == "hard")
 
 
 def test_a_longer_list_takes_no_more_queries(workspace: Workspace, superuser: User, client: Client) -> None:
