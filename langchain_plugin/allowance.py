@@ -102,10 +102,15 @@ class Allowance:
         self._fallback_output_tokens = LEAST_OUTPUT_TOKENS
         self._unpriced = "allow"
         self._models: dict[Model, None] = {}
+        """Those that were called, the newest last."""
+        self._answered_models: frozenset[Model] = frozenset()
+        """Those that the last answer was asked about: what it says nothing of has no price there."""
         self._refusal: Refusal | None = None
         self._no_new_runs: Refusal | None = None
         self._open_circuit_until = 0.0
         self._has_failed = False
+        self._is_asked = False
+        """An answer is on its way."""
         self._asking_for_all = False
         """What was left is on offer to the site: an answer is a moment away."""
         self._seen_at = clock()
@@ -140,7 +145,7 @@ class Allowance:
             known = self._is_valid(now)
             if known and not self._bounded:
                 return self._hold(call_id, None, 0)
-            if known and may_wait and size.model not in self._prices:
+            if known and may_wait and size.model not in self._answered_models:
                 return Ask(0)  # its price is a moment away, and the fallback may be many times as dear
             hold = self.worst_case(size)
             if hold is None:
@@ -234,12 +239,12 @@ class Allowance:
         """It is half spent or half over, and in use."""
         with self.lock:
             now = self._clock()
-            if now < self._open_circuit_until or now - self._seen_at > KEEP_SECONDS:
+            if self._is_asked or now < self._open_circuit_until or now - self._seen_at > KEEP_SECONDS:
                 return False
             if not self._is_valid(now):
                 return self._refusal is None or self._refusal.at + ASK_AGAIN_SECONDS <= now
             half_spent = self._bounded and self._authorised - self._taken < self._granted_amount // 2
-            unknown_models = self._models.keys() - self._prices.keys()
+            unknown_models = self._models.keys() - self._answered_models
             return now >= self._renew_at or half_spent or bool(unknown_models)
 
     def is_idle(self) -> bool:
@@ -265,6 +270,7 @@ class Allowance:
                 self._asking_for_all = True
             keep = max(0, self._authorised - self._taken) if self._bounded and self._is_valid(now) else 0
             models = tuple(self._models)
+            self._is_asked = True
             return Asking(least, self.outstanding, keep, models, self._taken, now, time.time())
 
     @property
@@ -300,6 +306,7 @@ class Allowance:
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
             self.budget = answer.budget
+            self._answered_models = frozenset(asking.models)
             self._prices = {(e.provider, e.model, e.service_tier): e for e in answer.price_card}
             self._fallback = answer.fallback
             self._fallback_output_tokens = answer.fallback_output_bound_tokens
@@ -331,7 +338,7 @@ class Allowance:
             self._authorised = self._taken
 
     def _heard(self) -> None:
-        self._asking_for_all = False
+        self._is_asked = self._asking_for_all = False
         self.answers += 1
         self.lock.notify_all()
 
