@@ -289,7 +289,7 @@ class Sender:
         """
         from langchain_plugin import wire
 
-        content = self._transport.post_events(batch.body(self._spool.client_id, self._health()), timeout=timeout)
+        content = self._transport.post_events(batch.body(self._spool.client_id, self._health(batch)), timeout=timeout)
         try:
             receipt = wire.Receipt.model_validate_json(content)
         except ValueError:
@@ -390,13 +390,14 @@ class Sender:
             mend,
         )
 
-    def _health(self) -> dict[str, Any]:
+    def _health(self, batch: Batch) -> dict[str, Any]:
+        """As it will be when the site has taken `batch`: it is kept until long after the batch has left the spool."""
         if not self._versions:
             with no_fork():
                 self._versions = versions()
         return {
-            "spool_events": self._spool.pending + self._adoption.pending,
-            "spool_bytes": self._spool.pending_bytes + self._adoption.pending_bytes,
+            "spool_events": max(0, self._spool.pending + self._adoption.pending - batch.spool_events),
+            "spool_bytes": max(0, self._spool.pending_bytes + self._adoption.pending_bytes - batch.spool_bytes),
             "dropped": self._losses.by_reason(),
             "versions": self._versions,
             "host": socket.gethostname()[:200],
