@@ -38,6 +38,8 @@ logger = logging.getLogger("costsite")
 
 SEND_AT_EVENTS = 250
 """So many do not wait for more."""
+_dice = random.Random()  # noqa: S311 - no secret
+"""Of our own: a draw from the one that all share would change what a program that seeded it does."""
 FIRST_RETRY_SECONDS = 0.5
 MISTAKE_RETRY_MAX_SECONDS = 300.0
 """Where a setting is wrong; somebody may mend it on the server's side."""
@@ -347,7 +349,7 @@ class Sender:
     def _back_off(self, trouble: CheckFailed) -> None:
         cap = MISTAKE_RETRY_MAX_SECONDS if trouble.needs_a_person else self._config.retry_max_seconds
         wait = min(cap, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 16))
-        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - so that a thousand clients do not come back at once
+        wait *= _dice.uniform(0.5, 1.0)  # so that a thousand clients do not come back at once
         now = time.monotonic()
         if trouble.retry_after_seconds is not None:
             wait = max(wait, trouble.retry_after_seconds)
