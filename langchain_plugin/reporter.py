@@ -195,6 +195,12 @@ class Reporter:
         try:
             if self._spool.pending and self._sender.trouble is None:
                 self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+            if lost := self._spool.save_memory():
+                logger.warning(
+                    "Costsite loses %d events: the process ends before the site took them, and %s cannot be written.",
+                    lost,
+                    self._spool.folder,
+                )
             self._spool.keep_named()
             self._spool.close_if_empty()
         except Exception:
