@@ -18,16 +18,23 @@ NOTED_EVERY: Final = timedelta(seconds=5)
 
 
 def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime | None = None) -> Client:
-    """The row of the client that sent `batch`, whose stored health is at most five seconds old.
+    """The row of the client that sent `batch`, whose stored health is at most five seconds older than its last batch.
 
-    Only the id, the workspace and the client id of what it returns are sure to be filled in.
+    Two things are stored at once, for a process may have nothing to say after them: that nothing waits any more, and
+    that it began to lose events. Only the id, the workspace and the client id of what it returns are sure to be filled
+    in.
     """
     now = now or timezone.now()
-    # By hand: the ORM takes ten times as long, and every batch asks.
-    known = storage().find(Client, ["id", "last_seen_at"], "client_id", workspace.pk, [batch.client_id.hex])
-    if known and now - storage().read_time(known[0][1]) < NOTED_EVERY:
-        return Client(pk=known[0][0], workspace=workspace, client_id=batch.client_id)
     health = batch.health
+    # By hand: the ORM takes ten times as long, and every batch asks.
+    columns = ["id", "last_seen_at", "spool_events", "dropped"]
+    known = storage().find(Client, columns, "client_id", workspace.pk, [batch.client_id.hex])
+    if known:
+        pk, last_seen_at, waited, dropped = known[0]
+        is_over = bool(waited) and not health.spool_events
+        loses_now = any(health.dropped.values()) and not any(storage().read_json(dropped).values())
+        if now - storage().read_time(last_seen_at) < NOTED_EVERY and not is_over and not loses_now:
+            return Client(pk=pk, workspace=workspace, client_id=batch.client_id)
     facts = {
         "host": health.host,
         "pid": health.pid,

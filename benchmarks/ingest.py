@@ -2,22 +2,25 @@
 
     python benchmarks/ingest.py [--rounds 9] [--batches 12] [--size 100] [--calls 1000000]
 
-Three ways to write the same calls to SQLite take turns within each round, each on a database of its own that grows
-alike: `executemany` of finished rows into the calls' table with its indexes (nothing else: no runs, no sums, no
-prices); the ledger in this process; and POST /api/v1/events to the site's own server. Every batch is one transaction
-and one disk sync. Shown is CPU time per call, medians over the rounds, and the share of raw that it makes. For HTTP
-it is the server's CPU time: the process tree's, from the kernel.
+Four ways to write calls to SQLite take turns within each round: `executemany` of finished rows into the calls' table
+with its indexes (nothing else: no runs, no sums, no prices); the ledger in this process; the application around it,
+from the body to the Receipt, likewise; and POST /api/v1/events to the site's own server. Raw, those in this process,
+and the server have a database each. Every batch is one transaction and one disk sync. Shown is CPU time per call,
+medians over the rounds, and the share of raw that it makes. For HTTP it is the server's CPU time: the process tree's,
+from the kernel.
 
-The same again beside a million older calls, whose indexes no longer fit a few pages. About two minutes in all.
-
-Then an account of the ledger's and the request's parts, timed one by one in further rounds.
+Then an account of the request's parts, timed one by one in further rounds, and the same four ways again: with the
+events of runs among the calls, and beside a million older calls, whose indexes no longer fit a few pages. About two
+minutes in all.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
+import gc
+import gzip
 import os
+import random
 import signal
 import sqlite3
 import statistics
@@ -29,63 +32,79 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+from wsgiref.util import setup_testing_defaults
 
 CALLS_PER_RUN = 5
+POSTED = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 serial = count(1)
+seconds = count()
 
 
 def ident() -> UUID:
-    """In order of time, as the plugin's are."""
-    return UUID(int=(0x0190_0000_0000 << 80) | (7 << 76) | (next(serial) << 20) | 0x8000)
+    """In order of time, then random, as the plugin's are."""
+    return UUID(int=(0x0190_0000_0000 + next(serial) << 80) | (7 << 76) | (2 << 62) | random.getrandbits(62))
 
 
-def batch_of(size: int, *, run_events: bool) -> Any:
-    """A batch as the plugin sends it: runs of five calls of three agents on three models, tags and tools included."""
-    from langchain_plugin import wire
+def body_of(size: int, *, run_events: bool) -> bytes:
+    """A batch as the plugin sends it, packed by its own code: gzip, Unix times, and no field that is at its default.
 
-    events: list[Any] = []
-    number = 0
+    Runs of five calls of three agents on three models, tags, tools and hashes included, all begun within a second:
+    the next after that of the batch before.
+    """
+    from langchain_plugin.batch import Batch
+    from langchain_plugin.json_lines import to_line
+
+    events: list[dict[str, Any]] = []
+    number, second = 0, NOW.timestamp() - 6 * 3_600 + next(seconds)
     while len(events) < size:
-        run_id, number = ident(), number + 1
+        number += 1
         agent = ("support-bot", "researcher", "nightly-report")[number % 3]
         model = ("gpt-4o-mini", "claude-sonnet-4-5", "gpt-4o")[number % 3]
         provider = "anthropic" if model.startswith("claude") else "openai"
-        run = {"run_id": run_id, "agent": agent}
-        started_at = NOW - timedelta(seconds=90, microseconds=number)
+        run = {"run_id": ident(), "agent": agent}
+        shown = {"thread_id": f"thread-{random.getrandbits(32)}", "tags": ["production"]}
+        started_at = second + random.random()
         calls = [
             {
-                **run, "type": "llm_call", "call_id": ident(), "langchain_run_id": ident(), "call_index": index,
-                "step": "model", "provider": provider, "request_model": model, "response_model": model,
-                "started_at": started_at + timedelta(milliseconds=137 * index),
-                "ended_at": started_at + timedelta(milliseconds=137 * index + 100),
-                "input_tokens": 3_000 + 37 * index, "output_tokens": 180 + index, "cache_read_tokens": 2_048,
-                "reasoning_tokens": 64, "max_output_tokens": 4_096, "prompt_messages": 6 + index,
-                "prompt_hash": "0123456789abcdef0123456789abcdef", "tags": ["production"],
-                "tool_calls": [["search", "fedcba9876543210"]] if index < 4 else [], "thread_id": f"thread-{number}",
+                "type": "llm_call", **run, "call_id": ident(), "langchain_run_id": uuid4(), "call_index": index,
+                "provider": provider, "request_model": model,
+                "started_at": started_at + 0.137 * index, "ended_at": started_at + 0.137 * index + 0.1, "status": "ok",
+                "input_tokens": 3_000 + 37 * index, "output_tokens": 180 + index, "prompt_messages": 6 + index,
+                "cache_read_tokens": 2_048, "reasoning_tokens": 64, "step": "model", "max_output_tokens": 4_096,
+                **shown, "response_model": model, "prompt_hash": random.randbytes(16).hex(),
+                **({"tool_calls": [["search", random.randbytes(16).hex()]]} if index < 4 else {}),
             }
             for index in range(CALLS_PER_RUN)
         ]  # fmt: skip
         if run_events:
-            events.append({**run, "type": "run_started", "started_at": started_at, "langchain_run_id": ident()})
+            begun = {"started_at": started_at, "langchain_run_id": uuid4(), **shown}
+            events.append({"type": "run_started", **run, **begun})
         events += calls
         if run_events:
-            ended_at = started_at + timedelta(seconds=1)
-            events.append({**run, "type": "run_ended", "started_at": started_at, "ended_at": ended_at, "status": "ok"})
-    facts = {"batch_id": ident(), "client_id": UUID(int=1), "sent_at": datetime.now(UTC), "events": events[:size]}
-    return wire.EventBatch.model_validate(facts)
+            ended = {"started_at": started_at, "ended_at": started_at + 1, "status": "ok", "error_type": ""}
+            events.append({"type": "run_ended", **run, **ended})
+    return Batch(lines=[to_line(event)[:-1] for event in events[:size]]).body(UUID(int=1), {})
+
+
+def batch_in(body: bytes) -> Any:
+    """The batch as the API reads it."""
+    from langchain_plugin import wire
+
+    return wire.EventBatch.model_validate_json(gzip.decompress(body))
 
 
 def calls_in(batch: Any) -> int:
     return sum(event.type == "llm_call" for event in batch.events)
 
 
-# ── the three ways ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── the four ways ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Raw:
@@ -122,8 +141,35 @@ def finished_rows(batch: Any, agent_id: int) -> list[tuple[Any, ...]]:
         if event.type == "llm_call":
             call = call_arrival(index, event, timedelta(0), NOW, NOW)
             call.price(book)
-            rows.append(call.row(1, agent_id, None, store.time(NOW), store.day(NOW.date()), store))
+            call.day = NOW.date()
+            rows.append(call.row(1, agent_id, None, store.time(NOW), store))
     return rows
+
+
+class Application:
+    """What the server calls, in this process."""
+
+    def __init__(self, key: str) -> None:
+        from costsite.wsgi import application
+
+        self.application = application
+        self.key = key
+        self.status = ""
+
+    def post(self, body: bytes) -> None:
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": "POST", "PATH_INFO": "/api/v1/events", "HTTP_AUTHORIZATION": f"Bearer {self.key}",
+            "CONTENT_TYPE": POSTED["Content-Type"], "HTTP_CONTENT_ENCODING": POSTED["Content-Encoding"],
+            "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body), "HTTP_HOST": "localhost",
+        }  # fmt: skip
+        setup_testing_defaults(environ)
+        answer = self.application(environ, self._start)
+        content = b"".join(answer)
+        answer.close()
+        assert self.status == "200 OK", content
+
+    def _start(self, status: str, _headers: Any, _error: Any = None) -> Any:
+        self.status = status
 
 
 class Server:
@@ -151,7 +197,7 @@ class Server:
             raise SystemExit("The server did not start.")
 
     def post(self, body: bytes) -> None:
-        answer = self.client.post("/api/v1/events", content=body, headers={"Content-Type": "application/json"})
+        answer = self.client.post("/api/v1/events", content=body, headers=POSTED)
         assert answer.status_code == 200, answer.text
         assert not answer.json()["rejected"], answer.text
 
@@ -211,34 +257,33 @@ class Account:
 
 
 def account(bodies: list[bytes], key: str) -> dict[str, float]:
-    """Microseconds per call by part, of requests through the whole application but for the socket."""
+    """Microseconds per call by part, of requests through the application."""
     from django.db import connection
-    from django.test import Client
 
-    from agents import arrivals, ledger
+    from agents import ledger
     from agents.storage import storage
     from costsite.api import authentication, events
 
-    kept, store = Account(), type(storage())
-    client = Client(headers={"Authorization": f"Bearer {key}"}, SERVER_NAME="localhost")
-
-    def post(body: bytes) -> None:
-        assert client.post("/api/v1/events", data=body, content_type="application/json").status_code == 200
-
-    post(bodies[0])
-    calls = sum(body.count(b'"llm_call"') for body in bodies[1:])
+    kept, store, application = Account(), type(storage()), Application(key)
+    application.post(bodies[0])
+    calls = sum(calls_in(batch_in(body)) for body in bodies[1:])
     with kept.of(
+        ("inflate", events, "read_body"),
         ("parse and validate", events, "read_batch"),
         ("find the key", authentication, "find_key"),
         ("note the client", events, "note_client"),
         ("receipt", events, "_receipt"),
         ("ledger: the rest", ledger, "record"),
         ("ledger: settle times", ledger, "call_arrival"),
-        ("ledger: price", arrivals.CallArrival, "price"),
-        ("ledger: make rows", arrivals.CallArrival, "row"),
+        ("ledger: price", ledger._Batch, "_price"),
+        ("ledger: make rows", ledger._Batch, "_rows"),
         ("ledger: add up", ledger._Batch, "_book"),
         ("ledger: agents", ledger, "agents_named"),
-        ("SQL: known calls", store, "find"),
+        ("ledger: zone and price list", store, "ledger_state"),
+        ("ledger: zone and price list", ledger, "price_book"),
+        ("ledger: runs", ledger._Batch, "_claim_runs"),
+        ("ledger: runs", ledger._Batch, "_write_runs"),
+        ("ledger: rollups", ledger.Postings, "post_rollups"),
         ("SQL: insert calls", store, "insert"),
         ("SQL: known runs", store, "claim_runs"),
         ("SQL: write runs", store, "save_runs"),
@@ -247,9 +292,9 @@ def account(bodies: list[bytes], key: str) -> dict[str, float]:
     ):
         begun = time.thread_time_ns()
         for body in bodies[1:]:
-            post(body)
+            application.post(body)
         total = time.thread_time_ns() - begun
-    kept.spent["Django, ninja, test client"] = total - sum(kept.spent.values())
+    kept.spent["Django, ninja"] = total - sum(kept.spent.values())
     return {label: spent / calls / 1_000 for label, spent in kept.spent.items() if spent}
 
 
@@ -293,25 +338,30 @@ def fill(path: Path, row: tuple[Any, ...], calls: int) -> None:
     connection.close()
 
 
-def compare(arguments: argparse.Namespace, raw: Raw, server: Server, *, run_events: bool) -> None:
+def compare(
+    arguments: argparse.Namespace, raw: Raw, application: Application, server: Server, *, run_events: bool
+) -> None:
     from agents import ledger
     from agents.models import Agent, Workspace
 
     workspace, agent = Workspace.objects.get(), Agent.objects.earliest("pk")
     took: dict[str, list[float]] = defaultdict(list)
     for turn in range(arguments.rounds + 1):
-        batches = [batch_of(arguments.size, run_events=run_events) for _ in range(arguments.batches)]
+        bodies = [body_of(arguments.size, run_events=run_events) for _ in range(arguments.batches)]
+        others = [body_of(arguments.size, run_events=run_events) for _ in range(arguments.batches)]
+        batches = [batch_in(body) for body in bodies]
         calls = sum(map(calls_in, batches))
         rows = [finished_rows(batch, agent.pk) for batch in batches]
-        bodies = [batch.model_dump_json(exclude_defaults=False).encode() for batch in batches]
         ways: dict[str, Callable[[], None]] = {
             "raw executemany": lambda rows=rows: [raw.write(each) for each in rows],  # type: ignore[misc]
             "ledger, in process": lambda batches=batches: [  # type: ignore[misc]
                 ledger.record(workspace, list(enumerate(each.events)), client=None, received_at=NOW) for each in batches
             ],
+            "application": lambda bodies=others: [application.post(body) for body in bodies],  # type: ignore[misc]
             "HTTP": lambda bodies=bodies: [server.post(body) for body in bodies],  # type: ignore[misc]
         }
-        for name in sorted(ways, key=lambda name: hash((name, turn))):
+        gc.collect()
+        for name in random.sample(list(ways), len(ways)):
             clock = server.cpu_seconds if name == "HTTP" else time.process_time
             begun = clock()
             ways[name]()
@@ -325,8 +375,16 @@ def compare(arguments: argparse.Namespace, raw: Raw, server: Server, *, run_even
         low, high = min(took[name]), max(took[name])
         print(
             f"  {name:<20}{statistics.median(took[name]):>8.1f}   ({low:.1f} to {high:.1f})"
-            f"   {statistics.median(shares):>6.0%} of raw"
+            f"   {statistics.median(shares):>6.1%} of raw"
         )
+
+
+def show_account(arguments: argparse.Namespace, key: str) -> None:
+    parts = account([body_of(arguments.size, run_events=False) for _ in range(arguments.batches * 5)], key)
+    print("\nwhere the time of the application goes, CPU µs per call (timing itself adds some):")
+    for label, each in sorted(parts.items(), key=lambda part: -part[1]):
+        print(f"  {label:<28}{each:>8.2f}")
+    print(f"  {'together':<28}{sum(parts.values()):>8.2f}")
 
 
 def main() -> None:
@@ -343,36 +401,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="costsite-ingest-") as folder:
         root = Path(folder)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
-        os.environ["DATABASE_URL"] = ""
+        os.environ |= {"DATABASE_URL": "", "COSTSITE_LOG_LEVEL": "WARNING"}
         keys = {name: prepare(root / name) for name in ("raw", "ledger", "http")}
         os.environ["COSTSITE_STATE_DIR"] = str(root / "ledger")
         import django
 
         django.setup()
-        logging.getLogger().setLevel(logging.WARNING)
         from agents.models import Agent
+        from costsite.serve.web import OBJECTS_BETWEEN_COLLECTIONS
+
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the server has it
 
         raw = Raw(root / "raw" / "costsite.sqlite3")
+        application = Application(keys["ledger"])
         server = Server(root / "http", arguments.port, keys["http"])
         try:
-            compare(arguments, raw, server, run_events=False)
-            compare(arguments, raw, server, run_events=True)
+            compare(arguments, raw, application, server, run_events=False)
+            show_account(arguments, keys["ledger"])
+            compare(arguments, raw, application, server, run_events=True)
             if arguments.calls:
-                row = finished_rows(batch_of(1, run_events=False), Agent.objects.earliest("pk").pk)[0]
+                row = finished_rows(batch_in(body_of(1, run_events=False)), Agent.objects.earliest("pk").pk)[0]
                 for name in keys:
                     fill(root / name / "costsite.sqlite3", row, arguments.calls)
                 print(f"\nwith {arguments.calls:,} older calls in the table:", end="")
-                compare(arguments, raw, server, run_events=False)
+                compare(arguments, raw, application, server, run_events=False)
         finally:
             server.stop()
-        bodies = [
-            batch_of(arguments.size, run_events=False).model_dump_json().encode() for _ in range(arguments.batches * 3)
-        ]
-        print("\nwhere the time of a request goes, CPU µs per call (timing itself adds some):")
-        parts = account(bodies, keys["ledger"])
-        for label, each in sorted(parts.items(), key=lambda part: -part[1]):
-            print(f"  {label:<28}{each:>8.2f}")
-        print(f"  {'together':<28}{sum(parts.values()):>8.2f}")
 
 
 if __name__ == "__main__":

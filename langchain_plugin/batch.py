@@ -28,6 +28,9 @@ class Batch:
     """Lines that are no event, and are passed over."""
     call_ids: list[str] = field(default_factory=list)
     """Of the model calls among them."""
+    spool_events: int = 0
+    spool_bytes: int = 0
+    """What the sources hold less when it is settled, torn lines too."""
     _reach: list[tuple[Source, int, int]] = field(default_factory=list)
 
     def settle(self) -> None:
@@ -80,8 +83,10 @@ def gather(
                 batch.lines.append(data)
             lines += 1
             end = line.end
+            batch.spool_bytes += len(line.data) + 1
         if end is not None:
             batch._reach.append((source, end, lines))
+            batch.spool_events += lines
         if is_full or len(batch.lines) >= max_events:
             break
     return batch

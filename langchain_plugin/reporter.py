@@ -207,6 +207,12 @@ class Reporter:
         try:
             if self._spool.pending and self._sender.trouble is None:
                 self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+            if lost := self._spool.save_memory():
+                logger.warning(
+                    "Costsite loses %d events: the process ends before the site took them, and %s cannot be written.",
+                    lost,
+                    self._spool.folder,
+                )
             if self.leases is not None:
                 self.leases.release_all(RELEASE_SECONDS)
             self._spool.keep_named()

@@ -38,6 +38,8 @@ logger = logging.getLogger("costsite")
 
 SEND_AT_EVENTS = 250
 """So many do not wait for more."""
+_dice = random.Random()  # noqa: S311 - no secret
+"""Of our own: a draw from the one that all share would change what a program that seeded it does."""
 FIRST_RETRY_SECONDS = 0.5
 MISTAKE_RETRY_MAX_SECONDS = 300.0
 """Where a setting is wrong; somebody may mend it on the server's side."""
@@ -292,7 +294,7 @@ class Sender:
         """
         from langchain_plugin import wire
 
-        content = self._transport.post_events(batch.body(self._spool.client_id, self._health()), timeout=timeout)
+        content = self._transport.post_events(batch.body(self._spool.client_id, self._health(batch)), timeout=timeout)
         try:
             receipt = wire.Receipt.model_validate_json(content)
         except ValueError:
@@ -351,7 +353,7 @@ class Sender:
     def _back_off(self, trouble: CheckFailed) -> None:
         cap = MISTAKE_RETRY_MAX_SECONDS if trouble.needs_a_person else self._config.retry_max_seconds
         wait = min(cap, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 16))
-        wait *= random.uniform(0.5, 1.0)  # noqa: S311 - so that a thousand clients do not come back at once
+        wait *= _dice.uniform(0.5, 1.0)  # so that a thousand clients do not come back at once
         now = time.monotonic()
         if trouble.retry_after_seconds is not None:
             wait = max(wait, trouble.retry_after_seconds)
@@ -394,13 +396,14 @@ class Sender:
             mend,
         )
 
-    def _health(self) -> dict[str, Any]:
+    def _health(self, batch: Batch) -> dict[str, Any]:
+        """As it will be when the site has taken `batch`: it is kept until long after the batch has left the spool."""
         if not self._versions:
             with no_fork():
                 self._versions = versions()
         return {
-            "spool_events": self._spool.pending + self._adoption.pending,
-            "spool_bytes": self._spool.pending_bytes + self._adoption.pending_bytes,
+            "spool_events": max(0, self._spool.pending + self._adoption.pending - batch.spool_events),
+            "spool_bytes": max(0, self._spool.pending_bytes + self._adoption.pending_bytes - batch.spool_bytes),
             "dropped": self._losses.by_reason(),
             "versions": self._versions,
             "host": socket.gethostname()[:200],

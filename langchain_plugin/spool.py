@@ -332,6 +332,22 @@ class Spool:
         with self._held():
             return {self._path, *(segment.path for segment in self._sealed)}
 
+    def save_memory(self) -> int:
+        """At exit: write what waits in memory to the file, should that be possible by now; how many events stay."""
+        with self._held():
+            self._open_again_at = 0.0
+            if self._fd < 0 and not self._try_open():
+                return len(self._memory)
+            for _ in range(len(self._memory)):
+                waited = len(self._memory)
+                data = self._memory.popleft() + b"\n"
+                self._memory_bytes -= len(data)
+                self._append(data, 1)
+                if len(self._memory) == waited:
+                    break  # it came back
+                self._memory_out += 1
+            return len(self._memory)
+
     def close_if_empty(self) -> None:
         """At exit: leave no empty file behind. A later append opens a new one."""
         self.drop_empty_segments()

@@ -217,7 +217,11 @@ Event = Annotated[RunStarted | RunEnded | Refused | LLMCall, Field(discriminator
 
 
 class ClientHealth(WireModel):
-    """How the reporting process fares. `dropped` counts since the process began, by reason."""
+    """How the reporting process fares.
+
+    `spool_events` and `spool_bytes` are what is left to send once this batch is taken. `dropped` counts since the
+    process began, by reason.
+    """
 
     spool_events: Count = 0
     spool_bytes: Count = 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.admin.access import ReadOnlyAdmin, is_superuser, minute
@@ -75,18 +74,14 @@ class LargeTableAdmin(ReadOnlyAdmin):
         return ("-pk",) if is_superuser(request.user) else self.newest_first
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
         match = request.resolver_match
         listing = match is not None and (match.url_name or "").endswith("_changelist")
-        if not listing or is_superuser(request.user) or request.GET.get("q"):
-            return rows
-        # "workspace IN (...) ORDER BY ..." has no good plan: each workspace's newest come from its own part
-        # of the index.
-        firsts = [
-            Q(pk__in=rows.filter(workspace_id=pk).order_by(*self.newest_first).values("pk")[:NEWEST])
-            for pk in Workspace.objects.visible_to(request.user).order_by().values_list("pk", flat=True)
-        ]
-        return rows.filter(reduce(or_, firsts)) if firsts else rows.none()
+        if not listing or request.GET.get("q"):
+            return super().get_queryset(request)
+        order = self.get_ordering(request)
+        rows: Any = self.model._default_manager
+        newest: QuerySet[Any] = rows.firsts_visible_to(request.user, *order, most=NEWEST)
+        return newest.order_by(*order)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -227,8 +227,8 @@ RUNS_AND_CALLS = [
         fields=[
             id_field(),
             *sums(),
-            of_workspace(),
-            of_agent(related_name="runs"),
+            of_workspace(db_index=False),
+            of_agent(related_name="runs", db_index=False),
             ("run_id", models.UUIDField()),
             ("langchain_run_id", models.UUIDField(null=True)),
             ("parent_run_id", models.UUIDField(null=True)),

@@ -24,8 +24,8 @@ class AgentRunLog(UsageSums):
         CANCELLED = "cancelled", "Cancelled"
         REFUSED = "refused", "Refused"
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs")
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="runs", db_index=False)
     run_id = models.UUIDField()
     langchain_run_id = models.UUIDField(null=True)
     parent_run_id = models.UUIDField(null=True)

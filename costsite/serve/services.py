@@ -10,10 +10,10 @@ from django.conf import settings
 from costsite.serve.supervisor import Service
 
 THREADS = 8
-"""Per web process. The interpreter runs one at a time; the others wait for the disk, the database or a slow upload.
+"""Per web process. The interpreter runs one at a time; the others wait for the disk or the database.
 
 With SQLite, six reporters (batches of 20) and two readers on two processors, 2, 8 and 16 threads took 4,000, 3,900 and
-3,600 events a second: more threads win nothing but room, as an upload that stalls holds one.
+3,600 events a second: more threads win nothing but room, as a page or a file that takes long holds one.
 """
 
 

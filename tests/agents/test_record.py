@@ -239,6 +239,21 @@ def test_a_provisional_and_a_measured_report_in_one_batch_become_one_measured_ca
     assert AgentRunLog.objects.get().cost_microcents == GPT_4O_MINI
 
 
+def test_of_a_batch_that_is_partly_known_only_the_news_is_booked(workspace: Workspace) -> None:
+    known, fresh = llm_call(), llm_call()
+    measured = llm_call()
+    estimated = measured.model_copy(update={"usage_basis": "estimated", "output_tokens": 1})
+    elsewhere = measured.model_copy(update={"run_id": uuid4()})
+    record(workspace, known, estimated)
+
+    again = record(workspace, known, fresh, elsewhere, estimated, measured, fresh, measured)
+
+    assert (again.accepted, again.duplicates) == ([1, 4], [0, 2, 3, 5, 6])
+    assert {call.call_id for call in LLMCall.objects.all()} == {call.call_id for call in (known, fresh, measured)}
+    assert not LLMCall.objects.exclude(cost_microcents=GPT_4O_MINI).exists()
+    assert [(row.calls, row.cost_microcents) for row in UsageDay.objects.all()] == [(3, 3 * GPT_4O_MINI)]
+
+
 def test_unknown_output_is_the_agents_median_for_the_model(workspace: Workspace) -> None:
     record(workspace, *(llm_call(output_tokens=tokens) for tokens in (100, 500, 90_000)))
     record(workspace, llm_call(request_model="gpt-4o", output_tokens=7))

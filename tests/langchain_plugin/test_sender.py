@@ -97,11 +97,27 @@ def test_a_batch_is_what_the_wire_says(reporter: Reporter, site: StubSite) -> No
     assert [str(event.call_id) for event in batch.events if isinstance(event, wire.LLMCall)] == ids(calls)
     assert abs(batch.sent_at.timestamp() - time.time()) < 30
     assert batch.health.dropped == {"bug": 3}
-    assert batch.health.spool_events == 3
+    assert (batch.health.spool_events, batch.health.spool_bytes) == (0, 0)
     assert batch.health.pid > 0
     assert {"costsite", "python", "langchain-core"} <= batch.health.versions.keys()
     assert site.headers[0]["Authorization"] == f"Bearer {KEY}"
     assert site.headers[0]["Content-Encoding"] == "gzip"
+
+
+def test_a_batch_says_what_is_left_to_send_once_it_is_taken(reporter: Reporter, site: StubSite) -> None:
+    calls = [llm_call() for _ in range(1_100)]
+    size = len(json.dumps(calls[0], separators=(",", ":"))) + 1
+    reporter.append(*calls)
+    assert reporter.flush(10)
+
+    sent, left = 0, []
+    for batch in site.batches:
+        sent += len(batch["events"])
+        left.append((batch["health"]["spool_events"], batch["health"]["spool_bytes"]))
+        assert left[-1][0] == 1_100 - sent
+        assert left[-1][1] == pytest.approx(size * (1_100 - sent), rel=0.05)
+    assert len(left) > 2
+    assert left[-1] == (0, 0)
 
 
 def test_events_gather_before_they_are_sent_and_250_do_not_wait(make_reporter: MakeReporter, site: StubSite) -> None:

@@ -242,6 +242,25 @@ def test_a_full_disk_tears_no_line_and_loses_no_event(tmp_path: Path) -> None:
     assert found["complaint"]
 
 
+def test_what_waits_in_memory_is_written_at_exit_where_the_folder_can_be_used_again(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.write_text("a file in its place")
+    spool = spool_in(folder)
+    for number in range(3):
+        spool.append(line(number), 1)
+    assert (spool.save_memory(), spool.pending) == (3, 3)
+
+    folder.unlink()
+    assert (spool.save_memory(), spool.pending) == (0, 3)
+    (file,) = folder.glob("*.jsonl")
+    assert file.read_bytes() == b"".join(line(number) for number in range(3))
+    for source in spool.sources():
+        lines = source.read(10, 900_000)
+        if lines:
+            source.settle(lines[-1].end, len(lines))
+    assert spool.pending == 0
+
+
 def test_an_unwritable_folder_means_bounded_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     spool = spool_in(tmp_path / "file" / "spool")

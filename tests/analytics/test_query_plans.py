@@ -1,0 +1,218 @@
+"""How the databases read runs and calls: by an index, and no further than a page needs, whoever asks.
+
+A plan is as good as the planner's idea of the tables. So SQLite is asked with several ideas, that of a site with one
+large workspace among them, and PostgreSQL beside twenty thousand rows of somebody else's.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from agents.models import Agent, AgentRunLog, LLMCall, Membership, Workspace
+from tests.analytics.facts import Cast, Spend
+from tests.factories import NOON, AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory
+
+TABLES = ("agents_agentrunlog", "agents_llmcall")
+
+
+def addresses(workspace: Workspace) -> list[str]:
+    agent = Agent.objects.filter(workspace=workspace).order_by("pk")[0]
+    run = AgentRunLog.objects.filter(workspace=workspace).order_by("pk")[0]
+    runs = reverse("runs")
+    return [
+        reverse("dashboard"),
+        reverse("analytics"),
+        reverse("agent", args=[agent.pk]),
+        reverse("workspace", args=[workspace.slug]),
+        runs,
+        f"{runs}?workspace={workspace.slug}",
+        f"{runs}?agent={agent.pk}",
+        f"{runs}?day=2026-11-20",
+        f"{runs}?before=1795176000000000-5",
+        f"{runs}?after=1763640000000000-5",
+        reverse("run", args=[run.pk]),
+        reverse("admin:agents_agentrunlog_changelist"),
+        reverse("admin:agents_llmcall_changelist"),
+    ]
+
+
+def asked(client: Client, pages: list[str]) -> Iterator[tuple[str, str]]:
+    """Each page with what it asked about runs and calls."""
+    for page in pages:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(page).status_code == 200, page
+        found = [query["sql"] for query in queries if any(table in query["sql"] for table in TABLES)]
+        assert found or page == reverse("dashboard"), page
+        yield from ((page, sql) for sql in found)
+
+
+@pytest.fixture
+def member(cast: Cast, spend: Spend, client: Client, request: pytest.FixtureRequest) -> Client:
+    """Staff, of one workspace or of more, with a run of two calls in each."""
+    User.objects.filter(pk=cast.viewer.pk).update(is_staff=True)
+    places = [cast.acme, *(WorkspaceFactory() for _ in range(request.param - 1))]
+    for place in places[1:]:
+        MembershipFactory(user=cast.viewer, workspace=place)
+    for place in [*places, cast.elsewhere]:
+        call = spend(place)
+        spend(place, run_id=call.run_id)
+    client.force_login(cast.viewer)
+    return client
+
+
+# ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def planner(rows_of_a_workspace: int | None) -> sqlite3.Connection:
+    """The site's tables, empty, with statistics of ten million rows and so many in each workspace, or without any."""
+    database = sqlite3.connect(":memory:")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sql FROM sqlite_master WHERE sql NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type = 'index'"
+        )
+        for (sql,) in cursor.fetchall():
+            database.execute(sql)
+    if rows_of_a_workspace is None:
+        return database
+    database.execute("ANALYZE")
+    rows = 10_000_000
+    indexes = database.execute("SELECT tbl_name, name FROM sqlite_master WHERE type = 'index'").fetchall()
+    for table, index in indexes:
+        columns = [row[2] for row in database.execute(f'PRAGMA index_info("{index}")')]
+        large = table in TABLES
+        few = {"workspace_id": rows_of_a_workspace, "agent_id": rows_of_a_workspace // 3, "day": rows // 400}
+        of_each = [few.get(columns[0] or "", 1) if large else 1, *(1 for _ in columns[1:])]
+        size = rows if large else rows // rows_of_a_workspace
+        database.execute(
+            "INSERT INTO sqlite_stat1 VALUES (?, ?, ?)", (table, index, " ".join(map(str, [size, *of_each])))
+        )
+    database.execute("ANALYZE sqlite_schema")
+    return database
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.parametrize("member", [1, 2], indirect=True, ids=["member of one", "member of two"])
+@pytest.mark.parametrize("rows_of_a_workspace", [None, 10_000_000, 5_000_000, 1_000_000, 30_000])
+def test_a_members_rows_are_read_from_their_own_part_of_an_index(
+    cast: Cast, member: Client, rows_of_a_workspace: int | None
+) -> None:
+    database = planner(rows_of_a_workspace)
+    for page, sql in asked(member, addresses(cast.acme)):
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        aliases = {alias or table for table, alias in re.findall(rf'"({"|".join(TABLES)})"(?: ([UVW]\d))?', sql)}
+        steps = [step for step in plan if re.match(rf"(SCAN|SEARCH) ({'|'.join(aliases)})\b", step)]
+        everybodys = [step for step in steps if step.startswith("SCAN") or "run_by_time" in step]
+        assert steps, (page, sql, plan)
+        assert not everybodys, (page, sql, plan)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.parametrize("rows_of_a_workspace", [None, 10_000_000, 5_000_000, 1_000_000, 30_000])
+def test_who_sees_everything_reads_the_newest_by_an_index_before_anything_is_joined(
+    cast: Cast, spend: Spend, client: Client, rows_of_a_workspace: int | None
+) -> None:
+    spend()
+    client.force_login(cast.superuser)
+    database = planner(rows_of_a_workspace)
+    for page, sql in asked(client, addresses(cast.acme)):
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        outer = [step for step in plan if re.match(rf"SCAN ({'|'.join(TABLES)})\b", step)]
+        inner = [step for step in plan if re.match(r"SCAN [UVW]\d", step) and "USING" not in step]
+        # Walking by rowid from the newest needs no index.
+        by_rowid = re.search(r'ORDER BY (U0\."id"|1) DESC LIMIT', sql)
+        assert not outer, (page, sql, plan)
+        assert not inner or by_rowid, (page, sql, plan)
+
+
+# ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rows_read(plan: dict[str, Any]) -> float:
+    """Of runs and calls, those that were passed over too."""
+    read = 0.0
+    if plan.get("Relation Name") in TABLES:
+        rows = (
+            plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+        )
+        read = rows * plan["Actual Loops"]
+    return read + sum(rows_read(part) for part in plan.get("Plans", ()))
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("member", [1, 2], indirect=True, ids=["member of one", "member of two"])
+def test_a_member_never_waits_for_other_peoples_rows(cast: Cast, member: Client) -> None:
+    stranger = AgentFactory(workspace=cast.elsewhere)
+    AgentRunLog.objects.bulk_create(
+        AgentRunLog(
+            workspace=cast.elsewhere,
+            agent=stranger,
+            run_id=UUID(int=number),
+            started_at=NOON + timedelta(seconds=number),
+            day=NOON.date(),
+            calls=1,
+        )
+        for number in range(20_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        for page, sql in asked(member, addresses(cast.acme)):
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+            plan = cursor.fetchone()[0][0]["Plan"]
+            assert rows_read(plan) < 100, (page, sql, plan)
+
+
+# ── the door ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.every_database
+def test_memberships_are_read_once_for_each_time_a_user_is_loaded(cast: Cast) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        for rows in (Workspace.objects, Agent.objects, AgentRunLog.objects, LLMCall.objects):
+            list(rows.visible_to(cast.viewer))
+    memberships = [query for query in queries if "agents_membership" in query["sql"]]
+    Membership.objects.filter(user=cast.viewer).delete()
+
+    assert len(memberships) == 1
+    assert list(Workspace.objects.visible_to(User.objects.get(pk=cast.viewer.pk))) == []
+
+
+@pytest.mark.every_database
+def test_the_first_rows_of_many_workspaces_are_the_first_of_all(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [cast.acme, *(WorkspaceFactory() for _ in range(4))]
+    for place in places[1:]:
+        MembershipFactory(user=cast.viewer, workspace=place)
+    for number in range(40):
+        place = [*places, cast.elsewhere][number % 6]
+        AgentRunLog.objects.create(
+            workspace=place,
+            agent=Agent.objects.get_or_create(workspace=place, slug="one")[0],
+            run_id=UUID(int=number),
+            started_at=NOON + timedelta(minutes=number),
+            day=NOON.date(),
+        )
+    seen = [number for number in range(40) if number % 6 != 5]
+    order = ("-started_at", "-id")
+
+    def first(person: User, most: int) -> list[int]:
+        rows = AgentRunLog.objects.firsts_visible_to(person, *order, most=most).order_by(*order)
+        return [row.run_id.int for row in rows]
+
+    assert first(cast.viewer, 7) == seen[::-1][:7]
+    assert first(cast.viewer, 100) == seen[::-1]
+    assert first(cast.superuser, 7) == list(range(39, 32, -1))
+    assert first(UserFactory(), 7) == []
+    assert first(UserFactory(is_active=False, is_superuser=True), 7) == []
+    monkeypatch.setattr("agents.models.visibility.NAMED_WORKSPACES", 4)
+    assert first(cast.viewer, 7) == seen[::-1][:7]
