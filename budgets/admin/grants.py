@@ -19,7 +19,7 @@ from django.utils.html import format_html
 from agents.admin.access import MembersOnlyAdmin, is_superuser, minute, owned_workspace_ids
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.admin.form_fields import CentsField
-from budgets.admin.history import ReadOnlyInline
+from budgets.admin.history import NEWEST_SHOWN, ReadOnlyInline
 from budgets.admin.shown import standing_now, state_in_html, state_of_standing
 from budgets.enforcement import Standing
 from budgets.grant_days import end_of, last_day_of_this_month
@@ -56,7 +56,7 @@ class GrantInline(ReadOnlyInline):
     model = BudgetGrant
     fields = ("cents", "reason", "granted_by", "granted", "ends", "now")
     readonly_fields = ("granted_by", "granted", "ends", "now")
-    verbose_name_plural = "Grants"
+    verbose_name_plural = f"Grants (the newest {NEWEST_SHOWN})"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         # An inline is made for each request, so what the person may do can be kept on it.

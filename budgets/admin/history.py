@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
@@ -14,16 +15,20 @@ from agents.admin.large_tables import NewestPaginator
 from budgets.models import BudgetChange, BudgetPolicy, Refusal, ThresholdCrossing
 from budgets.money import in_cents
 
-_LABELS = {"limit_cents": "limit (cents)", "ends_at": "ends"}
+NEWEST_SHOWN = 50
+"""Of each kind on a budget's page: a script that sets a budget every hour would fill it."""
+_LABELS = {
+    "limit_cents": "limit (cents)", "thresholds": "thresholds", "mode": "mode", "cents": "cents", "ends_at": "ends",
+}  # fmt: skip
+"""What changes, in the order it is told in: a database keeps none."""
 
 
 def difference(change: BudgetChange) -> str:
     """`limit (cents): 5,000 → 8,000; mode: hard → monitor`."""
-    names = [name for name in dict.fromkeys([*change.before, *change.after]) if name != "grant"]
     return "; ".join(
-        f"{_LABELS.get(name, name)}: "
-        + " → ".join(_told(name, side[name]) for side in (change.before, change.after) if name in side)
-        for name in names
+        f"{label}: " + " → ".join(_told(name, side[name]) for side in (change.before, change.after) if name in side)
+        for name, label in _LABELS.items()
+        if name in change.before or name in change.after
     )
 
 
@@ -36,10 +41,18 @@ def _told(name: str, value: Any) -> str:
 
 
 class ReadOnlyInline(AnyInline):
-    """Rows of a budget on its page. Who sees the budget sees them."""
+    """The newest rows of a budget on its page. Who sees the budget sees them."""
 
     extra = 0
     classes = ("read-only",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        match = request.resolver_match
+        policy_id = unquote(match.kwargs.get("object_id", "")) if match else ""
+        if not policy_id.isdecimal():
+            return rows.none()
+        return rows.filter(pk__in=rows.filter(policy=policy_id).values("pk")[:NEWEST_SHOWN])
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return is_staff(request.user)
@@ -58,7 +71,7 @@ class ChangeInline(ReadOnlyInline):
     model = BudgetChange
     fields = ("at", "what", "told", "by", "reason")
     readonly_fields = ("at", "told", "by")
-    verbose_name_plural = "Changes"
+    verbose_name_plural = f"Changes (the newest {NEWEST_SHOWN})"
 
     @admin.display(description="when")
     def at(self, change: BudgetChange) -> str:
@@ -77,7 +90,7 @@ class CrossingInline(ReadOnlyInline):
     model = ThresholdCrossing
     fields = ("at", "month", "line", "limit_in_cents", "spent_in_cents", "remark")
     readonly_fields = ("at", "line", "limit_in_cents", "spent_in_cents", "remark")
-    verbose_name_plural = "Thresholds crossed"
+    verbose_name_plural = f"Thresholds crossed (the newest {NEWEST_SHOWN})"
 
     @admin.display(description="when")
     def at(self, crossing: ThresholdCrossing) -> str:

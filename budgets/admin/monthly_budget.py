@@ -15,6 +15,7 @@ from agents.admin.access import MembersOnlyAdmin
 from agents.admin.people import AgentAdmin, WorkspaceAdmin
 from agents.cost_tracker import CostTracker
 from agents.models import Agent, Workspace
+from agents.write_lock import writing
 from budgets.admin.form_fields import CentsField
 from budgets.admin.shown import covered_too, standing_now, state_in_html
 from budgets.enforcement import BudgetEnforcementService, Standing
@@ -119,17 +120,14 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         return format_html("{} {} {}{}", plain, spent, covered_too(request, self.standings_above(row)), more)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        # The budget of a row that exists comes first: it waits for those who record calls, and these must not wait
-        # meanwhile for the row.
-        if change:
-            self._save_budget(request, obj, form)
-        super().save_model(request, obj, form, change)
-        if not change:
-            self._save_budget(request, obj, form)
-
-    def _save_budget(self, request: HttpRequest, row: Any, form: Any) -> None:
-        if FIELD in form.changed_data:
-            set_budget(row, by=By(user=request.user), limit_cents=form.cleaned_data[FIELD])  # type: ignore[arg-type]
+        if FIELD not in form.changed_data:
+            super().save_model(request, obj, form, change)
+            return
+        # Alone from the start: who records calls takes the row under the lock that `set_budget` waits for, so whoever
+        # took the row first would wait with them in a circle.
+        with writing(alone=True):
+            super().save_model(request, obj, form, change)
+            set_budget(obj, by=By(user=request.user), limit_cents=form.cleaned_data[FIELD])  # type: ignore[arg-type]
 
 
 admin.site.unregister(Agent)

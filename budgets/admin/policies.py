@@ -195,8 +195,9 @@ class BudgetPolicyAdmin(GrantingAdmin):
     # ── the form ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        reason = ("reason",) if obj is None or self.has_change_permission(request, obj) else ()
-        settings = ("Budget", {"fields": ("limit_cents", "thresholds", "mode", *reason)})
+        may_change = obj is None or self.has_change_permission(request, obj)
+        fields = ("limit_cents", "thresholds", "mode", "reason") if may_change else ("limit_set", "lines_set", "mode")
+        settings = ("Budget", {"fields": fields})
         if obj is None:
             description = "Per-agent takes an agent, Per-workspace a workspace, Global neither."
             whose = {"fields": ("scope", "workspace", "agent"), "description": description}
@@ -214,7 +215,7 @@ class BudgetPolicyAdmin(GrantingAdmin):
             return ()
         return (
             "scope", "subject", "state_now", "limit_now", "spent_now", "held_now", "left_now", "month_ends",
-            "first_month", "created_at", "archived_at",
+            "limit_set", "lines_set", "first_month", "created_at", "archived_at",
         )  # fmt: skip
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
@@ -243,6 +244,15 @@ class BudgetPolicyAdmin(GrantingAdmin):
     @admin.display(description="left")
     def left_now(self, policy: BudgetPolicy) -> str:
         return in_both(_standing(policy).left)
+
+    @admin.display(description="Monthly budget (in cents)")
+    def limit_set(self, policy: BudgetPolicy) -> str:
+        """For those who see it and change nothing."""
+        return in_both(policy.limit_microcents)
+
+    @admin.display(description="thresholds")
+    def lines_set(self, policy: BudgetPolicy) -> str:
+        return ", ".join(f"{threshold} %" for threshold in policy.thresholds)
 
     @admin.display(description="month ends")
     def month_ends(self, policy: BudgetPolicy) -> str:

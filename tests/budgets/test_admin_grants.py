@@ -18,7 +18,7 @@ from budgets.policies import archive, grant, revoke_grant, set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 
 @pytest.fixture(autouse=True)

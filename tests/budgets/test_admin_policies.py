@@ -21,7 +21,7 @@ from budgets.policies import archive, grant, policy_of, set_budget
 from tests.budgets.conftest import TESTER, spend
 from tests.factories import AgentFactory
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 LIST = "admin:budgets_budgetpolicy_changelist"
 ADD = "admin:budgets_budgetpolicy_add"
@@ -324,11 +324,25 @@ def test_the_page_of_a_budget_has_its_month_its_changes_its_grants_and_its_cross
     said = text(client.get(page_of(policies["agent"])).content.decode())
     for part in (
         "150 cents ($1.50), 50 cents ($0.50) of it granted", "60 cents ($0.60)", "90 cents ($0.90)",
-        "limit (cents): 100; thresholds: 50, 80, 100; mode: hard", "launch week", "50 %", "on track",
+        "limit (cents): 100; thresholds: 50, 80, 100; mode: hard", "launch week", "50 %, 80 %, 100 %",
+        "100 cents ($1.00)", "on track",
     ):  # fmt: skip
         assert part in said, part
     assert "Grant more " not in said
     assert "Revoke " not in said
+
+
+def test_a_budget_that_was_changed_often_shows_the_newest_changes(
+    policies: dict[str, BudgetPolicy], superuser: User, client: Client
+) -> None:
+    policy = policies["agent"]
+    for limit in range(101, 171):
+        set_budget(policy.agent, by=TESTER, limit_cents=limit)
+    client.force_login(superuser)
+    said = text(client.get(page_of(policy)).content.decode())
+    assert said.count("limit (cents): 1") == 50
+    assert "limit (cents): 169 → 170" in said
+    assert "limit (cents): 119 → 120" not in said
 
 
 @pytest.mark.parametrize(("mode", "held"), [("hard", "50"), ("dispatch", "–"), ("monitor", "–")])
