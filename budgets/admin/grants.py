@@ -18,6 +18,7 @@ from django.utils.html import format_html
 
 from agents.admin.access import MembersOnlyAdmin, is_superuser, minute, owned_workspace_ids
 from agents.spend import MICROCENTS_PER_CENT
+from agents.write_lock import writing
 from budgets.admin.form_fields import CentsField
 from budgets.admin.history import NEWEST_SHOWN, ReadOnlyInline
 from budgets.admin.shown import standing_now, state_in_html, state_of_standing
@@ -103,21 +104,27 @@ class GrantingAdmin(MembersOnlyAdmin):
             return self._page(request, "grant", "Grant more", policy, form=form, standing=_told(standing))
         cents = form.cleaned_data["cents"]
         shown_limit = request.POST.get("limit_before")
-        if shown_limit == str(standing.limit):
-            by = By(user=request.user)  # type: ignore[arg-type]
-            ends_at = end_of(form.cleaned_data["last_day"])
-            given = grant(policy, cents, ends_at=ends_at, reason=form.cleaned_data["reason"], by=by)
-            self.log_change(request, policy, f"Granted {cents:,} cents until {minute(ends_at)}.")
-            messages.success(request, f"Granted: {given.cents:,} cents. What was refused runs again within seconds.")
-            return self._back(policy)
         if shown_limit is not None:
-            # Sent twice, or somebody else was faster: what was agreed to is not what would happen.
+            with writing(alone=True):
+                standing = standing_now(policy)
+                # Sent twice, or somebody else was faster: what was agreed to is not what would happen.
+                given = self._grant(request, policy, form) if shown_limit == str(standing.limit) else None
+            if given is not None:
+                messages.success(request, f"Granted: {cents:,} cents. What was refused runs again within seconds.")
+                return self._back(policy)
             messages.warning(request, "The limit has changed since this was shown; look again before you grant.")
         after = replace(standing, limit=standing.limit + cents * MICROCENTS_PER_CENT)
         return self._page(
             request, "confirm_grant", f"Grant {in_both(cents * MICROCENTS_PER_CENT)}", policy,
             form=form, limit_before=standing.limit, before=_told(standing), after=_told(after), cents=f"{cents:,}",
         )  # fmt: skip
+
+    def _grant(self, request: HttpRequest, policy: BudgetPolicy, form: GrantForm) -> BudgetGrant:
+        by = By(user=request.user)  # type: ignore[arg-type]
+        wanted = form.cleaned_data
+        given = grant(policy, wanted["cents"], ends_at=end_of(wanted["last_day"]), reason=wanted["reason"], by=by)
+        self.log_change(request, policy, f"Granted {given.cents:,} cents until {minute(given.ends_at)}.")
+        return given
 
     def revoke(self, request: HttpRequest, grant_id: int) -> HttpResponse:
         given = get_object_or_404(BudgetGrant.objects.select_related("policy"), pk=grant_id)

@@ -71,6 +71,8 @@ class SpendLeaseAdmin(ReadOnlyAdmin):
 
     @admin.display(description="expires")
     def expires(self, lease: SpendLease) -> str:
+        if lease.released_at is not None:
+            return f"returned; open calls hold until {timezone.localtime(lease.frees_at):%H:%M:%S}"
         return f"{timezone.localtime(lease.expires_at):%H:%M:%S}"
 
     def has_release_permission(self, request: HttpRequest) -> bool:
@@ -81,7 +83,7 @@ class SpendLeaseAdmin(ReadOnlyAdmin):
         """Asks first: a process that lives may spend what it has until its own end of it."""
         if not is_superuser(request.user):
             leases = leases.filter(workspace_id__in=owned_workspace_ids(request))
-        chosen = list(leases.select_related("agent", "workspace"))
+        chosen = list(leases.filter(released_at=None).select_related("agent", "workspace"))
         if "confirmed" not in request.POST:
             holders = _holders(chosen)
             context = {
@@ -97,6 +99,7 @@ class SpendLeaseAdmin(ReadOnlyAdmin):
         service = BudgetEnforcementService()
         for lease in chosen:
             service.release(lease)
+            self.log_change(request, lease, f"Released; it held {in_both(lease.held_microcents)}.")
         held = sum(lease.held_microcents for lease in chosen)
         self.message_user(request, f"Released: {len(chosen)}, which held {in_both(held)}.")
         return None

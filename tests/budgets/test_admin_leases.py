@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -90,6 +91,20 @@ def test_releasing_says_first_what_it_risks_and_then_frees_the_money(
 
     assert release(client, lease, confirmed="yes").status_code == 302
     assert held(support_bot) == 0
+    entry = LogEntry.objects.get()
+    assert (entry.user, entry.change_message) == (owner, "Released; it held 8 cents ($0.08).")
+
+
+def test_what_open_calls_hold_of_a_returned_lease_is_not_released(
+    support_bot: Agent, owner: User, client: Client
+) -> None:
+    lease = leased(support_bot, 4242)
+    BudgetEnforcementService().release(lease, outstanding=3 * CENT)
+    client.force_login(owner)
+    assert "returned; open calls hold until " in client.get(reverse(LIST)).content.decode()
+    assert "or they have ended" in release(client, lease).content.decode()
+    release(client, lease, confirmed="yes")
+    assert held(support_bot) == 3 * CENT
 
 
 @pytest.mark.parametrize(
