@@ -12,9 +12,7 @@ from ninja import Router
 from pydantic import TypeAdapter, ValidationError
 
 from agents.models import Agent, ApiKey
-from agents.registration import agents_named, slug_of
-from agents.storage import storage
-from agents.write_lock import writing
+from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.models import SpendLease
 from budgets.months import told
@@ -82,9 +80,8 @@ def _read(adapter: TypeAdapter[Asked], request: HttpRequest) -> Asked:
 
 def _agent(key: ApiKey, name: str) -> Agent:
     """The agent the lease is for; one that is seen for the first time registers itself, as by its first event."""
-    slug = slug_of(name)
     if key.agent is not None:
-        if slug != key.agent.slug:
+        if slug_of(name) != key.agent.slug:
             raise ApiError(
                 403,
                 "agent_not_allowed",
@@ -92,11 +89,7 @@ def _agent(key: ApiKey, name: str) -> Agent:
                 "or a key of the whole workspace.",
             )
         return key.agent
-    known = Agent.objects.filter(workspace=key.workspace, slug=slug).first()
-    if known is not None:
-        return known
-    with writing(first=True):
-        return Agent.objects.get(pk=agents_named(key.workspace_id, [slug], storage())[slug].id)
+    return agent_named(key.workspace_id, name)
 
 
 def _permit(agent: Agent, asked: wire.LeaseRequest, permit: Permit) -> wire.LeaseAnswer:
