@@ -7,6 +7,7 @@ doing it twice changes nothing. Enforcement never reads any of it.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -44,10 +45,11 @@ COMPARED_EVERY: Final = timedelta(hours=1)
 """How soon a late call shows in a revision. Comparing reads a row for each workspace and day there ever was."""
 
 
-def monthly_rollover(now: datetime | None = None) -> str:
-    """Bring every statement up to date, and tell the owners of the month that ended last, once. Called by the tick; one
-    read when nothing is due.
+def monthly_rollover(now: datetime | None = None, *, seconds: float = 30.0) -> str:
+    """Bring every statement up to date, and tell the owners of the month that ended last, once. Called by the tick; two
+    reads when nothing is due. What `seconds` are too few for is left to the next call.
     """
+    deadline = time.monotonic() + seconds
     now = now or timezone.now()
     closed, _ = MonthsClosed.objects.get_or_create(pk=1)
     ledger = LedgerState.current()
@@ -57,7 +59,11 @@ def monthly_rollover(now: datetime | None = None) -> str:
     # A time still to come was written by a clock that was wrong.
     if not is_new and closed.compared_at is not None and now - COMPARED_EVERY < closed.compared_at <= now:
         return "nothing due"
-    made = sum(_revise(workspace_id, month, now) for workspace_id, month in _differing(current))
+    made = 0
+    for workspace_id, month in _differing(current):
+        if time.monotonic() > deadline:
+            return f"{made} statements made; more are left"
+        made += _revise(workspace_id, month, now)
     told = _tell_of(last, now) if is_new else 0
     MonthsClosed.objects.filter(pk=1).update(through=last.name, compared_at=now)
     return f"{made} statements made, {told} notes written"
@@ -71,7 +77,9 @@ def _month_before(month: str) -> str:
 
 
 def _differing(current: Month) -> list[tuple[int, str]]:
-    """Workspaces (by id) and months that are over whose statement is missing or is not what the ledger says."""
+    """Workspaces (by id) and months that are over whose statement is missing or is not what the ledger says, the latest
+    month first.
+    """
     days: Any = WorkspaceDay.objects.filter(day__lt=month_bounds(current.name)[0])
     in_ledger = {
         (row["workspace_id"], month_of(row["month"])): tuple(int(row[f"{name}_sum"]) for name in FIGURES)
@@ -88,10 +96,10 @@ def _differing(current: Month) -> list[tuple[int, str]]:
         .values_list("workspace_id", "month", *FIGURES)
     }
     nothing = (0,) * len(FIGURES)
-    return sorted(
-        (key for key in in_ledger.keys() | stated.keys() if in_ledger.get(key, nothing) != stated.get(key, nothing)),
-        key=lambda key: (key[1], key[0]),
-    )
+    differing = [
+        key for key in in_ledger.keys() | stated.keys() if in_ledger.get(key, nothing) != stated.get(key, nothing)
+    ]
+    return sorted(differing, key=lambda key: (key[1], key[0]), reverse=True)
 
 
 def _revise(workspace_id: int, month: str, now: datetime) -> int:

@@ -35,6 +35,7 @@ QUEUE_TAKES: Final = timedelta(minutes=10)
 WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 120, 240, 480, 540))
 """After each failed attempt; 24 hours and 21 minutes in all. Then it has failed for good."""
 SWEPT_AT_ONCE: Final = 200
+LOOKED_AT_EVERY_SECONDS: Final = 0.2
 
 DIED_AFTER_SHOWING: Final = "The process that showed it ended before it could say so; it may have been shown."
 DIED: Final = "The process that sent it ended before it could say so."
@@ -142,11 +143,13 @@ def sweep(now: datetime | None = None) -> str:
     return f"{len(ids)} notifications queued"
 
 
-def wait_for(notification: Notification, *, seconds: float, every_seconds: float = 0.2) -> Notification:
+def wait_for(
+    notification: Notification, *, seconds: float, pause: Callable[[float], object] = time.sleep
+) -> Notification:
     """The notification as it is when it is settled, or after so many seconds. Outside any transaction."""
     deadline = time.monotonic() + seconds
     unsettled = (Notification.State.PENDING, Notification.State.SENDING)
     while notification.state in unsettled and time.monotonic() < deadline:
-        time.sleep(every_seconds)
+        pause(LOOKED_AT_EVERY_SECONDS)
         notification.refresh_from_db()
     return notification

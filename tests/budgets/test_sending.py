@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -72,6 +73,18 @@ def test_what_is_due_is_sent_and_then_never_again(waiting: Callable[..., Notific
     assert (row.state, row.attempts, row.settled_at, row.next_try_at, row.last_error) == (State.SENT, 1, NOW, None, "")
 
 
+def test_while_one_worker_sends_another_with_the_same_task_does_not(waiting: Callable[..., Notification]) -> None:
+    row, others = waiting(), Post()
+
+    def carry(_notification: Notification) -> Answer:
+        assert send(row.pk, carry=others, now=at(NOW)) == "not due"
+        return Answer(Fate.SENT)
+
+    assert send(row.pk, carry=carry, now=at(NOW)) == "sent"
+    assert others.carried == []
+
+
+@pytest.mark.postgresql  # threads that write to one SQLite database in memory lock each other's tables
 def test_of_many_workers_with_the_same_task_one_sends(waiting: Callable[..., Notification]) -> None:
     row, post = waiting(), Post()
     together = threading.Barrier(4)
@@ -149,6 +162,16 @@ def test_a_desktop_is_told_at_most_once(waiting: Callable[..., Notification]) ->
     assert send(unknown.pk, carry=post, now=at(NOW)) == "not known whether shown"
     unknown.refresh_from_db()
     assert (unknown.state, unknown.last_error) == (State.UNVERIFIED, "Not known.")
+
+
+def test_a_desktop_that_cannot_be_reached_has_failed_and_says_what_to_install(
+    waiting: Callable[..., Notification], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    row = waiting("desktop")
+    assert send(row.pk, now=at(NOW)) == "failed"
+    row.refresh_from_db()
+    assert "install Debian's libnotify-bin" in row.last_error
 
 
 # ── what was lost ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -233,9 +256,7 @@ def test_the_sweep_is_two_reads_when_nothing_is_due(
 
 def test_whoever_pressed_the_test_button_can_wait_for_what_becomes_of_it(waiting: Callable[..., Notification]) -> None:
     row, still = waiting(cause="test"), waiting(cause="test")
-    sender = threading.Timer(0.3, lambda: (send(row.pk, carry=Post(DOWN), now=at(NOW)), connection.close()))
-    sender.start()
-    settled = wait_for(Notification.objects.get(pk=row.pk), seconds=10, every_seconds=0.05)
-    sender.join()
+    looks = iter([lambda: None, lambda: send(row.pk, carry=Post(DOWN), now=at(NOW))])
+    settled = wait_for(Notification.objects.get(pk=row.pk), seconds=10, pause=lambda _seconds: next(looks)())
     assert (settled.state, settled.last_error) == (State.FAILED, DOWN.reason)
-    assert wait_for(still, seconds=0.1, every_seconds=0.05).state == State.PENDING
+    assert wait_for(still, seconds=0.1).state == State.PENDING

@@ -143,6 +143,12 @@ def test_a_process_that_died_half_way_is_made_up_for(support_bot: Agent, ada: Us
     assert len(notes(ada)) == 1
 
 
+def test_what_there_is_no_time_for_is_left_to_the_next_tick(support_bot: Agent, ada: User) -> None:
+    spend(support_bot, 30, at=OCTOBER)
+    assert monthly_rollover(LOOKED_AT, seconds=-1) == "0 statements made; more are left"
+    assert monthly_rollover(LOOKED_AT) == "2 statements made, 1 notes written"
+
+
 def test_a_clock_that_was_years_ahead_for_a_moment_does_no_harm(support_bot: Agent, ada: User) -> None:
     spend(support_bot, 30, at=OCTOBER)
     monthly_rollover(datetime(2030, 1, 10, tzinfo=UTC))
