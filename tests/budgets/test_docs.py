@@ -19,8 +19,10 @@ from tests.budgets.conftest import TESTER, spend
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "budgets.md").read_text(encoding="utf-8")
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def block(language: str, heading: str) -> str:
+    """The one block of a language under a heading."""
+    part = PAGE.split(f"\n{heading}\n", 1)[1].split("\n## ", 1)[0]
+    (found,) = re.findall(rf"^```{language}\n(.+?)^```", part, re.MULTILINE | re.DOTALL)
     return str(found)
 
 
@@ -30,7 +32,7 @@ def test_the_receiver_on_the_page_hears_what_spending_passes_and_not_what_lay_be
 ) -> None:
     spend(support_bot, 30)
     names: dict[str, object] = {}
-    exec(block("python"), names)
+    exec(block("python", "## Crossings"), names)
     try:
         with caplog.at_level(logging.WARNING, "budget-watch"):
             set_budget(support_bot, by=TESTER, limit_cents=50)
@@ -44,7 +46,7 @@ def test_the_receiver_on_the_page_hears_what_spending_passes_and_not_what_lay_be
 
 @pytest.mark.django_db
 def test_every_command_on_the_page_runs_in_the_order_of_the_page(support_bot: Agent) -> None:
-    commands = [shlex.split(line) for line in block("bash").splitlines()]
+    commands = [shlex.split(line) for line in block("bash", "## Commands").splitlines()]
     assert len(commands) == 6
     for python, manage, *command in commands:
         assert (python, manage) == ("python", "manage.py")
