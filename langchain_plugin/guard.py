@@ -37,6 +37,13 @@ class Guard:
         if stopped is not None:
             raise BudgetExceeded(agent, stopped.facts)
 
+    def share_spent(self, agent: str) -> float | None:
+        """Of the tightest budget, the part that is spent, as of the site's last answer; None without a budget."""
+        budget = self._leases.of(agent).budget
+        if budget is None:
+            return None
+        return budget.spent_microcents / budget.limit_microcents if budget.limit_microcents else 1.0
+
     def before_call(self, call: OpenCall) -> None:
         """Hold what a call may cost.
 

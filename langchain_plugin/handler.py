@@ -68,6 +68,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             atexit.register(_close_at_exit, weakref.ref(self.reporter))
         self._tree = tree
         leases = self.reporter.leases
+        self._refuses_runs = True
         self._guard = Guard(leases, self.config.run_limit_cents) if leases is not None else None
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
@@ -108,6 +109,31 @@ class CostCallbackHandler(BaseCallbackHandler):
         """
         return self.reporter.check()
 
+    # ── for `BudgetMiddleware` ───────────────────────────────────────────────────────────────────────────────────
+
+    def let_runs_start(self) -> None:
+        """Have a run begin also when its budget is spent: the middleware ends it with an answer."""
+        self._refuses_runs = False
+
+    def refusal_of_this_run(self) -> BudgetExceeded | None:
+        """Why the run in whose context this is asked may not go on, by what is known here; None when it may."""
+        run = self._tree.run_of(None)
+        if run is None or self._guard is None:
+            return None
+        try:
+            self._guard.before_run(run.agent)
+        except BudgetExceeded as refusal:
+            self._refused(run, refusal)
+            return refusal
+        return None
+
+    def share_spent(self) -> float | None:
+        """Of the tightest budget of the agent whose run this is asked in, the part that is spent; None without one."""
+        run = self._tree.run_of(None)
+        if run is None or self._guard is None:
+            return None
+        return self._guard.share_spent(run.agent)
+
     # ── chains, tools, retrievers: only who belongs to whom ──────────────────────────────────────────────────────
 
     # `*args, **kwargs` on purpose: with `raise_error`, an argument that a newer LangChain adds, or passes by name,
@@ -116,7 +142,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     def on_chain_start(self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         try:
             begun = self._tree.enter(run_id, parent_run_id, lambda: self._agent(args, kwargs), self)
-            if begun is not None and self._guard is not None:
+            if begun is not None and self._guard is not None and self._refuses_runs:
                 self._guard_run(begun, run_id, self._guard)
         except BudgetExceeded:
             raise

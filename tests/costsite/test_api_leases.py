@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from agents.models import Agent, ApiKey, Workspace
+from budgets import price_card
 from budgets.models import SpendLease
 from budgets.policies import set_budget
 from langchain_plugin import wire
@@ -17,6 +18,11 @@ from tests.factories import AgentFactory, WorkspaceFactory
 pytestmark = pytest.mark.django_db
 
 MINE = UUID(int=7)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    price_card._bounds.clear()  # a rolled-back test gives its agents' numbers to the next
 
 
 @pytest.fixture
