@@ -58,7 +58,7 @@ def test_a_budget_that_ends_within_a_run_ends_it_with_a_message(way: str, site: 
     site.lease_answer = answer
     usage = {"input_tokens": 1_900, "output_tokens": 20, "total_tokens": 1_920}
     model = ScriptedModel(answers=[tool_call(order="A-1"), "never said"], usage=usage)
-    costs = handler_of(site, tmp_path)
+    costs = handler_of(site, tmp_path, held_wait_seconds=5)
 
     messages = RUNS[way](
         create_agent(model, tools=[look_up], middleware=[BudgetMiddleware(costs)]), {"callbacks": [costs]}
