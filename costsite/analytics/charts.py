@@ -173,9 +173,10 @@ class Dots:
     height: float
     dots: tuple[Dot, ...]
     ticks: tuple[Tick, ...]
-    median_at: float
+    median_at: float | None
+    """None where it is 0: a logarithmic scale has no place for it."""
     median: int
-    p95_at: float
+    p95_at: float | None
     p95: int
 
 
@@ -187,13 +188,15 @@ def percentile(ordered: Sequence[int], share: float) -> int:
 def log_dots(
     points: Sequence[tuple[float, int]], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0
 ) -> Dots | None:
-    """Points (place from 0 to 1, positive value) over a logarithmic scale.
+    """Points (place from 0 to 1, value) over a logarithmic scale.
 
-    An outlier is over four times the median and over the 95th percentile. None without points.
+    A value of 0 has no dot, and counts. An outlier is over four times the median, unless that is 0, and over the 95th
+    percentile. None without a dot.
     """
     values = sorted(value for _, value in points if value > 0)
     if not values:
         return None
+    known = sorted(value for _, value in points)
     bounds = [
         factor * 10**power
         for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1)
@@ -204,18 +207,18 @@ def log_dots(
     marked = [bound for bound in bounds if low <= bound <= high]
     if sum(1 for bound in marked if log10(bound) % 1 == 0) >= 2:
         marked = [bound for bound in marked if log10(bound) % 1 == 0]
-    median, p95 = percentile(values, 0.5), percentile(values, 0.95)
+    median, p95 = percentile(known, 0.5), percentile(known, 0.95)
 
     def at(value: int) -> float:
         return round(height - log10(value / low) / log10(high / low) * (height - headroom), 2)
 
     dots = tuple(
-        Dot(round(100 * place, 3), at(value), value > 4 * median and value > p95, index)
+        Dot(round(100 * place, 3), at(value), median > 0 and value > max(4 * median, p95), index)
         for index, (place, value) in enumerate(points)
         if value > 0
     )
     ticks = tuple(Tick(at(bound), label(bound, bound)) for bound in marked)
-    return Dots(height, dots, ticks, at(median), median, at(p95), p95)
+    return Dots(height, dots, ticks, at(median) if median else None, median, at(p95) if p95 else None, p95)
 
 
 def slots_for(ids: Sequence[int]) -> dict[int, int]:

@@ -21,11 +21,16 @@ def unpriced_calls(count: int) -> str:
     return f"{count:,} unpriced call{'' if count == 1 else 's'}"
 
 
-def sum_of_money(microcents: int | None, unpriced: int) -> str:
+def unpriced_runs(count: int) -> str:
+    return f"{count:,} unpriced run{'' if count == 1 else 's'}"
+
+
+def sum_of_money(microcents: int | None, unpriced: int, unit: MoneyUnit | None = None) -> str:
     """A sum with what it leaves out: `$12.34 + 3 unpriced calls`. None when nothing of it has a price."""
     if microcents is None:
         return unpriced_calls(unpriced)
-    return f"{money(microcents)} + {unpriced_calls(unpriced)}" if unpriced else money(microcents)
+    amount = unit.write(microcents) if unit else money(microcents)
+    return f"{amount} + {unpriced_calls(unpriced)}" if unpriced else amount
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,8 @@ def coverage(part: int, whole: int) -> str:
     return f"{(Decimal(part) * 100 / Decimal(whole)).quantize(Decimal('0.1'), ROUND_DOWN):f} %"
 
 
-def change(now: int, before: int) -> str:
-    """`▲ $3.20 (12 %)`; from zero `new`; under half a percent `no change`. In microcents."""
+def change(now: int, before: int, unit: MoneyUnit | None = None) -> str:
+    """`▲ $3.20 (12 %)`; from zero `new`; under half a percent `no change`. In microcents; `unit`: of the column."""
     if now == before:
         return "no change"
     if not before:
@@ -116,7 +121,8 @@ def change(now: int, before: int) -> str:
     difference = now - before
     if abs(difference) * 200 < abs(before):
         return "no change"
-    return f"{'▲' if difference > 0 else '▼'} {money(abs(difference))} ({percent(abs(difference), abs(before))})"
+    amount = unit.write(abs(difference)) if unit else money(abs(difference))
+    return f"{'▲' if difference > 0 else '▼'} {amount} ({percent(abs(difference), abs(before))})"
 
 
 def times(value: int, median: int) -> str:

@@ -20,11 +20,11 @@ SERIES = 7
 class Series:
     name: str
     slot: int
-    values: Mapping[date, int]
+    values: Mapping[date, int | None]
     href: str = ""
 
     def within(self, days: Days) -> int:
-        return sum(value for day, value in self.values.items() if days.start <= day < days.end)
+        return sum(value or 0 for day, value in self.values.items() if days.start <= day < days.end)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def spend_per_day(
     spent = {day: totals.get(day, NOTHING) for day in days}
     rows = []
     for day in days:
-        parts = [max(0, one.values.get(day, 0)) for one in shown]
+        parts = [max(0, one.values.get(day) or 0) for one in shown]
         rows.append([*parts, max(0, spent[day].cost_microcents - sum(parts))])
     others = sum(row[-1] for row in rows)
     names = [one.name for one in shown] + (["Other"] if others and shown else ["Spend"] if others else [])
@@ -123,15 +123,14 @@ def spend_per_day(
     if others and shown:
         legend.append(LegendEntry("Other", charts.OTHER, "", figures.money(others)))
     unit = figures.MoneyUnit.for_values([column.total for column in chart.columns])
-    table = [
-        (
-            f"{day:%a %-d %b}",
-            *(unit.write(part) for part in parts[: len(names)]),
-            figures.UNPRICED if spent[day].cost is None else unit.write(sum(parts)),
-        )
-        for day, parts in zip(days, rows, strict=True)
-        if day <= calendar.today
-    ]
+    table = []
+    for day, parts in zip(days, rows, strict=True):
+        if day <= calendar.today:
+            cost, unpriced = spent[day].cost, spent[day].unpriced_calls
+            others_cost = None if cost is None else parts[-1]
+            known = [*(one.values.get(day, 0) for one in shown), others_cost][: len(names)]
+            whole_day = figures.UNPRICED if cost is None else figures.sum_of_money(cost, unpriced, unit)
+            table.append((f"{day:%a %-d %b}", *(unit.write(part) for part in known), whole_day))
     whole = sum(spent.values(), NOTHING)
     return Stack(
         id=name,
@@ -226,79 +225,22 @@ def token_bars(spend: Spend) -> tuple[TokenBar, TokenBar]:
 
 
 @dataclass(frozen=True)
-class RunDot:
-    dot: charts.Dot
-    tip: str
-    href: str
-
-
-@dataclass(frozen=True)
-class RunPlot:
-    title: str
-    measure: str
-    plot: charts.Dots
-    dots: tuple[RunDot, ...]
-    ticks: tuple[tuple[float, str], ...]
-    """Percent across, and the day there."""
-    rows: tuple[tuple[str, ...], ...]
-
-    @property
-    def labels_close(self) -> bool:
-        return abs(self.plot.median_at - self.plot.p95_at) < 14
-
-
-def run_plot(points: Sequence[tuple[float, int, str, str]], *, days: Days, cut: bool) -> RunPlot | None:
-    """Cost of runs over time: (place from 0 to 1, microcents, when, link), newest first. None without a cost to place.
-
-    `cut` says that the range has more runs than were read.
-    """
-    plot = charts.log_dots(
-        [(place, cost) for place, cost, _, _ in points], height=SMALL_CHART_HEIGHT, label=figures.axis_money
-    )
-    if plot is None:
-        return None
-    outliers = [dot for dot in plot.dots if dot.outlier]
-    n = len(plot.dots)
-    title = f"Median {figures.money(plot.median)} per run"
-    if outliers:
-        dearest = max(outliers, key=lambda dot: points[dot.index][1])
-        cost = points[dearest.index][1]
-        title += f"; {len(outliers)} over 4 × that, the dearest {figures.money(cost)}"
-    counted = f"Newest n {n:,}." if cut else f"n {n:,}."
-    dots = tuple(
-        RunDot(dot, f"{points[dot.index][2]}: {figures.money(points[dot.index][1])}", points[dot.index][3])
-        for dot in plot.dots
-    )
-    return RunPlot(
-        title=title,
-        measure=f"Estimated cost of each run, {days}, logarithmic scale. {counted} p95 {figures.money(plot.p95)}.",
-        plot=plot,
-        dots=dots,
-        ticks=tuple(
-            (round(100 * (index + 0.5) / len(days), 2), label)
-            for index, day in enumerate(days)
-            if (label := day_tick(day, days))
-        ),
-        rows=tuple((points[dot.index][2], figures.money(points[dot.index][1])) for dot in plot.dots[:50]),
-    )
-
-
-@dataclass(frozen=True)
 class Sparked:
     spark: charts.Sparkline | None
     words: str
 
 
-def month_of_days(by_day: Mapping[date, int], days: Days) -> Sparked:
+def month_of_days(by_day: Mapping[date, int | None], days: Days) -> Sparked:
     """A row's trend over `days` and what a reader who does not see it is told."""
-    values = [max(0, by_day.get(day, 0)) for day in days]
+    known = [by_day.get(day, 0) for day in days]
+    values = [max(0, value or 0) for value in known]
     spark = charts.sparkline(values)
     if spark is None:
-        return Sparked(None, f"Nothing spent {days}")
+        return Sparked(None, f"{'Cost not known' if None in known else 'Nothing spent'} {days}")
     return Sparked(
         spark,
         f"{days}: {figures.money(sum(values))}, at most {figures.money(max(values))} a day,"
-        f" {figures.money(values[-1])} today",
+        f" {figures.money(known[-1])} today",
     )
 
 
@@ -314,9 +256,9 @@ def answer(range_name: str, month: Spend, before: Spend, shown: Spend, days: Day
     return f"{figures.money(shown.cost // past)} a day over {past} days"
 
 
-def change(now: Spend, before: int) -> str:
+def change(now: Spend, before: int, unit: figures.MoneyUnit | None = None) -> str:
     """Against microcents before; a dash when what is spent now is not known."""
-    return "–" if now.cost is None else figures.change(now.cost, before)
+    return "–" if now.cost is None else figures.change(now.cost, before, unit)
 
 
 def change_on(now: Spend, before: int, days: Days) -> str:

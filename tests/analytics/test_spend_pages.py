@@ -34,7 +34,7 @@ def test_the_month_is_summed_and_compared_with_the_same_days_of_the_last(spend: 
     assert "▲ 0.3600¢ (67 %) on 1 to 24 Oct" in html
     assert "Up 67 % on the same 24 days of October" in html
     assert "Runs 5 5 calls" in html
-    assert "Cost per run 0.1800¢ mean, n 5" in html
+    assert "Cost per run 0.1800¢ median, n 5" in html
 
 
 def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spend, as_viewer: Client) -> None:
@@ -73,7 +73,12 @@ def test_a_day_whose_cost_is_not_known_says_so(spend: Spend, as_viewer: Client) 
 
     tips = [bar.tip for bar in response.context["chart"].bars]
     assert tips[2:4] == [("Tue 3 Nov: 1 unpriced call",), ("Wed 4 Nov: 0.1800¢ + 1 unpriced call",)]
-    assert response.context["chart"].rows[2][-1] == "unpriced"
+    rows = response.context["chart"].rows
+    assert rows[1:4] == (
+        ("Mon 2 Nov", "0.0000¢", "0.0000¢"),
+        ("Tue 3 Nov", "unpriced", "unpriced"),
+        ("Wed 4 Nov", "0.1800¢", "0.1800¢ + 1 unpriced call"),
+    )
     assert "0.1800¢ + 2 unpriced calls in all" in response.content.decode()
 
 

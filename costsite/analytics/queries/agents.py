@@ -16,7 +16,7 @@ from agents.models import Agent, AgentRunLog, LLMCall, UsageDay, Workspace
 from agents.models.sums import spend_from, sums
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.rollups import cost_by_key_and_day, spend_by_day, within
+from costsite.analytics.queries.rollups import CostByDay, cost_by_key_and_day, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -71,7 +71,7 @@ class AgentRow:
     month: Spend
     runs: int
     """This month, at most `COUNTED_RUNS` + 1."""
-    by_day: dict[date, int]
+    by_day: CostByDay
 
 
 SORTS = {
@@ -139,7 +139,7 @@ def agent_models(user: User, agent_id: int, days: Days, limit: int) -> list[Spen
     return CostTracker().visible_to(user).agent(agent_id).between(days.start, days.end).by_model(most=limit)
 
 
-def agent_model_days(user: User, agent_id: int, days: Days, models: list[str]) -> dict[str, dict[date, int]]:
+def agent_model_days(user: User, agent_id: int, days: Days, models: list[str]) -> dict[str, CostByDay]:
     return cost_by_key_and_day(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days, "model", models)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet, Sum
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.spend import NOTHING, Spend
+from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Calendar, Days
 
 
@@ -49,15 +49,19 @@ def sum_of(by_day: Mapping[date, Spend], days: Days) -> Spend:
     return sum((spend for day, spend in by_day.items() if days.start <= day < days.end), NOTHING)
 
 
-def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, dict[date, int]]:
-    """Microcents a day for each of `values` of the column `key`: at most their number times the days."""
+CostByDay = dict[date, int | None]
+"""Microcents; None on a day of whose calls none has a price. A day without calls is left out."""
+
+
+def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, CostByDay]:
+    """For each of `values` of the column `key`: at most their number times the days."""
     found = (
         rows.filter(within(days), **{f"{key}__in": list(values)})
         .values_list(key, "day")
-        .annotate(cost=Sum("cost_microcents"))
+        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents"))
         .order_by()
     )
-    series: dict[Any, dict[date, int]] = defaultdict(dict)
-    for value, day, cost in found:
-        series[value][day] = cost
+    series: dict[Any, CostByDay] = defaultdict(dict)
+    for value, day, made, unpriced, cost in found:
+        series[value][day] = known_cost(made, unpriced, cost)
     return series

@@ -11,7 +11,8 @@ from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import AgentRunLog, LLMCall
-from agents.spend import Spend, known_cost
+from agents.models.visibility import VisibleQuerySet
+from agents.spend import Spend
 from costsite.analytics.periods import Calendar, Days
 
 User = AbstractBaseUser | AnonymousUser
@@ -120,27 +121,14 @@ def list_runs(
     limit: int = 50,
 ) -> RunPage:
     """Runs older than `before`, or newer than `after`, or the newest; newest first, at most `limit`."""
-    rows = AgentRunLog.objects.all()
-    if wanted.days is not None:
-        rows = rows.filter(
-            started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
-        )
+    order, beyond = NEWEST_FIRST, None
     if after is not None:
-        rows = rows.filter(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
         order = OLDEST_FIRST
-    else:
-        if before is not None:
-            rows = rows.filter(
-                Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at
-            )
-        order = NEWEST_FIRST
-    if wanted.agent_id is not None:
-        picked = rows.filter(agent_id=wanted.agent_id).visible_to(user).firsts(*order, most=limit + 1)
-    elif wanted.workspace_id is not None:
-        picked = rows.filter(workspace_id=wanted.workspace_id).visible_to(user).firsts(*order, most=limit + 1)
-    else:
-        picked = rows.firsts_visible_to(user, *order, most=limit + 1)
-    found = [RunRow.of(row) for row in picked.select_related("agent", "workspace").order_by(*order)[: limit + 1]]
+        beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
+    elif before is not None:
+        beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
+    rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond)
+    found = [RunRow.of(row) for row in rows.select_related("agent", "workspace").order_by(*order)]
     more = len(found) > limit
     found = found[:limit]
     if after is not None:
@@ -151,38 +139,20 @@ def list_runs(
     )
 
 
-@dataclass(frozen=True)
-class RunPoint:
-    """A run as a dot."""
-
-    id: int
-    run_id: UUID
-    started_at: datetime
-    cost: int | None
-    unpriced_calls: int
-
-
-def run_points(user: User, agent_id: int, calendar: Calendar, days: Days, limit: int) -> list[RunPoint]:
-    """The newest runs of an agent in `days`, newest first."""
-    rows = (
-        AgentRunLog.objects.visible_to(user)
-        .filter(
-            agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone)
+def first_runs(
+    user: User, calendar: Calendar, wanted: RunFilter, *order: str, most: int, beyond: Q | None = None
+) -> VisibleQuerySet[AgentRunLog]:
+    """The first `most` in `order`, from one index for each workspace; in no order. `beyond`: of those it holds."""
+    rows = AgentRunLog.objects.filter(beyond or Q())
+    if wanted.days is not None:
+        rows = rows.filter(
+            started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
         )
-        .order_by("-started_at", "-id")
-        .values_list("pk", "run_id", "started_at", "calls", "unpriced_calls", "cost_microcents")[:limit]
-    )
-    return [
-        RunPoint(pk, run_id, started_at, known_cost(calls, unpriced, cost), unpriced)
-        for pk, run_id, started_at, calls, unpriced, cost in rows
-    ]
-
-
-def usual_costs(user: User, agent_id: int, limit: int) -> list[int]:
-    """Microcents of the agent's newest runs whose calls all have a price, in ascending order."""
-    rows = AgentRunLog.objects.visible_to(user).filter(agent_id=agent_id).order_by("-started_at", "-id")
-    newest = rows.values_list("calls", "unpriced_calls", "cost_microcents")[:limit]
-    return sorted(cost for calls, unpriced, cost in newest if calls and not unpriced)
+    if wanted.agent_id is not None:
+        return rows.filter(agent_id=wanted.agent_id).visible_to(user).firsts(*order, most=most)
+    if wanted.workspace_id is not None:
+        return rows.filter(workspace_id=wanted.workspace_id).visible_to(user).firsts(*order, most=most)
+    return rows.firsts_visible_to(user, *order, most=most)
 
 
 # ── one run ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from agents.models import UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import spend_from, sums
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Days
-from costsite.analytics.queries.rollups import Spans, cost_by_key_and_day, spend_by_day, within
+from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -87,7 +87,7 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
 
 
-def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int, dict[date, int]]:
+def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int, CostByDay]:
     return cost_by_key_and_day(WorkspaceDay.objects.visible_to(user), days, "workspace", workspace_ids)
 
 
@@ -137,7 +137,7 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
 
 
-def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, dict[date, int]]:
+def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:
     return cost_by_key_and_day(UsageDay.objects.visible_to(user), days, "agent", agent_ids)
 
 

@@ -12,10 +12,12 @@ from django.urls import reverse
 
 from costsite.analytics import figures, panels
 from costsite.analytics.charts import slots_for
+from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import agents, runs
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, sum_of
+from costsite.analytics.queries.run_costs import RunCost, run_costs
 from costsite.analytics.views.dashboard import runs_of_day
 from costsite.analytics.views.page import found_or_404, page, range_name, whole_number
 
@@ -72,7 +74,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     names = [model.of[1] for model in models[: panels.SERIES]]
     model_days = agents.agent_model_days(request.user, found.id, spans.shown, names)
     slots = model_slots(names)
-    points = runs.run_points(request.user, found.id, calendar, spans.shown, PLOTTED_RUNS)
+    wanted = runs.RunFilter(agent_id=found.id, days=spans.shown)
+    points = run_costs(request.user, calendar, wanted, PLOTTED_RUNS)
+    usual = per_run([(point.cost, point.unpriced_calls) for point in points], cut=len(points) == PLOTTED_RUNS)
     steps = agents.steps_of_runs(
         request.user, found.workspace_id, [point.run_id for point in points[:STEP_RUNS]], STEPS
     )
@@ -86,7 +90,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         after=cursor_after,
         limit=RUNS_PER_PAGE,
     )
-    plot = _plot(points, spans.shown, calendar)
+    plot = _plot(points, usual, spans.shown, calendar)
     context = {
         "agent": found,
         "month": month,
@@ -117,7 +121,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
         "steps_unit": figures.MoneyUnit.for_values([step.spend.cost_microcents for step in steps]),
         "step_runs": min(STEP_RUNS, len(points)),
         "plot": plot,
-        "median": plot.plot.median if plot else 0,
+        "per_run": usual,
+        "median": usual.median or 0,
         "run_page": run_page,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not by_day and cursor_before is None and cursor_after is None,
@@ -126,25 +131,21 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     return page(request, "analytics/agent.html", calendar, "analytics", context)
 
 
-def _plot(points: list[runs.RunPoint], shown: Days, calendar: Calendar) -> panels.RunPlot | None:
-    cut = len(points) == PLOTTED_RUNS
+def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar) -> RunPlot | None:
     days = shown
-    if cut:
+    if usual.cut:
         # Of a busy agent only the newest runs are read: the plot is of their days, not mostly empty.
         oldest = points[-1].started_at.astimezone(calendar.zone).date()
         days = Days(oldest, min(shown.end, calendar.today + timedelta(days=1)))
     start, end = days.starts_at(calendar.zone), days.ends_at(calendar.zone)
-    return panels.run_plot(
-        [
-            (
-                (point.started_at - start) / (end - start),
-                point.cost,
-                f"{point.started_at.astimezone(calendar.zone):%-d %b %H:%M}",
-                reverse("run", args=[point.id]),
-            )
-            for point in points
-            if point.cost and not point.unpriced_calls
-        ],
-        days=days,
-        cut=cut,
-    )
+    placed = [
+        PlacedRun(
+            (point.started_at - start) / (end - start),
+            point.cost,
+            point.unpriced_calls,
+            f"{point.started_at.astimezone(calendar.zone):%-d %b %H:%M}",
+            reverse("run", args=[point.id]),
+        )
+        for point in points
+    ]
+    return run_plot(placed, usual, days=days)

@@ -16,8 +16,10 @@ from costsite.analytics.charts import slots_for
 from costsite.analytics.queries import attention, workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, sum_of
+from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.views.page import page, range_name
 from costsite.analytics.views.spenders import series_of, spender_table
+from costsite.analytics.views.usual_run import usual_run
 
 NAMED_PROBLEMS = 5
 
@@ -47,13 +49,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     runs = sum(spender.runs or 0 for spender in spenders)
     dearest = sorted(named, key=lambda spender: -spender.shown)[: panels.SERIES]
     slots = slots_for([spender.id for spender in dearest])
-    last_run_at = attention.last_run_at(request.user)
+    had_calls = any(spend.calls for spend in by_day.values())
     context = {
         "month": month,
         "change": panels.change_on(month, before.cost_microcents, spans.before),
         "compared_days": spans.before,
         "runs": runs,
-        "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
+        "per_run": usual_run(request.user, calendar, RunFilter(days=spans.month)),
         "chart": panels.spend_per_day(
             "spend-per-day",
             title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
@@ -70,7 +72,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "failing": attention.failing_agents(request.user, calendar, NAMED_PROBLEMS),
         "clients": attention.clients(request.user, calendar),
         "price_href": _price_form(request.user),
-        "no_runs_yet": last_run_at is None and not any(spend.calls for spend in by_day.values()),
+        "no_runs_yet": not had_calls and attention.last_run_at(request.user) is None,
         "no_workspaces": not spenders,
     }
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context)

@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponse
 
 from agents.spend import NOTHING
 from costsite.analytics import figures, panels
-from costsite.analytics.charts import percentile
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views.page import found_or_404, page, whole_number
+from costsite.analytics.views.usual_run import usual_run
 
 RUNS_PER_PAGE = 50
 CALLS_PER_PAGE = 200
@@ -104,17 +104,15 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         spent += call.cost or 0
         bar = round(100 * (call.cost or 0) / dearest, 2)
         lines.append(CallLine(number, call, bool(call.sub_agent), bar, spent, call.started_at - found.started_at))
-    usual = runs.usual_costs(request.user, found.agent_id, COMPARED_RUNS)
-    median = percentile(usual, 0.5) if usual else 0
+    usual = usual_run(request.user, calendar, runs.RunFilter(agent_id=found.agent_id), COMPARED_RUNS)
     newer, older = runs.neighbours(request.user, found)
     unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent])
     context = {
         "run": found,
-        "times_median": figures.times(found.spend.cost_microcents, median)
+        "times_median": figures.times(found.spend.cost_microcents, usual.median or 0)
         if not found.spend.unpriced_calls and found.spend.calls
         else "",
-        "median": median,
-        "median_of": len(usual),
+        "per_run": usual,
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.cost_basis == "estimated" for call in calls),

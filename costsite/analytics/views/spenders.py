@@ -40,7 +40,7 @@ def page_of(spender: Spender, kind: str) -> str:
 
 
 def series_of(
-    spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int]], slots: Mapping[int, int], kind: str
+    spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int | None]], slots: Mapping[int, int], kind: str
 ) -> list[panels.Series]:
     return [
         panels.Series(spender.name, slots[spender.id], days.get(spender.id, {}), page_of(spender, kind))
@@ -51,13 +51,14 @@ def series_of(
 
 def spender_table(
     spenders: Sequence[Spender],
-    days: Mapping[int, Mapping[date, int]],
+    days: Mapping[int, Mapping[date, int | None]],
     total: Spend,
     spans: Spans,
     kind: str = "workspace",
 ) -> SpenderTable:
     """At most `MOST_ROWS` of them; the rest in one row, so that the rows add up to `total`."""
     named, rest = spenders[:MOST_ROWS], spenders[MOST_ROWS:]
+    changes = figures.MoneyUnit.for_values([spender.month.cost_microcents - spender.before for spender in named])
     rows = tuple(
         SpenderRow(
             name=spender.name,
@@ -65,7 +66,7 @@ def spender_table(
             spend=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
-            change=panels.change(spender.month, spender.before),
+            change=panels.change(spender.month, spender.before, changes),
             trend=panels.month_of_days(days.get(spender.id, {}), spans.spark),
         )
         for spender in named

@@ -17,6 +17,7 @@ from costsite.analytics.queries.rollups import Spans, sum_of
 from costsite.analytics.views.dashboard import runs_of_day
 from costsite.analytics.views.page import found_or_404, page, range_name
 from costsite.analytics.views.spenders import series_of, spender_table
+from costsite.analytics.views.usual_run import usual_run
 
 NEWEST_RUNS = 10
 MODELS = 8
@@ -64,7 +65,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
         "change": panels.change_on(month, before.cost_microcents, spans.before),
         "compared_days": spans.before,
         "runs": runs,
-        "cost_per_run": month.cost_microcents // runs if runs and month.priced_calls else None,
+        "per_run": usual_run(request.user, calendar, run_queries.RunFilter(workspace_id=found.id, days=spans.month)),
         "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "spend-per-day",
