@@ -124,7 +124,7 @@ def _revise(workspace_id: int, month: str, now: datetime) -> int:
                     MonthlyStatement(
                         workspace_id=workspace_id, agent_id=agent_id, month=month, made_at=now, **stated,
                         revision=old.revision + 1 if old else 1,
-                        limit_microcents=old.limit_microcents if old else limits.get(agent_id),
+                        limit_microcents=limits.get(agent_id),
                     )
                 )  # fmt: skip
         # Two processes may be at it: the second adds nothing.

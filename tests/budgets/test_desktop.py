@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from budgets.couriers.process import run
 answer = run("desktop", {"title": sys.argv[1], "body": sys.argv[2]}, seconds=20)
 print(json.dumps([answer.fate.value, answer.reason]))
 """
-NOBODY_COMES = """
+BUS = """
 <busconfig>
   <type>session</type>
   <listen>unix:tmpdir=/tmp</listen>
@@ -39,6 +39,7 @@ NOBODY_COMES = """
   </policy>
 </busconfig>
 """
+"""A bus that starts nothing by itself: whoever shows notifications on it is who a test started."""
 
 
 @pytest.fixture
@@ -58,16 +59,26 @@ def screen() -> Iterator[str]:
         server.wait()
 
 
-def in_session(script: str, *words: str, screen: str = "", options: tuple[str, ...] = ()) -> list[Any]:
-    """Run a shell script on a session bus of its own; what it printed, a line of JSON each. `$show` shows `words`."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "XDG_", "WAYLAND_"))}
-    ran = subprocess.run(
-        ["dbus-run-session", *options, "--", "sh", "-c", script, "sh", *words],
-        env=outside | {"DISPLAY": screen, "python": sys.executable, "show": SHOW},
-        cwd=PROJECT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return [json.loads(line) for line in ran.stdout.splitlines() if line]
+@pytest.fixture
+def in_session(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Runs a shell script on a session bus of its own, and gives what it printed: a line of JSON each."""
+    config = tmp_path / "bus.conf"
+    config.write_text(BUS)
+
+    def run(script: str, *words: str, screen: str = "") -> list[Any]:
+        """`$show` shows a title and a body."""
+        outside = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DBUS_", "XDG_", "WAYLAND_"))
+        }
+        ran = subprocess.run(
+            ["dbus-run-session", f"--config-file={config}", "--", "sh", "-c", script, "sh", *words],
+            env=outside | {"DISPLAY": screen, "python": sys.executable, "show": SHOW},
+            cwd=PROJECT, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return [json.loads(line) for line in ran.stdout.splitlines() if line]
+
+    return run
 
 
 DUNST = """
@@ -76,7 +87,9 @@ until dunstctl is-paused >/dev/null 2>&1; do sleep 0.1; done
 """
 
 
-def test_what_is_shown_counts_as_sent_and_names_are_drawn_as_they_are(screen: str) -> None:
+def test_what_is_shown_counts_as_sent_and_names_are_drawn_as_they_are(
+    screen: str, in_session: Callable[..., list[Any]]
+) -> None:
     title, body = "support-bot is blocked", "<i>bot</i> & co has used 100 % of its November budget."
     fate, shown, history = in_session(
         DUNST + '"$python" -c "$show" "$1" "$2"; dunstctl count displayed'
@@ -91,7 +104,7 @@ def test_what_is_shown_counts_as_sent_and_names_are_drawn_as_they_are(screen: st
     assert drawn["body"]["data"] == "&lt;i&gt;bot&lt;/i&gt; &amp; co has used 100 % of its November budget."
 
 
-def test_a_text_that_looks_like_an_option_is_shown(screen: str) -> None:
+def test_a_text_that_looks_like_an_option_is_shown(screen: str, in_session: Callable[..., list[Any]]) -> None:
     fate, shown = in_session(
         DUNST + '"$python" -c "$show" "$1" "$2"; dunstctl count displayed; kill $daemon',
         "--help", "-u critical", screen=screen,
@@ -99,14 +112,12 @@ def test_a_text_that_looks_like_an_option_is_shown(screen: str) -> None:
     assert (fate, shown) == (["sent", ""], 1)
 
 
-def test_a_bus_on_which_nobody_shows_notifications_is_not_delivery(tmp_path: Path) -> None:
-    config = tmp_path / "bus.conf"
-    config.write_text(NOBODY_COMES)
-    (fate,) = in_session('"$python" -c "$show" a b', options=(f"--config-file={config}",))
+def test_a_bus_on_which_nobody_shows_notifications_is_not_delivery(in_session: Callable[..., list[Any]]) -> None:
+    (fate,) = in_session('"$python" -c "$show" a b')
     assert fate == ["refused", NO_DAEMON]
 
 
-def test_a_daemon_that_hangs_holds_nobody_up(screen: str) -> None:
+def test_a_daemon_that_hangs_holds_nobody_up(screen: str, in_session: Callable[..., list[Any]]) -> None:
     began = time.monotonic()
     (fate,) = in_session(DUNST + 'kill -STOP $daemon; "$python" -c "$show" a b; kill -KILL $daemon', screen=screen)
     assert fate == ["refused", NO_DAEMON]

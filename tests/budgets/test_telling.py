@@ -212,7 +212,7 @@ def test_nobody_reads_the_inbox_of_another_or_of_a_workspace_they_left(
     assert sees(root) == {"#costs"}
     assert sees(UserFactory()) == set()
     Membership.objects.filter(user=ada).delete()
-    assert not Notification.objects.inbox_of(ada).exists()
+    assert not Notification.objects.inbox_of(User.objects.get(pk=ada.pk)).exists()
 
 
 def test_a_webhook_is_told_the_figures_exactly(support_bot: Agent, ada: User, channel: Channel) -> None:
