@@ -27,6 +27,9 @@ ASK_AGAIN_SECONDS = 2.0
 CIRCUIT_SECONDS = 30.0
 """After a failure nobody waits for the site for so long."""
 SHORTLY_SECONDS = 0.25
+MAX_BUSY_ANSWERS = 5
+LEAST_BETWEEN_RENEWALS_SECONDS = 0.5
+"""Of those nobody waits for: towards the end of a budget every amount is soon half spent."""
 CALLS_ARRIVE_SECONDS = 900.0
 """An event that is not with the site by then was dropped, or waits for a site that is down: it counts when it comes."""
 KEEP_SECONDS = 300.0
@@ -109,6 +112,8 @@ class Allowance:
         self._no_new_runs: Refusal | None = None
         self._open_circuit_until = 0.0
         self._has_failed = False
+        self._busy_answers = 0
+        self._heard_at = 0.0
         self._is_asked = False
         """An answer is on its way."""
         self._asking_for_all = False
@@ -192,7 +197,7 @@ class Allowance:
         last = self._refusal
         if last is not None and last.facts.kind == "exhausted" and self._is_this_month(last.facts):
             return Stopped(last.facts)  # it was spent, and nobody said that more was granted
-        if self._on_unreachable == "block" and self._has_failed:
+        if self._on_unreachable == "block":
             wait = max(0.0, self._open_circuit_until - self._clock())
             return self._stopped("unreachable", retry_after_seconds=wait)
         return Taken(None, 0)
@@ -243,7 +248,11 @@ class Allowance:
                 return False
             if not self._is_valid(now):
                 return self._refusal is None or self._refusal.at + ASK_AGAIN_SECONDS <= now
-            half_spent = self._bounded and self._authorised - self._taken < self._granted_amount // 2
+            half_spent = (
+                self._bounded
+                and self._authorised - self._taken < self._granted_amount // 2
+                and now >= self._heard_at + LEAST_BETWEEN_RENEWALS_SECONDS
+            )
             unknown_models = self._models.keys() - self._answered_models
             return now >= self._renew_at or half_spent or bool(unknown_models)
 
@@ -284,6 +293,19 @@ class Allowance:
             return holds + sum(cost for cost, _ in self._unreported.values())
 
     @property
+    def is_known_to_be_bounded(self) -> bool:
+        """The site has said that a budget stops this agent, and answers were had since it last could not be asked."""
+        with self.lock:
+            return self._bounded and not self._has_failed
+
+    def may_try_again(self) -> bool:
+        """A busy site is asked again before it counts as one that does not answer; False when that was done enough."""
+        with self.lock:
+            self._busy_answers += 1
+            self._is_asked = self._asking_for_all = False
+            return self._busy_answers <= MAX_BUSY_ANSWERS
+
+    @property
     def is_being_answered(self) -> bool:
         return self._asking_for_all
 
@@ -296,7 +318,8 @@ class Allowance:
         with self.lock:
             self._has_failed = False
             self._open_circuit_until = 0.0
-            self._refusal = None
+            if not self._is_less_than_was_refused(answer.available_microcents):
+                self._refusal = None
             self._no_new_runs = Refusal(answer.no_new_runs, self._clock()) if answer.no_new_runs is not None else None
             self._lease_id = str(answer.lease_id) if answer.lease_id is not None else None
             self._bounded = answer.available_microcents is not None
@@ -338,9 +361,18 @@ class Allowance:
             self._authorised = self._taken
 
     def _heard(self) -> None:
+        self._heard_at = self._clock()
+        self._busy_answers = 0
         self._is_asked = self._asking_for_all = False
         self.answers += 1
         self.lock.notify_all()
+
+    def _is_less_than_was_refused(self, available: int | None) -> bool:
+        """A renewal that came meanwhile and brought less leaves a refusal as it was: asking again helps nobody yet."""
+        refusal = self._refusal
+        if refusal is None or available is None or refusal.facts.kind == "exhausted":
+            return False
+        return available < refusal.facts.asked_microcents
 
     # ── what holds ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from langchain_plugin.allowance import Allowance, Asking, Size
 from langchain_plugin.decisions import Ask, Stopped, Taken
-from langchain_plugin.errors import CheckFailed, LeaseRefused
+from langchain_plugin.errors import CheckFailed, LeaseRefused, ServerFailed
 from langchain_plugin.fork_guard import no_fork
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ WAIT_ON_LOOP_SECONDS = 0.25
 """The same on an event loop, once: for the first call of a process, which found no lease yet."""
 WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.04
 """On a loop, where the answer is on its way already: less than what a loop may stall."""
-ANSWER_SECONDS = 5.0
-"""Of one request, in the background."""
+ANSWER_SECONDS = 15.0
+"""Of one request, in the background: a site under load may take its time, and giving up early would let calls go on
+outside of any lease."""
+LONGEST_PATIENCE_SECONDS = 2.0
+"""Before asking a busy site again."""
 LOOK_SECONDS = 5.0
 
 
@@ -126,9 +129,13 @@ class LeaseKeeper:
         while True:
             if isinstance(answer, Ask):
                 heard = self._hear(allowance, call_id, size, WAIT_SECONDS)
-                if heard is None:
+                if heard is None and not allowance.is_known_to_be_bounded:
                     return allowance.take_without_asking()
-                answer = heard
+                if heard is None and not answer.least and time.monotonic() < deadline:
+                    answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
+                    continue
+                # A site that is slow is not one that is gone: a budget that stops is waited for like held money.
+                answer = allowance.held_here(answer.least) if heard is None else heard
             if isinstance(answer, Taken) or not answer.is_for_a_while:
                 return answer
             left = deadline - time.monotonic()
@@ -242,8 +249,13 @@ class LeaseKeeper:
         except LeaseRefused as refusal:
             allowance.refused(asking, refusal.facts)
         except (CheckFailed, ValueError) as error:
-            allowance.failed()  # why, the sender says when it has something to send
             logger.debug("Costsite could not ask for a lease: %s", error)
+            wait = error.retry_after_seconds if isinstance(error, ServerFailed) else None
+            if wait is not None and allowance.may_try_again():
+                time.sleep(min(wait, LONGEST_PATIENCE_SECONDS))
+                self.renew(allowance.agent)
+                return
+            allowance.failed()  # why, the sender says when it has something to send
         else:
             allowance.granted(asking, answer)
         self._serve(allowance)

@@ -11,7 +11,14 @@ from uuid import UUID
 import pytest
 
 from langchain_plugin import wire
-from langchain_plugin.allowance import ASK_AGAIN_SECONDS, CIRCUIT_SECONDS, KEEP_SECONDS, Allowance, Size
+from langchain_plugin.allowance import (
+    ASK_AGAIN_SECONDS,
+    CIRCUIT_SECONDS,
+    KEEP_SECONDS,
+    LEAST_BETWEEN_RENEWALS_SECONDS,
+    Allowance,
+    Size,
+)
 from langchain_plugin.decisions import Ask, Stopped, Taken
 from langchain_plugin.hold import hold_of
 
@@ -247,6 +254,8 @@ def test_an_allowance_is_renewed_when_half_of_it_is_spent_or_over(allowance: All
     granted(allowance, 4 * HOLD)
     for call in "123":
         allowance.take(call, CALL)
+    assert not allowance.wants_renewal()  # it was renewed a moment ago
+    clock.now += LEAST_BETWEEN_RENEWALS_SECONDS
     assert allowance.wants_renewal()
 
 
