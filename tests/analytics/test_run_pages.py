@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from uuid import uuid4
 
+import pytest
 from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
 from costsite.analytics.queries.runs import Cursor
+from costsite.analytics.templatetags.figures import duration
 from tests.analytics.facts import UNPRICED, Cast, Spend, text_of
 from tests.factories import NOON, MembershipFactory, WorkspaceFactory
 
@@ -81,6 +83,11 @@ def test_one_walks_from_a_run_to_the_agents_next(spend: Spend, as_viewer: Client
     context = as_viewer.get(reverse("run", args=[middle])).context
 
     assert (context["newer"], context["older"]) == (last, first)
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0, "0 s"), (0.04, "<0.1 s"), (0.05, "0.1 s"), (9.94, "9.9 s")])
+def test_a_short_time_is_not_shown_as_none(seconds: float, written: str) -> None:
+    assert duration(timedelta(seconds=seconds)) == written
 
 
 def test_context_is_drawn_call_by_call(spend: Spend, as_viewer: Client) -> None:
@@ -168,6 +175,33 @@ def test_filtering_by_what_one_may_not_see_does_not_show_it(cast: Cast, spend: S
     for query in ({"agent": stranger}, {"workspace": "elsewhere"}):
         page = as_viewer.get(reverse("runs"), query).context["run_page"]
         assert {row.agent_name for row in page.rows} <= {"support-bot"}
+
+
+def test_an_agent_of_another_workspace_than_the_chosen_one_is_left_out(
+    cast: Cast, spend: Spend, client: Client
+) -> None:
+    spend()
+    spend(cast.elsewhere, agent="stranger")
+    client.force_login(cast.superuser)
+
+    context = client.get(reverse("runs"), {"agent": Agent.objects.get(slug="stranger").pk, "workspace": "acme"}).context
+
+    assert [row.agent_name for row in context["run_page"].rows] == ["support-bot"]
+    assert context["wanted_agent"] is None
+
+
+def test_a_workspace_beyond_those_that_are_listed_is_filtered_by_too(
+    cast: Cast, spend: Spend, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend()
+    spend(cast.elsewhere, agent="stranger")
+    client.force_login(cast.superuser)
+    monkeypatch.setattr("costsite.analytics.views.runs.LISTED_WORKSPACES", 1)
+
+    response = client.get(reverse("runs"), {"workspace": "elsewhere"})
+
+    assert [row.agent_name for row in response.context["run_page"].rows] == ["stranger"]
+    assert '<option value="elsewhere" selected>' in response.content.decode()
 
 
 def exported(client: Client, query: str = "") -> list[list[str]]:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from agents import ledger
-from agents.models import AgentRunLog, LLMCall, Membership, ModelPrice
+from agents.models import Agent, AgentRunLog, LLMCall, Membership, ModelPrice, Workspace
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -185,6 +185,35 @@ def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, br
     ):
         page.goto(live_server.url + path)
 
+        beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert beyond == 0, path
+
+
+def test_on_a_phone_a_row_is_name_cost_and_state_and_the_rest_unfolds(
+    recorded: list[int], live_server: Any, browser: Browser
+) -> None:
+    Workspace.objects.update(name="Northwind Engineering")
+    Agent.objects.update(name="Code completer")
+    context = browser.new_context(viewport={"width": 375, "height": 740}, java_script_enabled=False)
+    page = context.new_page()
+    log_in(page, live_server.url)
+    page.goto(f"{live_server.url}/runs/")
+    row = page.locator("tbody tr").first
+    lines = "element => element.getClientRects().length"
+
+    for name in ("Code completer", "Northwind Engineering"):
+        assert row.get_by_text(name, exact=True).evaluate(lines) == 1, name
+    assert row.get_by_text("Running", exact=True).is_visible()
+    assert row.get_by_role("cell", name=f"{sum(recorded[-4:]):,}").is_hidden()
+    row.locator("summary").click()
+    assert row.get_by_text(f"{sum(recorded[-4:]):,}", exact=True).is_visible()
+    for path in ("/", "/analytics/", "/workspaces/acme/", row.get_by_role("link").first.get_attribute("href")):
+        page.goto(f"{live_server.url}{path}")
+        first = page.locator(".folds tbody tr").first
+        hidden = first.locator(".more").last
+        assert hidden.is_hidden(), path
+        first.locator("summary").click()
+        assert hidden.is_visible(), path
         beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert beyond == 0, path
 

@@ -93,10 +93,12 @@ def bounded(count: int, most: int) -> str:
 
 @register.filter
 def duration(length: timedelta | None) -> str:
-    """`0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """`<0.1 s`, `0.8 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
     if length is None:
         return "–"
     seconds = max(0.0, length.total_seconds())
+    if seconds < 0.05:
+        return "<0.1 s" if seconds else "0 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if round(seconds) < 60:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.validators import slug_re
 from django.http import HttpRequest, HttpResponse
 
 from agents.spend import NOTHING
@@ -36,13 +37,19 @@ def day_wanted(text: str) -> Days | None:
 def wanted_runs(request: HttpRequest) -> tuple[runs.RunFilter, dict[str, Any]]:
     """The filter that the query string names, and what the page shows of it.
 
-    A workspace or an agent that one may not see is as if it were not named.
+    A workspace or an agent that one may not see is as if it were not named; so is an agent of another workspace than
+    the one that was chosen beside it.
     """
     listed = workspaces.visible_workspaces(request.user, LISTED_WORKSPACES)
     slug = request.GET.get("workspace", "")
     workspace = next((workspace for workspace in listed if workspace.slug == slug), None)
+    if workspace is None and slug_re.fullmatch(slug):
+        workspace = workspaces.find_workspace(request.user, slug)
+        listed = [*listed, workspace] if workspace else listed
     agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
     agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
+        agent = None
     days = day_wanted(request.GET.get("day", ""))
     wanted = runs.RunFilter(workspace.id if workspace else None, agent.id if agent else None, days)
     shown = {
