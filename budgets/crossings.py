@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from agents.models import Agent, LedgerState
-from agents.write_lock import writing
+from agents.write_lock import after_writing, writing
 from budgets.lines import is_nearly_spent, lines_passed
 from budgets.models import BudgetPolicy, ThresholdCrossing
 from budgets.months import month_named
@@ -87,7 +86,7 @@ def note_crossings(
     made = ThresholdCrossing.objects.bulk_create(fresh)
     if made:
         ids = [crossing.pk for crossing in made]
-        transaction.on_commit(lambda: announce(ids), robust=True)
+        after_writing(lambda: announce(ids))
     return made
 
 

@@ -15,11 +15,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from agents.write_lock import writing
+from agents.write_lock import after_writing, writing
 from budgets.couriers.answer import Answer, Fate
 from budgets.couriers.process import run
 from budgets.models import Notification
@@ -139,7 +138,7 @@ def sweep(now: datetime | None = None) -> str:
     )
     ids = list(due.order_by("pk").values_list("pk", flat=True)[:SWEPT_AT_ONCE])
     if ids:
-        transaction.on_commit(lambda: queue(ids), robust=True)
+        after_writing(lambda: queue(ids))
     return f"{len(ids)} notifications queued"
 
 

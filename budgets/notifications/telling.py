@@ -15,13 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from agents.models import LedgerState, Workspace
 from agents.spend import cents_text
-from agents.write_lock import writing
+from agents.write_lock import after_writing, writing
 from budgets import words
 from budgets.models import BudgetPolicy, Notification, NotificationChannel, ThresholdCrossing
 from budgets.notifications.recipients import owners_of, superusers
@@ -64,7 +63,7 @@ def tell(news: News, users: Iterable[User], channels: Iterable[NotificationChann
         told = list(ours.order_by("pk"))
     ids = [notification.pk for notification in told if notification.state == state.PENDING]
     # Not within: a queue that hangs would hold up everybody who writes.
-    transaction.on_commit(partial(queue, ids), robust=True)
+    after_writing(partial(queue, ids))
     return told
 
 
