@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from agents.models import Agent
 from agents.models.people import UNREGISTERED
-from agents.storage import Storage
+from agents.storage import Storage, storage
+from agents.write_lock import writing
 
 _NOT_IN_A_SLUG: Final = re.compile(r"[/?#\\\x00]")
 """What would break an address; `Agent.slug` refuses the same."""
@@ -62,6 +63,16 @@ def agents_named(workspace_id: int, slugs: Iterable[str], storage: Storage) -> d
     )
     known |= _look_up(workspace_id, welcome, storage)
     return {slug: known[slug] if slug in known else known[UNREGISTERED] for slug in wanted}
+
+
+def agent_named(workspace_id: int, name: str) -> Agent:
+    """The agent that a reported name is booked to; one that is seen for the first time is made."""
+    slug = slug_of(name)
+    known = Agent.objects.filter(workspace_id=workspace_id, slug=slug).first()
+    if known is not None:
+        return known
+    with writing(first=True):
+        return Agent.objects.get(pk=agents_named(workspace_id, [slug], storage())[slug].id)
 
 
 def _free_places(workspace_id: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -12,11 +14,21 @@ from agents.clock import Days, days_of
 from agents.ledger import place_of, sums_of_stored
 from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal
 from agents.rollups import Postings
+from agents.signals import days_moved
 from agents.storage import storage
 from agents.write_lock import writing
 
 AT_ONCE: Final = 500
 """Rows looked through in one transaction: well under 200 ms, in which others wait."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one transaction took to other days, for those who keep counters."""
+
+    workspace_id: int
+    spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
+    """Microcents by agent id and local day, to be added: off the day a call leaves, on the one it comes to."""
 
 
 def change_time_zone(zone_name: str) -> Iterator[int]:
@@ -52,15 +64,21 @@ def _move_calls(days: Days) -> Iterator[int]:
             continue
         with writing(alone=True):
             postings: dict[int, Postings] = {}
+            moved: dict[int, Moved] = {}
             calls = list(LLMCall.objects.filter(pk__in=ids))  # again: a measured report may have come meanwhile
             for call in calls:
                 of_workspace = postings.setdefault(call.workspace_id, Postings(call.workspace_id))
+                spent = moved.setdefault(call.workspace_id, Moved(call.workspace_id)).spent
                 of_workspace.take_out(place_of(call), sums_of_stored(call))
+                spent[call.agent_id, call.day] -= call.cost_microcents or 0
                 call.day = days.of(call.started_at)
                 of_workspace.add(place_of(call), sums_of_stored(call))
+                spent[call.agent_id, call.day] += call.cost_microcents or 0
             LLMCall.objects.bulk_update(calls, ["day"])
             for _, of_workspace in sorted(postings.items()):
                 of_workspace.post_rollups(storage())
+            for workspace_id in sorted(moved):
+                days_moved.send(Moved, moved=moved[workspace_id])
         yield len(ids)
 
 

@@ -8,11 +8,12 @@ writers work side by side; there a shared advisory lock only keeps them apart fr
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - where there is no flock, SQLite's own waiting must do
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
 
 LEDGER_LOCK = 0x436F7374
 """Of PostgreSQL's advisory locks, the ledger's: "Cost" in ASCII."""
@@ -51,9 +54,28 @@ def writing(*, alone: bool = False, first: bool = False) -> Iterator[None]:
             _enter(connection, alone)
             yield
         return
-    with _file_lock(connection, first), transaction.atomic():
-        _enter(connection, alone)
-        yield
+    after: list[Callable[[], object]] = []
+    _held.after = after
+    try:
+        with _file_lock(connection, first), transaction.atomic():
+            _enter(connection, alone)
+            yield
+    finally:
+        _held.after = None
+    for act in after:
+        try:
+            act()
+        except Exception:
+            log.exception("What follows a transaction failed; the transaction itself stands.")
+
+
+def after_writing(act: Callable[[], object]) -> None:
+    """Do something when the transaction that is being written has been committed and its place is another's.
+
+    `transaction.on_commit` alone would run it with the lock in hand, and everybody would wait for it.
+    """
+    after: list[Callable[[], object]] | None = getattr(_held, "after", None)
+    transaction.on_commit(act if after is None else lambda: after.append(act), robust=True)
 
 
 @contextmanager

@@ -41,3 +41,21 @@ def env_int(name: str, default: int, *, at_least: int | None = None) -> int:
 
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = env_str(name).strip().lower() or default
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} is {value!r}; set it to one of {', '.join(choices)}.")
+    return value
+
+
+def env_int_pair(name: str, default: tuple[int, int]) -> tuple[int, int]:
+    """Two whole numbers, as "5/25"."""
+    value = env_str(name).strip()
+    if not value:
+        return default
+    parts = value.split("/")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ImproperlyConfigured(f"{name} is {value!r}; set it to two whole numbers, as 5/25.")
+    return int(parts[0]), int(parts[1])

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from costsite.environment import env_bool, env_int, env_list, env_str
+from costsite.environment import env_bool, env_choice, env_int, env_int_pair, env_list, env_str
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -49,6 +49,7 @@ CSRF_TRUSTED_ORIGINS = env_list("COSTSITE_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "agents.apps.AgentsConfig",
+    "budgets.apps.BudgetsConfig",
     "costsite.analytics.apps.AnalyticsConfig",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -202,8 +203,14 @@ COSTSITE_REGISTER_AGENTS = env_bool("COSTSITE_REGISTER_AGENTS", True)
 """Agents register themselves by their first event; when False, unknown ones are booked to `unregistered`."""
 COSTSITE_MAX_AGENTS_PER_WORKSPACE = env_int("COSTSITE_MAX_AGENTS_PER_WORKSPACE", 1000, at_least=1)
 """So that a name with a timestamp in it cannot fill the workspace; what is over is booked to `unregistered`."""
+COSTSITE_UNPRICED_MODELS = env_choice("COSTSITE_UNPRICED_MODELS", "allow", ("allow", "refuse", "assume"))
+"""What a budget does with calls of a model without a price: an unknown cost must not stop anyone unasked."""
+COSTSITE_FALLBACK_PRICE = env_int_pair("COSTSITE_FALLBACK_PRICE", (5, 25))
+"""USD for a million input and output tokens, as "5/25": what a call holds while no model of its agent has a price."""
 COSTSITE_RETENTION_DAYS = env_int("COSTSITE_RETENTION_DAYS", 0, at_least=0)
 """Days of calls that `manage.py retention` keeps; 0 keeps all. At least 400, so that a year can be compared."""
+COSTSITE_NOTIFY_PRIVATE_ADDRESSES = env_bool("COSTSITE_NOTIFY_PRIVATE_ADDRESSES", False)
+"""Owners of workspaces name addresses that this machine opens; its own network is not theirs to reach through it."""
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -15,6 +15,8 @@ from django_q.models import Schedule
 
 from agents import repricing, retention
 from agents.write_lock import AlreadyRunningError
+from budgets import crossings, statements
+from budgets.notifications import sending
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,13 @@ def schedule_tick() -> None:
 
 def due_work() -> dict[str, Callable[[], str]]:
     """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
-    return {"repricing": repricing.sweep, "retention": retention.sweep}
+    return {
+        "repricing": repricing.sweep,
+        "retention": retention.sweep,
+        "crossings": crossings.sweep,
+        "months": statements.monthly_rollover,
+        "notifications": sending.sweep,
+    }
 
 
 def tick() -> dict[str, str]:

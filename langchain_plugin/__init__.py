@@ -14,13 +14,23 @@ from typing import TYPE_CHECKING, Any
 from langchain_plugin._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_plugin.budget_exceeded import BudgetExceeded
     from langchain_plugin.errors import CheckFailed, ConfigError, CostsiteError
     from langchain_plugin.handler import CostCallbackHandler
     from langchain_plugin.last_run import LastRun
 
-__all__ = ["CheckFailed", "ConfigError", "CostCallbackHandler", "CostsiteError", "LastRun", "__version__"]
+__all__ = [
+    "BudgetExceeded",
+    "CheckFailed",
+    "ConfigError",
+    "CostCallbackHandler",
+    "CostsiteError",
+    "LastRun",
+    "__version__",
+]
 
 _HOMES = {
+    "BudgetExceeded": "budget_exceeded",
     "CheckFailed": "errors",
     "ConfigError": "errors",
     "CostCallbackHandler": "handler",

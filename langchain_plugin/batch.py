@@ -27,7 +27,7 @@ class Batch:
     torn: int = 0
     """Lines that are no event, and are passed over."""
     call_ids: list[str] = field(default_factory=list)
-    """Whose fingerprints are merged."""
+    """Of the model calls among them."""
     spool_events: int = 0
     spool_bytes: int = 0
     """What the sources hold less when it is settled, torn lines too."""
@@ -69,12 +69,13 @@ def gather(
             else:
                 call_id = event.get("call_id")
                 keyed = fingerprints.keyed(call_id, hash_key) if isinstance(call_id, str) else None
-                if keyed is not None and isinstance(call_id, str):
+                if isinstance(call_id, str):
+                    batch.call_ids.append(call_id)
+                if keyed is not None:
                     event["prompt_hash"] = keyed.prompt
                     if keyed.arguments:
                         event["tool_calls"] = keyed.arguments
                     data = to_line(event)[:-1]
-                    batch.call_ids.append(call_id)
                 if len(data) + 1 > free and batch.lines:
                     is_full = True
                     break

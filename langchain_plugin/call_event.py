@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from langchain_plugin import wire
 from langchain_plugin.estimate import estimated_input_tokens, estimated_output_tokens
-from langchain_plugin.run_tree import OpenCall, OpenRun
+from langchain_plugin.run_tree import OpenCall, OpenRun, new_id
 from langchain_plugin.usage import Usage
 
 _NOTHING = wire.TokenCounts()
@@ -73,6 +73,8 @@ def call_event(
         for name, count in zip(_SUBSETS, subsets, strict=True):
             if count:
                 event[name] = count
+    if call.lease_id:
+        event["lease_id"] = call.lease_id
     if run.is_bare_call:
         event["is_root"] = True
     if error_type:
@@ -134,3 +136,18 @@ def run_ended_event(run: OpenRun, status: wire.RunStatus, error_type: str) -> di
         "status": status,
         "error_type": wire.clean_name(error_type),
     }
+
+
+def refused_event(run: OpenRun, kind: str, policy_id: int | None) -> dict[str, Any]:
+    """A `wire.Refused`, of one call or run that a budget refused now."""
+    event: dict[str, Any] = {
+        "type": "refused",
+        "run_id": run.run_id,
+        "agent": run.agent,
+        "refusal_id": new_id(),
+        "kind": kind,
+        "refused_at": time.time(),
+    }
+    if policy_id is not None:
+        event["policy_id"] = policy_id
+    return event

@@ -45,6 +45,12 @@ class Config:
     """How often to look for events that dead processes left behind."""
     exit_flush_seconds: float
     """How long the process may stay, when it ends, to send what waits. What remains is sent by the next one."""
+    on_unreachable: str
+    """What becomes of calls when no lease can be had, because the site does not answer: `allow` or `block`."""
+    held_wait_seconds: float
+    """How long a call waits, on a thread, while calls of others hold what is left of the budget."""
+    run_limit_cents: float | None
+    """The most one run may cost; None: no limit of its own."""
     sources: Mapping[str, str] = field(repr=False, compare=False)
     """Where each value came from, for `costsite doctor`: "argument", the variable's name, or "default"."""
 
@@ -170,6 +176,15 @@ def _number(at_least: float, at_most: float, unit: str) -> Callable[[str, Any], 
     return read
 
 
+def _one_of(*choices: str) -> Callable[[str, Any], str]:
+    def read(label: str, value: Any) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in choices:
+            raise ConfigError(f"{label} is {value!r}; set it to {' or '.join(choices)}.")
+        return value.strip().lower()
+
+    return read
+
+
 def _always(value: Any) -> Callable[[Mapping[str, str]], Any]:
     return lambda environ: value
 
@@ -187,4 +202,8 @@ _SETTINGS: dict[str, _Setting] = {
     "retry_max_seconds": _Setting(_always(30.0), _number(0.05, 300, "seconds")),
     "adopt_every_seconds": _Setting(_always(30.0), _number(0.05, 3600, "seconds")),
     "exit_flush_seconds": _Setting(_always(2.0), _number(0, 60, "seconds")),
+    # An agent must not stand still because a site that watches it does.
+    "on_unreachable": _Setting(_always("allow"), _one_of("allow", "block")),
+    "held_wait_seconds": _Setting(_always(30.0), _number(0, 3600, "seconds")),
+    "run_limit_cents": _Setting(_always(None), _number(0, 1e9, "cents")),
 }

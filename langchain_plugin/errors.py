@@ -8,14 +8,19 @@
         ├── ServerFailed        it answered with an error of its own, or asked for patience
         ├── WrongKey
         ├── WrongUrl            somebody answered, but not a Costsite site
-        └── BatchRefused        it would not take this batch as a whole
+        ├── BatchRefused        it would not take this batch as a whole
+        └── LeaseRefused        a budget grants nothing
+    BudgetExceeded (in budget_exceeded.py) is the other kind: the one that stops an agent.
 
 Each sentence says the mend. While an agent runs, the same sentences go to the log, once each, and nothing is raised.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from langchain_plugin.wire import RefusalFacts
 
 
 class CostsiteError(Exception):
@@ -82,3 +87,13 @@ class BatchRefused(CheckFailed):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class LeaseRefused(CheckFailed):
+    """402: a budget does not pay. An answer, not a trouble."""
+
+    kind = "lease_refused"
+
+    def __init__(self, facts: RefusalFacts) -> None:
+        super().__init__(f"A budget of {facts.subject} is in the way: {facts.kind}.")
+        self.facts = facts

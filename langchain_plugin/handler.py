@@ -12,8 +12,10 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_plugin import wire
-from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
+from langchain_plugin.budget_exceeded import BudgetExceeded
+from langchain_plugin.call_event import call_event, refused_event, run_ended_event, run_started_event, settle
 from langchain_plugin.config import Config
+from langchain_plugin.guard import Guard
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
 from langchain_plugin.request import read_request
@@ -28,6 +30,8 @@ STALE_AFTER_SECONDS = 3600.0
 replaces the report."""
 
 STALE_LOOK_SECONDS = 60.0
+REPORTED_REFUSALS = frozenset({"exhausted", "held", "too_large"})
+"""Those that a budget of the site makes; the others are this process's own."""
 
 _trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
 
@@ -63,10 +67,15 @@ class CostCallbackHandler(BaseCallbackHandler):
             tree = _trees.setdefault(self.reporter, RunTree())
             atexit.register(_close_at_exit, weakref.ref(self.reporter))
         self._tree = tree
+        leases = self.reporter.leases
+        self._refuses_runs = True
+        self._guard = Guard(leases, self.config.run_limit_cents) if leases is not None else None
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
         self._look_for_stale_at = 0.0
         self._told: set[str] = set()
+        if leases is not None and self._agent_name:
+            leases.of(self._agent_name)  # so that the first call finds it there
 
     # LangChain and its users copy and pickle configs and models, with the callbacks in them.
 
@@ -100,6 +109,31 @@ class CostCallbackHandler(BaseCallbackHandler):
         """
         return self.reporter.check()
 
+    # ── for `BudgetMiddleware` ───────────────────────────────────────────────────────────────────────────────────
+
+    def let_runs_start(self) -> None:
+        """Have a run begin also when its budget is spent: the middleware ends it with an answer."""
+        self._refuses_runs = False
+
+    def refusal_of_this_run(self) -> BudgetExceeded | None:
+        """Why the run in whose context this is asked may not go on, by what is known here; None when it may."""
+        run = self._tree.run_of(None)
+        if run is None or self._guard is None:
+            return None
+        try:
+            self._guard.before_run(run.agent)
+        except BudgetExceeded as refusal:
+            self._refused(run, refusal)
+            return refusal
+        return None
+
+    def share_spent(self) -> float | None:
+        """Of the tightest budget of the agent whose run this is asked in, the part that is spent; None without one."""
+        run = self._tree.run_of(None)
+        if run is None or self._guard is None:
+            return None
+        return self._guard.share_spent(run.agent)
+
     # ── chains, tools, retrievers: only who belongs to whom ──────────────────────────────────────────────────────
 
     # `*args, **kwargs` on purpose: with `raise_error`, an argument that a newer LangChain adds, or passes by name,
@@ -107,7 +141,11 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def on_chain_start(self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         try:
-            self._tree.enter(run_id, parent_run_id, lambda: self._agent(args, kwargs), self)
+            begun = self._tree.enter(run_id, parent_run_id, lambda: self._agent(args, kwargs), self)
+            if begun is not None and self._guard is not None and self._refuses_runs:
+                self._guard_run(begun, run_id, self._guard)
+        except BudgetExceeded:
+            raise
         except Exception as error:
             self._broke(error)
 
@@ -154,6 +192,10 @@ class CostCallbackHandler(BaseCallbackHandler):
                 self._watch_for_cancellation(call, parent_run_id)
             if call.started_monotonic > self._look_for_stale_at:
                 self._close_stale(call.started_monotonic)
+            if self._guard is not None:
+                self._guard_call(call, self._guard)
+        except BudgetExceeded:
+            raise
         except Exception as error:
             self._broke(error)
 
@@ -233,6 +275,9 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call.forget_task is not None:
             call.forget_task()
         settled = settle(call, status, usage, refused_by_provider=refused_by_provider)
+        if call.taken is not None and self._guard is not None:
+            is_local_hit = usage is not None and usage.served_from_local_cache
+            self._guard.after_call(call, settled.counts, served_from_local_cache=is_local_hit)
         reporter = self.reporter
         if reporter.sends:
             reporter.append(call_event(call, status, error_type, usage, settled))
@@ -272,6 +317,35 @@ class CostCallbackHandler(BaseCallbackHandler):
             model or "a model",
             mend,
         )
+
+    # ── budgets ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _guard_run(self, run: OpenRun, langchain_id: UUID, guard: Guard) -> None:
+        """Raises BudgetExceeded where a budget is spent. LangChain tells nobody of the end of such a run."""
+        try:
+            guard.before_run(run.agent)
+        except BudgetExceeded as refusal:
+            self._tree.leave(langchain_id)
+            self._refused(run, refusal)
+            self._show(run, "refused")
+            raise
+
+    def _guard_call(self, call: OpenCall, guard: Guard) -> None:
+        """Raises BudgetExceeded where the call may not be made. LangChain tells nobody of the end of such a call."""
+        try:
+            guard.before_call(call)
+        except BudgetExceeded as refusal:
+            self._tree.close_call(call.langchain_run_id, self)
+            if call.forget_task is not None:
+                call.forget_task()
+            self._refused(call.run, refusal)
+            if call.run.is_bare_call:
+                self._show(call.run, "refused")
+            raise
+
+    def _refused(self, run: OpenRun, refusal: BudgetExceeded) -> None:
+        if refusal.kind in REPORTED_REFUSALS:
+            self.reporter.append(refused_event(run, refusal.kind, refusal.policy_id))
 
     # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
 

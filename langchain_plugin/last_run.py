@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_plugin import wire
+from langchain_plugin.shown import MICROCENTS_PER_CENT, show_cents
 
 if TYPE_CHECKING:
     from langchain_plugin.news import News
 
-MICROCENTS_PER_CENT = 1_000_000
 MAX_CALLS_KEPT = 10_000
 """Of one run, to price them later; a run with more calls is summed at the site, and shown here without a cost."""
 PRICE_WAIT_SECONDS = 1.0
@@ -146,16 +146,6 @@ class LastRun:
 
     def __repr__(self) -> str:
         return f"<LastRun {self.agent} {self.run_id} {self.status}: {self.calls} calls>"
-
-
-def show_cents(microcents: int) -> str:
-    """Cents as people read them: `0.4137¢` under a cent, `41.37¢` above, three figures of the very small."""
-    cents = Decimal(microcents) / MICROCENTS_PER_CENT
-    if cents == 0:
-        return "0¢"
-    if cents < Decimal("0.01"):
-        return f"{cents:.{2 - cents.adjusted()}f}¢"
-    return f"{cents:.4f}¢" if cents < 1 else f"{cents:,.2f}¢"
 
 
 def _on_event_loop() -> bool:

@@ -17,6 +17,7 @@ from langchain_plugin.config import Config
 from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.json_lines import to_line
+from langchain_plugin.leasing import LeaseKeeper
 from langchain_plugin.losses import Losses
 from langchain_plugin.news import News
 from langchain_plugin.sender import Sender
@@ -30,6 +31,8 @@ __all__ = ["KeyInfo", "Reporter"]
 
 logger = logging.getLogger("costsite")
 
+RELEASE_SECONDS = 1.0
+"""At exit, for giving leases back: one that is not given back ends by itself."""
 MAX_EVENT_BYTES = 800_000
 """An event longer than this fits no batch."""
 
@@ -65,7 +68,12 @@ class Reporter:
             self._losses,
             Transport(config, http),
             self._wake,
+            self._confirmed,
         )
+        self.leases: LeaseKeeper | None = None
+        """What agents may spend here without asking; None without a key: then nobody sets a budget."""
+        if self.sends:
+            self.leases = LeaseKeeper(config, lambda: self._spool.client_id, Transport(config, http))
         self._is_bound_to_exit = False
         if self.sends:
             atexit.register(self._at_exit)
@@ -178,6 +186,10 @@ class Reporter:
             self._bind_to_exit_of_multiprocessing()
         self._sender.start()
 
+    def _confirmed(self, call_ids: Sequence[str]) -> None:
+        if self.leases is not None:
+            self.leases.confirmed(call_ids)
+
     def _hasten(self) -> None:
         if self._spool.pending:
             self._sender.hurry()
@@ -201,6 +213,8 @@ class Reporter:
                     lost,
                     self._spool.folder,
                 )
+            if self.leases is not None:
+                self.leases.release_all(RELEASE_SECONDS)
             self._spool.keep_named()
             self._spool.close_if_empty()
         except Exception:
@@ -215,6 +229,8 @@ class Reporter:
         self._spool.after_fork()
         self._adoption.release()
         self._sender.after_fork(self._wake)
+        if self.leases is not None:
+            self.leases.after_fork()
         self._is_bound_to_exit = False
 
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from langchain_core.runnables.config import var_child_runnable_config
 
+from langchain_plugin.decisions import Taken
 from langchain_plugin.request import Request
 
 MAX_OPEN_IDS = 50_000
@@ -58,6 +59,7 @@ class OpenRun:
         "root_id",
         "run_id",
         "started_at",
+        "taken_microcents",
         "totals",
         "watchers",
     )
@@ -72,6 +74,8 @@ class OpenRun:
         self.ended = False
         self.call_numbers = itertools.count() if not is_bare_call else None
         self.totals: Any = None
+        self.taken_microcents = 0
+        """What its calls cost and hold, where the run has a limit of its own."""
         self.watchers: list[Any] = [watcher]
         """The handlers that saw it: each shows it as its last run."""
 
@@ -89,15 +93,18 @@ class OpenCall:
         "forget_task",
         "index",
         "langchain_run_id",
+        "lease_id",
         "messages",
         "owner",
         "reported",
         "request",
         "run",
+        "run_hold_microcents",
         "shadowed",
         "started_at",
         "started_monotonic",
         "streamed_characters",
+        "taken",
     )
 
     def __init__(self, langchain_run_id: UUID, run: OpenRun, owner: Any, request: Request, messages: Any) -> None:
@@ -117,6 +124,11 @@ class OpenCall:
         self.shadowed: OpenCall | None = None
         """An open call under the same LangChain id, where a caller used one twice at once."""
         self.forget_task: Callable[[], object] | None = None
+        self.lease_id: str | None = None
+        """Whose money it spends."""
+        self.taken: Taken | None = None
+        """What it holds of the agent's lease; None: nothing, or no longer."""
+        self.run_hold_microcents = 0
 
     def message_count(self) -> int:
         """Of the prompt: LangChain hands chat models a list of lists, text models a list of texts."""
@@ -149,16 +161,19 @@ class RunTree:
         self.calls.clear()
         self.last_of_task.clear()
 
-    def enter(self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any) -> None:
-        """A chain, tool or retriever starts: a root, or part of its parent's run."""
+    def enter(
+        self, langchain_id: UUID, parent_id: UUID | None, agent: Callable[[], str], handler: Any
+    ) -> OpenRun | None:
+        """A chain, tool or retriever starts, as part of its parent's run; the run where this begins one."""
         run = self.runs.get(langchain_id)
         if run is not None:
             run.watch(handler)
-            return
+            return None
         parent = self.run_of(parent_id)
-        self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
+        run = self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
         if len(self.runs) > MAX_OPEN_IDS:
             self._forget_oldest(self.runs)
+        return run if parent is None else None
 
     def leave(self, langchain_id: UUID) -> OpenRun | None:
         """A chain, tool or retriever ends; the run, when that was its root and nobody else ended it."""

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,10 @@ class Sender:
         losses: Losses,
         transport: Transport,
         wake: SimpleQueue[None],
+        on_confirmed: Callable[[Sequence[str]], None] = lambda call_ids: None,
     ) -> None:
+        self._on_confirmed = on_confirmed
+        """Told the ids of the calls that the site has."""
         self._config = config
         self._spool = spool
         self._adoption = adoption
@@ -341,6 +344,7 @@ class Sender:
         batch.settle()
         self._adoption.drop_empty()
         self._fingerprints.forget(batch.call_ids)
+        self._on_confirmed(batch.call_ids)
         with self._settled:
             self._settled.notify_all()
 

@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING, Any
 from langchain_plugin._version import __version__
 from langchain_plugin.answer_deadline import AnswerDeadline
 from langchain_plugin.config import Config
-from langchain_plugin.errors import BatchRefused, CheckFailed, ServerFailed, ServerUnreachable, WrongKey, WrongUrl
+from langchain_plugin.errors import (
+    BatchRefused,
+    CheckFailed,
+    LeaseRefused,
+    ServerFailed,
+    ServerUnreachable,
+    WrongKey,
+    WrongUrl,
+)
 from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.server_words import clean_words
 
 if TYPE_CHECKING:
     import httpx
+
+    from langchain_plugin import wire
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -91,6 +101,30 @@ class Transport:
         """
         headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
         return self._ask("POST", "/api/v1/events", body, headers, timeout)
+
+    def lease(self, body: bytes, *, timeout: float) -> bytes:
+        """Ask for a lease; the content of a 200.
+
+        Args:
+            body: A `wire.LeaseRequest` as JSON.
+            timeout: Seconds for all of it.
+
+        Raises:
+            LeaseRefused: A budget grants none.
+            CheckFailed: Another of its kinds: the site could not be asked.
+
+        """
+        return self._ask("POST", "/api/v1/leases", body, {"Content-Type": "application/json"}, timeout)
+
+    def release(self, lease_id: str, body: bytes, timeout: float) -> None:
+        """Give a lease back.
+
+        Raises:
+            CheckFailed: It may not have been heard; the lease ends by itself.
+
+        """
+        path = f"/api/v1/leases/{lease_id}/release"
+        self._ask("POST", path, body, {"Content-Type": "application/json"}, timeout)
 
     def key(self) -> KeyInfo:
         """Who the key is, from the site.
@@ -171,6 +205,8 @@ class Transport:
             _asking.now = False
             # A server's cookies are of no use here, and each would be kept and sent back.
             self._client.cookies.clear()
+        if response.status_code == 204:
+            return b""
         if response.status_code == 200 and not is_plain:
             raise not_a_site(self._config, "its answer was compressed, and nobody asked for that")
         if response.status_code != 200:
@@ -190,6 +226,8 @@ def meaning_of(config: Config, status: int, headers: dict[str, str], content: by
             + (message or f"set {variable} to a live key, as `manage.py create_api_key` prints it."),
             retry_after_seconds=wait,
         )
+    if status == 402 and (facts := refusal_in(content)) is not None:
+        return LeaseRefused(facts)
     if status in (400, 413, 422):
         code = code or {413: "too_large"}.get(status, "unreadable")
         return BatchRefused(
@@ -224,6 +262,16 @@ def error_of(content: bytes) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return clean_words(body.code, 60), clean_words(body.message)
+
+
+def refusal_in(content: bytes) -> wire.RefusalFacts | None:
+    """What a 402 says of the budget that refuses; None where it is something else."""
+    from langchain_plugin import wire
+
+    try:
+        return wire.RefusalFacts.model_validate(wire.ErrorBody.model_validate_json(content).details[0])
+    except (ValueError, IndexError):
+        return None
 
 
 def retry_after_seconds(value: str, now: float) -> float | None:

@@ -7,50 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_DOWN, Decimal
 
-UNPRICED = "unpriced"
+from agents.figures import CENT, DOLLAR, HUNDREDTH_OF_A_CENT, rounded, signed
+from agents.figures import UNPRICED as UNPRICED
+from agents.figures import money as money
+from agents.figures import percent as percent
+
 NOT_REPORTED = "not reported"
-MINUS = "\u2212"
-
-CENT = Decimal(1_000_000)
-DOLLAR = 100 * CENT
-HUNDREDTH_OF_A_CENT = CENT / 100
-THOUSAND_DOLLARS = 1_000 * DOLLAR
-
-
-def _rounded(value: Decimal, decimals: int) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
-
-
-def _signed(microcents: int, text: str) -> str:
-    return MINUS + text if microcents < 0 else text
-
-
-def money(microcents: int | None, *, kpi: bool = False) -> str:
-    """One amount on its own. As a `kpi`, amounts over $1,000 are whole dollars.
-
-    A value that rounding would carry to the next unit is written in that unit: 99.996 cents is $1.00.
-    """
-    if microcents is None:
-        return UNPRICED
-    size = Decimal(abs(microcents))
-    if not size:
-        return "0¢"
-    cents = size / CENT
-    # 3 significant digits, never an exponent; a microcent is the sixth decimal of a cent, and the last there is.
-    tiny = _rounded(cents, min(6, max(0, 2 - cents.adjusted())))
-    if tiny < HUNDREDTH_OF_A_CENT / CENT:
-        text = f"{tiny:f}¢"
-    elif _rounded(cents, 4) < 1:
-        text = f"{_rounded(cents, 4):f}¢"
-    elif _rounded(cents, 2) < 100:
-        text = f"{_rounded(cents, 2):f}¢"
-    elif kpi and _rounded(size / DOLLAR, 2) >= 1_000:
-        text = f"${_rounded(size / DOLLAR, 0):,f}"
-    else:
-        text = f"${_rounded(size / DOLLAR, 2):,f}"
-    return _signed(microcents, text)
 
 
 def unpriced_calls(count: int) -> str:
@@ -81,9 +45,9 @@ class MoneyUnit:
     def for_values(cls, values: Iterable[int | None]) -> MoneyUnit:
         """Chosen by the largest of `values`."""
         largest = Decimal(max((abs(value) for value in values if value is not None), default=0))
-        if _rounded(largest / CENT, 2) >= 100 or not largest:
+        if rounded(largest / CENT, 2) >= 100 or not largest:
             return cls("$", DOLLAR, 2)
-        if _rounded(largest / CENT, 4) >= 1:
+        if rounded(largest / CENT, 4) >= 1:
             return cls("¢", CENT, 2)
         if largest >= HUNDREDTH_OF_A_CENT:
             return cls("¢", CENT, 4)
@@ -93,10 +57,10 @@ class MoneyUnit:
         """An amount in this unit; what would round to zero is `<` the least that does not."""
         if microcents is None:
             return UNPRICED
-        value = _rounded(Decimal(abs(microcents)) / self.microcents, self.decimals)
+        value = rounded(Decimal(abs(microcents)) / self.microcents, self.decimals)
         if microcents and not value:
-            return _signed(microcents, "<" + self._with_symbol(Decimal(1).scaleb(-self.decimals)))
-        return _signed(microcents, self._with_symbol(value))
+            return signed(microcents, "<" + self._with_symbol(Decimal(1).scaleb(-self.decimals)))
+        return signed(microcents, self._with_symbol(value))
 
     def _with_symbol(self, value: Decimal) -> str:
         return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
@@ -133,22 +97,10 @@ def tokens_short(count: int | None) -> str:
         return str(count)
     for suffix, unit in (("k", 1_000), ("M", 1_000_000), ("B", 1_000_000_000), ("T", 1_000_000_000_000)):
         value = Decimal(count) / unit
-        text = _rounded(value, max(0, 2 - value.adjusted()))
+        text = rounded(value, max(0, 2 - value.adjusted()))
         if text < 1_000 or suffix == "T":
             break
-    return f"{_rounded(text, max(0, 2 - text.adjusted())):f}{suffix}"
-
-
-def percent(part: int, whole: int) -> str:
-    """`part` of `whole`: whole from 10, one decimal below, never clipped at 100. Nothing of nothing is a dash."""
-    if not whole:
-        return "–"
-    if not part:
-        return "0 %"
-    value = Decimal(part) * 100 / Decimal(whole)
-    if abs(_rounded(value, 1)) >= 10:
-        return f"{_rounded(value, 0):f} %"
-    return f"{_rounded(value, 1):f} %" if _rounded(value, 1) else "<0.1 %"
+    return f"{rounded(text, max(0, 2 - text.adjusted())):f}{suffix}"
 
 
 def coverage(part: int, whole: int) -> str:
@@ -179,5 +131,5 @@ def times(value: int, median: int) -> str:
         return ""
     ratio = Decimal(value) / median
     if ratio >= 10:
-        return f"{_rounded(ratio, 0):,f} ×"
-    return "<0.1 ×" if value and _rounded(ratio, 1) == 0 else f"{_rounded(ratio, 1):f} ×"
+        return f"{rounded(ratio, 0):,f} ×"
+    return "<0.1 ×" if value and rounded(ratio, 1) == 0 else f"{rounded(ratio, 1):f} ×"

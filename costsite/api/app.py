@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from costsite.api import agents, errors, events, key, openapi, runs, spend
+from costsite.api import agents, budgets, errors, events, key, leases, openapi, runs, spend
 from costsite.api.authentication import BearerKey
 
 api = openapi.CostsiteAPI(title="Costsite", version="1", docs_url=None, openapi_url=None)
 errors.install(api)
-for topic in (events, key, agents, runs, spend):
+for topic in (events, leases, key, agents, runs, spend, budgets):
     api.add_router("", topic.router)
 
 

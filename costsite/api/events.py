@@ -17,6 +17,7 @@ from agents.clock import clock_shift
 from agents.ledger import Recorded
 from agents.models import ApiKey, Client
 from agents.models.people import UNREGISTERED
+from budgets.news import budget_news
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
 from costsite.api.body import read_body
@@ -121,6 +122,7 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
             for name, agent in sorted(recorded.agents.items())
         ],
         price_card=recorded.price_card,
+        budgets=budget_news(key.workspace_id, {name: agent.id for name, agent in recorded.agents.items()}),
         notices=[*batch.notices, *_notices(recorded, shift)],
     )
 

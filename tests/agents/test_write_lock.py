@@ -16,6 +16,7 @@ from django.db import OperationalError, connection
 from pytest_django import Settings
 
 from agents import write_lock
+from agents.write_lock import after_writing, writing
 
 
 @pytest.fixture
@@ -144,3 +145,25 @@ def test_a_command_that_runs_already_ends_with_one_sentence(
         call_command(job, *options)
 
     call_command(job, *options)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_follows_a_transaction_runs_after_its_commit_and_without_the_lock() -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        seen.append((connection.in_atomic_block, getattr(write_lock._held, "file", False)))
+
+    with writing():
+        after_writing(look)
+        assert seen == []
+    assert seen == [(False, False)]
+
+    def undone() -> None:
+        with writing():
+            after_writing(look)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        undone()
+    assert len(seen) == 1

@@ -30,7 +30,7 @@ SITE_SETTINGS = sorted(
         name
         for package in PACKAGES
         for path in (PROJECT / package).rglob("*.py")
-        for name in re.findall(r'env_(?:str|int|bool|list)\(\s*"([A-Z_]+)"', path.read_text(encoding="utf-8"))
+        for name in re.findall(r'env_\w+\(\s*"([A-Z_]+)"', path.read_text(encoding="utf-8"))
     }
 )
 PLUGIN_SETTINGS = sorted(f"COSTSITE_{name.upper()}" for name in config._SETTINGS)
@@ -82,6 +82,7 @@ API_SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((PROJ
 def test_every_error_of_the_api_is_in_the_table_of_errors_with_its_status() -> None:
     raised = {(int(status), code) for status, code in re.findall(r'ApiError\(\s*(\d+),\s*"(\w+)"', API_SOURCE)}
     raised |= {(status, code) for status, (code, _) in errors._WITHOUT_OWN_WORDS.items()}
+    raised |= {(402, kind) for kind in get_args(wire.RefusalKind)}
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", part(API, "## Errors"), re.MULTILINE)
 
     assert (503, "database_busy") in raised

@@ -19,40 +19,43 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "http-api.md").read_text(
 COMMANDS = re.findall(r"^```bash\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 STAND_INS = """
-python() { printf '%s\\n' "$KEY"; }
+python() { case "$*" in *budgets:write*) echo "$BUDGETS_KEY";; *) echo "$KEY";; esac; }
 curl() { printf '%s\\0' "$@"; cat; }
 """
 """For `manage.py create_api_key`, which prints a key; and for curl: what it was told, and what it would send."""
 
 
 class Request(NamedTuple):
+    method: str
     address: str
     authorization: str
     body: str
 
 
-def typed(command: str, key: str) -> Request:
+def typed(command: str, key: str, budgets_key: str = "") -> Request:
     """What a shell makes of a command: dates filled in, the key set, the body read."""
     said = subprocess.run(
         ["sh", "-euc", STAND_INS + command],
-        env={"KEY": key, "PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+        env={"KEY": key, "BUDGETS_KEY": budgets_key, "PATH": "/usr/bin:/bin"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     *arguments, body = said.stdout.split("\0")
     (address,) = (argument for argument in arguments if argument.startswith("http://127.0.0.1:8000/"))
     (header,) = (argument for argument in arguments if argument.startswith("Authorization: "))
     assert ("-d" in arguments) == bool(body)
-    return Request(address, header.removeprefix("Authorization: "), body)
+    method = arguments[arguments.index("-X") + 1] if "-X" in arguments else "POST" if body else "GET"
+    return Request(method, address, header.removeprefix("Authorization: "), body)
 
 
 def answer(request: Request) -> Any:
-    """The site's, which must be 200: its JSON, or text."""
+    """The site's, which must be 200 or 201: its JSON, or text."""
     client = Client(headers={"Authorization": request.authorization})
     where = urlsplit(request.address)
     target = f"{where.path}?{where.query}"
     # The content type that curl gives -d.
     form = "application/x-www-form-urlencoded"
-    given = client.post(target, request.body, content_type=form) if request.body else client.get(target)
-    assert given.status_code == 200, given.content
+    given = client.generic(request.method, target, request.body, content_type=form)
+    assert given.status_code in (200, 201), given.content
     if given.headers["Content-Type"] == "application/json":
         return given.json()
     return b"".join(given.streaming_content).decode()  # type: ignore[attr-defined]
@@ -73,14 +76,17 @@ def posting() -> str:
     return command
 
 
-def test_every_command_on_the_page_works_as_pasted_and_in_the_order_of_the_page(key: str) -> None:
-    answers = {urlsplit(request.address).path: answer(request) for request in (typed(text, key) for text in COMMANDS)}
+def test_every_command_on_the_page_works_as_pasted_and_in_the_order_of_the_page(key: str, workspace: Workspace) -> None:
+    budgets_key = KeyHolder(workspace, scopes=["read", "budgets:write"]).key
+    requests = (typed(text, key, budgets_key) for text in COMMANDS)
+    answers = {urlsplit(request.address).path: answer(request) for request in requests}
 
     # 1,200 tokens in at 0.15 USD a million and 300 out at 0.60: 180 + 180 millionths of a dollar = 0.036 cents.
     run, spend = answers["/api/v1/runs/019a9f00-0000-7000-8000-000000000003"], answers["/api/v1/spend"]
     assert (run["estimated_cost_cents"], run["status"], len(run["llm_calls"])) == ("0.036", "ok", 1)
     assert (spend["total"]["estimated_cost_cents"], spend["groups"][0]["model"]) == ("0.036", "gpt-4o-mini")
     assert [agent["agent"] for agent in answers["/api/v1/agents"]["agents"]] == ["sales-bot"]
+    assert answers["/api/v1/budgets/agents/sales-bot"]["limit_cents"] == 5_000
     assert answers["/api/v1/runs"].splitlines()[1].startswith("019a9f00-0000-7000-8000-000000000003,sales-bot,ok,")
 
 

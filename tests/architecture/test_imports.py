@@ -13,7 +13,7 @@ import grimp
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-SERVER = ("agents", "costsite")
+SERVER = ("agents", "budgets", "costsite")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import override_settings
 
 from agents.models import Agent, AgentRunLog, Client, LLMCall, ModelPrice, Workspace
+from budgets.policies import By, set_budget
 from costsite.api.events import _record
 from langchain_plugin import wire
 from tests.costsite.api_client import KeyHolder, batch, error_of
@@ -421,3 +422,20 @@ def test_the_events_path_asks_the_database_no_more_for_a_hundred_events_than_for
         acme.report(*[soon(run_id=run_id) for _ in range(100)], client_id=client_id)
 
     assert len(for_a_hundred) == len(for_two)
+
+
+def test_a_receipt_tells_the_tightest_budget_of_each_agent(workspace: Workspace) -> None:
+    support_bot = AgentFactory(workspace=workspace, slug="support-bot")
+    set_budget(support_bot, by=By(command="test"), limit_cents=50)
+    set_budget(workspace, by=By(command="test"), limit_cents=40)
+    now = datetime.now(UTC)
+    cent = {"request_model": "gpt-4o", "input_tokens": 4_000, "output_tokens": 0, "started_at": now, "ended_at": now}
+
+    receipt = KeyHolder(workspace).report(
+        llm_call(**cent).model_dump(mode="json"), llm_call(agent="other", **cent).model_dump(mode="json")
+    )
+
+    limit, spent = 40_000_000, 2_000_000
+    assert receipt.budgets == [
+        wire.BudgetNews(agent=name, spent_microcents=spent, limit_microcents=limit) for name in ("other", "support-bot")
+    ]

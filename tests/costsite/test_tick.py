@@ -15,8 +15,9 @@ from pytest_django import Settings
 from agents import ledger, retention
 from agents.models import LLMCall, ModelPrice, Workspace, WorkspaceDay
 from agents.write_lock import only_job
+from budgets.models import Notification, NotificationChannel
 from costsite import tasks
-from tests.factories import llm_call
+from tests.factories import WorkspaceFactory, llm_call
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -84,6 +85,20 @@ def test_the_tick_lets_a_command_that_is_at_work_finish_and_says_so(
     assert done["retention"].startswith("retention runs already")
     assert (LLMCall.objects.count(), caplog.records) == (1, [])
     assert tasks.tick()["retention"].startswith("2 rows"), "the call and its run"
+
+
+def test_what_budgets_left_undone_is_taken_up(workspace: Workspace) -> None:
+    record_one(workspace, days_ago=40)
+    channel = NotificationChannel.objects.create(workspace=WorkspaceFactory(), kind="webhook", name="#costs")
+    Notification.objects.create(
+        channel=channel, cause="crossing", cause_key="crossing:1", title="t", body="b", next_try_at=timezone.now()
+    )
+
+    done = tasks.tick()
+
+    assert done["crossings"] == "0 crossings announced"
+    assert done["months"].startswith("2 statements made"), "of the workspace and its agent"
+    assert done["notifications"] == "1 notifications queued"
 
 
 def test_one_piece_of_work_that_fails_does_not_keep_the_others_from_theirs(

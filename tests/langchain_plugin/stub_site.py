@@ -46,13 +46,35 @@ def page(status: int, **headers: str) -> Answering:
     return lambda batch: Answer(status, headers=headers)
 
 
+def leave(asked: dict[str, Any], **changes: Any) -> Answer:
+    """Leave to go on without bound, but for `changes`."""
+    told = {"agent": asked.get("agent", "?"), "valid_for_seconds": 120} | changes
+    return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+
+def refusal(kind: str, **facts: Any) -> Answering:
+    """A 402, as the site words it."""
+    told = {
+        "kind": kind, "scope": "agent", "subject": "support-bot", "policy_id": 7, "mode": "hard",
+        "limit_microcents": 50_000_000, "spent_microcents": 47_900_000, "left_microcents": 2_100_000,
+        "held_microcents": 0, "asked_microcents": 3_400_000,
+    } | facts  # fmt: skip
+    body = json.dumps({"code": kind, "message": "No.", "details": [told]}).encode()
+    return lambda asked: Answer(402, body, {"Content-Type": "application/json"})
+
+
 class StubSite:
-    """`answers` are used up by a POST each, then `answer` answers all; `key_answer` answers GET."""
+    """`answers` are used up by a batch each, then `answer` answers all. `lease_answer` answers leases, `key_answer`
+    GET.
+    """
 
     def __init__(self) -> None:
         self.answers: deque[Answering] = deque()
         self.answer: Answering = receipt
         self.key_answer: Answer = Answer(404)
+        self.lease_answer: Answering = leave
+        self.lease_requests: list[tuple[str, dict[str, Any]]] = []
+        """Path and body."""
         self.batches: list[dict[str, Any]] = []
         """Every batch that came in, refused ones included."""
         self.sizes: list[int] = []
@@ -84,6 +106,11 @@ def _handler_for(site: StubSite) -> type[BaseHTTPRequestHandler]:
             self._send(site.key_answer)
 
         def do_POST(self) -> None:
+            if self.path.startswith("/api/v1/leases"):
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                site.lease_requests.append((self.path, asked))
+                self._send(site.lease_answer(asked))
+                return
             body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"])))
             site.posted_at.append(time.monotonic())
             site.headers.append(dict(self.headers.items()))

@@ -1,0 +1,222 @@
+"""Whether a budget holds under many processes, what it costs in trips to the site, and what it leaves unspent.
+
+    python benchmarks/budget_holds.py [--processes 8] [--threads 8] [--budgets 5 50 500] [--kill server|clients]
+
+A site of its own (SQLite, the site's web service), one agent with a `hard` budget of so many times a call's hold, and
+processes whose threads call a model that takes 20 ms and uses between a third and all of what each call holds. They
+stop when they are refused for good. Printed: what was spent of the limit by the site's own books, calls, trips to the
+site for each call, what was left, and when the first refusal came. `--kill server` kills the web service twice on the
+way; `--kill clients` kills half of the processes, and prints beside the overspend what their leases then held.
+
+Clients are set to block while the site cannot be asked (`on_unreachable`): one that is set to go on spends outside of
+any lease meanwhile, and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+INPUT_CHARACTERS = 2_000
+MAX_OUTPUT_TOKENS = 200
+# gpt-4o: 2.50 USD a million tokens in, 10 USD out. 2,000 characters and one message's frame are at most 2,032 tokens.
+HOLD_MICROCENTS = 2_032 * 250 + MAX_OUTPUT_TOKENS * 1_000
+CALL_SECONDS = 0.02
+LONGEST_SECONDS = 240
+
+
+def worker(url: str, key: str, folder: str, threads: int, seed: int) -> None:
+    """One client process: calls until it is refused for good, then says how it went as a line of JSON."""
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    from langchain_plugin import BudgetExceeded, CostCallbackHandler
+
+    class Model(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "benchmark"
+
+        def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+            return {
+                "ls_provider": "openai",
+                "ls_model_name": "gpt-4o",
+                "ls_model_type": "chat",
+                "ls_max_tokens": MAX_OUTPUT_TOKENS,
+            }
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            time.sleep(CALL_SECONDS)
+            share = dice.uniform(1 / 3, 1)
+            counts = {"input_tokens": int(2_000 * share), "output_tokens": int(MAX_OUTPUT_TOKENS * share)}
+            usage: Any = counts | {"total_tokens": sum(counts.values())}
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("Yes.", usage_metadata=usage))])
+
+    dice = random.Random(seed)
+    costs = CostCallbackHandler(
+        agent="busy",
+        api_key=key,
+        url=url,
+        state_dir=folder,
+        held_wait_seconds=20,
+        on_unreachable="block",
+    )
+    assert costs.reporter.leases is not None
+    allowance = costs.reporter.leases.of("busy")
+    with allowance.lock:
+        allowance.lock.wait_for(lambda: allowance.answers > 0, 20)
+    made = [0] * threads
+    first_refusal: list[float] = []
+    kinds: dict[str, int] = {}
+    deadline = time.monotonic() + LONGEST_SECONDS
+
+    def call(number: int) -> None:
+        model, prompt = Model(), [HumanMessage("x" * INPUT_CHARACTERS)]
+        while time.monotonic() < deadline:
+            try:
+                model.invoke(prompt, {"callbacks": [costs]})
+                made[number] += 1
+            except BudgetExceeded as refusal:
+                if refusal.kind == "unreachable":
+                    time.sleep(0.5)
+                    continue
+                first_refusal.append(time.time())
+                kinds[refusal.kind] = kinds.get(refusal.kind, 0) + 1
+                return
+
+    running = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    asked = allowance.answers
+    costs.flush(30)
+    said = {"calls": sum(made), "trips": asked, "first_refusal": min(first_refusal, default=0.0), "kinds": kinds}
+    print(json.dumps(said), flush=True)
+
+
+def measure(times_hold: int, processes: int, threads: int, kill: str) -> None:
+    from tests.end_to_end.live_site import LiveSite
+
+    with tempfile.TemporaryDirectory() as folder:
+        site = LiveSite(Path(folder))
+        site.prepare()
+        limit_cents = -(-times_hold * HOLD_MICROCENTS // 1_000_000)
+        site.manage("shell", "-v0", "-c", SET_UP.format(limit_cents=limit_cents))
+        site.start()
+        began = time.time()
+        command = [
+            sys.executable,
+            __file__,
+            "--worker",
+            site.url,
+            site.key,
+            str(Path(folder) / "clients"),
+            str(threads),
+        ]
+        clients = [
+            subprocess.Popen([*command, str(seed)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+            for seed in range(processes)
+        ]
+        held_by_killed = 0
+        if kill == "server":
+            for _ in range(2):
+                time.sleep(4)
+                site.kill()
+                time.sleep(1)
+                site.start()
+        elif kill == "clients":
+            time.sleep(6)
+            for client in clients[: processes // 2]:
+                client.send_signal(signal.SIGKILL)
+            pids = [client.pid for client in clients[: processes // 2]]
+            held_by_killed = int(site.manage("shell", "-v0", "-c", HELD.format(pids=pids)))
+        said = [json.loads(out) for client in clients if (out := client.communicate()[0])]
+        if kill == "clients":
+            flush(site, folder)
+        books = json.loads(site.manage("shell", "-v0", "-c", BOOKS))
+        site.stop()
+    limit = limit_cents * 1_000_000
+    calls = sum(one["calls"] for one in said)
+    trips = sum(one["trips"] for one in said)
+    refused = [one["first_refusal"] for one in said if one["first_refusal"]]
+    over = max(0, books["spent"] - limit)
+    print(
+        f"{processes:>2} x {threads}, budget {times_hold:>4} holds{', killing ' + kill if kill else '':17}"
+        f" spent {books['spent'] / limit:7.2%}  over {over / 1e6:8.4f}¢  calls {books['calls']:>6,}"
+        f"  trips a call {trips / max(1, calls):6.3f}"
+        f"  left {max(0, limit - books['spent']) / HOLD_MICROCENTS:5.1f} holds"
+        f"  first refusal {min(refused, default=began) - began:5.1f} s  counters {books['counters']}"
+        + (f"  held by the killed {held_by_killed / 1e6:.4f}¢" if kill == "clients" else ""),
+        flush=True,
+    )
+
+
+def flush(site: Any, folder: str) -> None:
+    """Send what killed clients left in their spool, as the next process would."""
+    environment = os.environ | {
+        "COSTSITE_URL": site.url,
+        "COSTSITE_API_KEY": site.key,
+        "COSTSITE_STATE_DIR": str(Path(folder) / "clients"),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "langchain_plugin.cli", "flush"], env=environment, cwd=ROOT, check=False,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+SET_UP = """
+from agents.models import Agent, Workspace
+from budgets.policies import By, set_budget
+agent = Agent.objects.create(workspace=Workspace.objects.get(slug="acme"), slug="busy")
+set_budget(agent, by=By(command="benchmark"), limit_cents={limit_cents})
+"""
+HELD = """
+from agents.models import Client
+from budgets.models import SpendLease
+clients = Client.objects.filter(pid__in={pids}).values_list("client_id", flat=True)
+print(sum(lease.held_microcents for lease in SpendLease.objects.filter(client_id__in=list(clients))))
+"""
+BOOKS = """
+import json
+from django.db.models import Sum
+from agents.models import LLMCall
+from budgets.counters import differences
+total = LLMCall.objects.aggregate(spent=Sum("cost_microcents"))["spent"]
+counters = "WRONG" if list(differences()) else "right"
+print(json.dumps({"spent": total or 0, "calls": LLMCall.objects.count(), "counters": counters}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[5, 50, 500], help="in holds of one call")
+    parser.add_argument("--kill", choices=["", "server", "clients"], default="")
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        url, key, folder, threads, seed = options.worker
+        worker(url, key, folder, int(threads), int(seed))
+        return
+    for times_hold in options.budgets:
+        measure(times_hold, options.processes, options.threads, options.kill)
+
+
+if __name__ == "__main__":
+    main()

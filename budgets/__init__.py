@@ -1,0 +1,1 @@
+"""Policy over the ledger: limits on spending, who may go on, who is told."""

@@ -1,0 +1,164 @@
+"""The field "Monthly budget (in cents)" on agents and workspaces, and how they stand in their lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+
+from agents.admin.access import MembersOnlyAdmin
+from agents.admin.people import AgentAdmin, WorkspaceAdmin
+from agents.cost_tracker import CostTracker
+from agents.models import Agent, Workspace
+from agents.write_lock import writing
+from budgets.admin.form_fields import CentsField
+from budgets.admin.shown import covered_too, standing_now, state_in_html
+from budgets.enforcement import BudgetEnforcementService, Standing
+from budgets.models import BudgetPolicy
+from budgets.money import in_both
+from budgets.policies import By, policy_of, set_budget
+from budgets.state import BudgetState, states_of, states_of_workspaces
+
+FIELD = "monthly_budget_cents"
+
+
+class MonthlyBudgetForm(forms.ModelForm):  # type: ignore[type-arg]
+    # The hidden copy of what was shown tells a change from a limit that somebody else set while the form was open, and
+    # a field that was emptied from one that was not sent.
+    monthly_budget_cents = CentsField(
+        label="Monthly budget (in cents)",
+        required=False,
+        show_hidden_initial=True,
+        too_little="A budget is 0 cents or more; leave it empty to have none.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policy = policy_of(self.instance) if self.instance.pk else None
+        if policy is not None:
+            self.initial[FIELD] = policy.limit_cents
+
+
+class MonthlyBudgetAdmin(MembersOnlyAdmin):
+    """The field, stored by `set_budget` alone, and the column *budget*. Stands before the class it adds to."""
+
+    form = MonthlyBudgetForm
+
+    def states(self, rows: Iterable[Any]) -> Mapping[int, BudgetState]:
+        """How the rows of a page stand, by primary key."""
+        raise NotImplementedError
+
+    def standings_above(self, row: Any) -> list[Standing]:
+        """Of budgets that cover a row besides its own."""
+        raise NotImplementedError
+
+    def spent_this_month(self, row: Any) -> CostTracker:
+        raise NotImplementedError
+
+    # ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        @admin.display(description="budget")
+        def budget(row: Any) -> str:
+            states: Mapping[int, BudgetState] = request._budget_states  # type: ignore[attr-defined]
+            return state_in_html(states[row.pk], of=f"{self.opts.model_name} {row}")
+
+        name, *rest = super().get_list_display(request)
+        return (name, budget, *rest)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        listed = super().get_changelist_instance(request)
+        request._budget_states = self.states(listed.result_list)  # type: ignore[attr-defined]
+        return listed
+
+    # ── the form ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = list(super().get_fields(request, obj))
+        fields.insert(fields.index("archived_at"), FIELD)
+        return fields
+
+    @admin.display(description="Monthly budget (in cents)")
+    def monthly_budget_cents(self, row: Any) -> str:
+        """For those who see it and change nothing."""
+        policy = policy_of(row)
+        return "no budget" if policy is None else in_both(policy.limit_microcents)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        field = context["adminform"].form.fields.get(FIELD)
+        if field is not None:
+            field.help_text = self._help(request, obj)
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _help(self, request: HttpRequest, row: Any) -> str:
+        plain = "Per calendar month; 100 cents are $1.00. Empty: no budget. 0: nothing may be spent."
+        if row is None:
+            return plain
+        spend = self.spent_this_month(row).this_month().total()
+        unpriced = f", and {spend.unpriced_calls:,} calls without a price" if spend.unpriced_calls else ""
+        spent = f"Spent this month: {in_both(spend.cost_microcents)}{unpriced}."
+        policy = policy_of(row)
+        more = ""
+        if policy is not None:
+            more = format_html(
+                ' <a href="{}">Thresholds, mode and grants</a>',
+                reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]),
+            )
+        return format_html("{} {} {}{}", plain, spent, covered_too(request, self.standings_above(row)), more)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if FIELD not in form.changed_data:
+            super().save_model(request, obj, form, change)
+            return
+        # Alone from the start: who records calls takes the row under the lock that `set_budget` waits for, so whoever
+        # took the row first would wait with them in a circle.
+        with writing(alone=True):
+            super().save_model(request, obj, form, change)
+            set_budget(obj, by=By(user=request.user), limit_cents=form.cleaned_data[FIELD])  # type: ignore[arg-type]
+
+
+admin.site.unregister(Agent)
+admin.site.unregister(Workspace)
+
+
+@admin.register(Agent)
+class BudgetedAgentAdmin(MonthlyBudgetAdmin, AgentAdmin):
+    def states(self, rows: Iterable[Agent]) -> Mapping[int, BudgetState]:
+        return states_of(rows)
+
+    def standings_above(self, row: Agent) -> list[Standing]:
+        above = [
+            standing
+            for standing in BudgetEnforcementService().standings(row)
+            if standing.policy.scope != BudgetPolicy.Scope.AGENT
+        ]
+        return sorted(above, key=lambda standing: standing.policy.place)
+
+    def spent_this_month(self, row: Agent) -> CostTracker:
+        return CostTracker().agent(row)
+
+
+@admin.register(Workspace)
+class BudgetedWorkspaceAdmin(MonthlyBudgetAdmin, WorkspaceAdmin):
+    def states(self, rows: Iterable[Workspace]) -> Mapping[int, BudgetState]:
+        return states_of_workspaces(rows)
+
+    def standings_above(self, row: Workspace) -> list[Standing]:
+        of_site = policy_of(None)
+        return [] if of_site is None else [standing_now(of_site)]
+
+    def spent_this_month(self, row: Workspace) -> CostTracker:
+        return CostTracker().workspace(row)

@@ -1,0 +1,147 @@
+"""Lines that spending has passed: each recorded once, with the spend that passed it, and announced after the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Q
+from django.utils import timezone
+
+from agents.models import Agent, LedgerState
+from agents.write_lock import after_writing, writing
+from budgets.lines import is_nearly_spent, lines_passed
+from budgets.models import BudgetPolicy, ThresholdCrossing
+from budgets.months import month_named
+from budgets.signals import BudgetThresholdCrossed, budget_threshold_crossed
+
+log = logging.getLogger(__name__)
+
+ANNOUNCING_TAKES: Final = timedelta(minutes=2)
+"""A process that claimed a crossing longer ago, and did not finish, is gone: another takes over."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A budget's month as it stands. Money in microcents."""
+
+    policy: BudgetPolicy
+    month: str
+    limit: int
+    """The effective limit."""
+    spent: int
+    agent_ids: Collection[int] = ()
+    """Whose spend brought it here."""
+
+    def passed(self, *, refused: bool = False) -> list[int]:
+        """The thresholds it has reached. `refused`: a call was refused for what is left; when that is next to nothing,
+        the limit counts as reached.
+        """
+        thresholds = self.policy.thresholds
+        if refused and is_nearly_spent(self.limit, self.spent):
+            return list(thresholds)
+        return lines_passed(thresholds, self.limit, self.spent)
+
+
+def note_crossings(
+    tallies: Iterable[Tally],
+    *,
+    now: datetime,
+    this_month: str,
+    at_creation: bool = False,
+    refused: bool = False,
+) -> list[ThresholdCrossing]:
+    """Record the lines that are passed and were not recorded yet. Within a transaction; their announcement follows its
+    commit.
+    """
+    reached = [(tally, passed) for tally in tallies if (passed := tally.passed(refused=refused))]
+    if not reached:
+        return []
+    policies, months = {tally.policy.pk for tally, _ in reached}, {tally.month for tally, _ in reached}
+    known = set(
+        ThresholdCrossing.objects.filter(policy__in=policies, month__in=months).values_list(
+            "policy_id", "month", "limit_microcents", "threshold"
+        )
+    )
+    fresh = [
+        ThresholdCrossing(
+            policy=tally.policy,
+            month=tally.month,
+            limit_microcents=tally.limit,
+            threshold=threshold,
+            spent_microcents=tally.spent,
+            agents=sorted(tally.agent_ids),
+            crossed_at=now,
+            late=tally.month < this_month,
+            at_creation=at_creation,
+        )
+        for tally, passed in reached
+        for threshold in passed
+        if (tally.policy.pk, tally.month, tally.limit, threshold) not in known
+    ]
+    # Nobody else can have recorded them meanwhile: who gets here holds the month's counter, or the policy.
+    made = ThresholdCrossing.objects.bulk_create(fresh)
+    if made:
+        ids = [crossing.pk for crossing in made]
+        after_writing(lambda: announce(ids))
+    return made
+
+
+def announce(crossing_ids: Iterable[int]) -> int:
+    """Send `budget_threshold_crossed` for those not announced yet; how many were.
+
+    A crossing is claimed first, so that of many processes one sends it. One that dies between sending and noting so is
+    followed by another sending, after `ANNOUNCING_TAKES`: a line that nobody hears of would be worse.
+    """
+    sent = 0
+    for crossing_id in crossing_ids:
+        now = timezone.now()
+        mine = ThresholdCrossing.objects.filter(
+            Q(claimed_at=None) | Q(claimed_at__lt=now - ANNOUNCING_TAKES), pk=crossing_id, announced_at=None
+        )
+        with writing():
+            if not mine.update(claimed_at=now):
+                continue
+        crossing = ThresholdCrossing.objects.select_related("policy__workspace", "policy__agent").get(pk=crossing_id)
+        for receiver, error in budget_threshold_crossed.send_robust(BudgetThresholdCrossed, event=event_of(crossing)):
+            if isinstance(error, Exception):
+                log.error("A receiver of budget_threshold_crossed failed: %r", receiver, exc_info=error)
+        with writing():
+            ThresholdCrossing.objects.filter(pk=crossing_id).update(announced_at=timezone.now())
+        sent += 1
+    return sent
+
+
+def sweep(now: datetime | None = None) -> str:
+    """Announce what a process that died between commit and announcement left behind. Called by the tick."""
+    before = (now or timezone.now()) - ANNOUNCING_TAKES
+    left = ThresholdCrossing.objects.filter(
+        Q(claimed_at=None) | Q(claimed_at__lt=before), announced_at=None, crossed_at__lt=before
+    )
+    return f"{announce(list(left.order_by('pk').values_list('pk', flat=True)[:500]))} crossings announced"
+
+
+def event_of(crossing: ThresholdCrossing) -> BudgetThresholdCrossed:
+    policy = crossing.policy
+    month = month_named(crossing.month, LedgerState.current().days())
+    return BudgetThresholdCrossed(
+        crossing_id=crossing.pk,
+        policy_id=policy.pk,
+        scope=policy.scope,
+        subject=policy.subject,
+        workspace=policy.workspace.slug if policy.workspace else None,
+        agent=policy.agent.slug if policy.agent else None,
+        threshold=crossing.threshold,
+        limit_microcents=crossing.limit_microcents,
+        spent_microcents=crossing.spent_microcents,
+        month=crossing.month,
+        period_start=month.starts_at,
+        period_end=month.ends_at,
+        agents=tuple(Agent.objects.filter(pk__in=crossing.agents).order_by("slug").values_list("slug", flat=True)),
+        crossed_at=crossing.crossed_at,
+        late=crossing.late,
+        at_creation=crossing.at_creation,
+    )

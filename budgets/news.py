@@ -1,0 +1,40 @@
+"""What a client is told of its budgets with every Receipt: for each agent the one with the least left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.utils import timezone
+
+from agents.clock import month_of
+from agents.models import LedgerState
+from budgets.limits import effective_limits
+from budgets.models import BudgetPeriod, BudgetPolicy
+from langchain_plugin import wire
+
+
+def budget_news(workspace_id: int, agents: Mapping[str, int], *, now: datetime | None = None) -> list[wire.BudgetNews]:
+    """The tightest budget of each agent that has one. `agents`: ids by the name the client reports under."""
+    policies = list(BudgetPolicy.objects.covering(workspace_id, set(agents.values())))
+    if not policies:
+        return []
+    now = now or timezone.now()
+    limits = effective_limits(policies, now)
+    month = month_of(LedgerState.current().days().of(now))
+    spent = dict(
+        BudgetPeriod.objects.filter(policy__in=policies, month=month).values_list("policy_id", "spent_microcents")
+    )
+    news = []
+    for name, agent_id in sorted(agents.items()):
+        covering = [policy for policy in policies if policy.agent_id in (None, agent_id)]
+        if covering:
+            tightest = min(covering, key=lambda policy: limits[policy.pk] - spent.get(policy.pk, 0))
+            news.append(
+                wire.BudgetNews(
+                    agent=name,
+                    spent_microcents=spent.get(tightest.pk, 0),
+                    limit_microcents=limits[tightest.pk],
+                )
+            )
+    return news

@@ -1,0 +1,31 @@
+"""What budgets do when the ledger announces something. Inside its transaction: a failure here undoes the record, and it
+comes again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from agents.ledger import Recorded
+from agents.repricing import Corrected
+from agents.signals import costs_corrected, days_moved, usage_recorded
+from agents.time_zone import Moved
+from budgets.counters import add_spend
+
+
+@receiver(usage_recorded)
+def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
+    add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease)
+
+
+@receiver(costs_corrected)
+def count_corrections(corrected: Corrected, **_kwargs: Any) -> None:
+    add_spend(corrected.workspace_id, corrected.spent, corrected.spent_by_lease)
+
+
+@receiver(days_moved)
+def count_moved_days(moved: Moved, **_kwargs: Any) -> None:
+    """Under another time zone a call of the last night of a month may be one of the next month."""
+    add_spend(moved.workspace_id, moved.spent, {})

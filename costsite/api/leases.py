@@ -1,0 +1,137 @@
+"""POST /leases: money for a process to spend without asking, or a refusal that says which budget is in the way."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Router
+from pydantic import TypeAdapter, ValidationError
+
+from agents.models import Agent, ApiKey
+from agents.registration import agent_named, slug_of
+from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
+from budgets.models import SpendLease
+from budgets.months import told
+from budgets.price_card import fallback_of, price_card
+from costsite.api.authentication import BearerKey, key_of
+from costsite.api.body import read_body
+from costsite.api.errors import ApiError, ErrorAnswer
+from costsite.api.parameters import ledger_days
+from costsite.api.problems import code_of, field_of, problems_of, sentence_of
+from langchain_plugin import wire
+
+router = Router(tags=["Leases"], auth=BearerKey(ApiKey.Scope.EVENTS_WRITE))
+
+Asked = TypeVar("Asked", bound=wire.WireModel)
+
+_REQUEST: TypeAdapter[wire.LeaseRequest] = TypeAdapter(wire.LeaseRequest)
+_RELEASE: TypeAdapter[wire.LeaseRelease] = TypeAdapter(wire.LeaseRelease)
+
+_MESSAGES: Final = {
+    "exhausted": "The budget of {subject} is spent; it runs again from {until}, or after a grant.",
+    "held": "What is left of the budget of {subject} is set aside for calls that are under way; ask again shortly.",
+    "too_large": "The call may cost more than is left of the budget of {subject}; set a smaller maximum of output "
+    "tokens, take a cheaper model, or have more granted.",
+}
+
+
+@router.post("/leases", response=wire.LeaseAnswer, summary="Take or renew a lease")
+def take_lease(request: HttpRequest) -> HttpResponse:
+    key = key_of(request)
+    asked = _read(_REQUEST, request)
+    agent = _agent(key, asked.agent)
+    answer = BudgetEnforcementService().lease(
+        agent,
+        asked.client_id,
+        least=asked.least_microcents,
+        outstanding=asked.outstanding_microcents,
+        keep=asked.keep_microcents,
+    )
+    if isinstance(answer, Refused):
+        return _refusal(answer)
+    return HttpResponse(_permit(agent, asked, answer).model_dump_json(), content_type="application/json")
+
+
+@router.post("/leases/{uuid:lease_id}/release", response={204: None}, summary="Give a lease back")
+def release_lease(request: HttpRequest, lease_id: UUID) -> HttpResponse:
+    asked = _read(_RELEASE, request)
+    lease = SpendLease.objects.all().readable_with(key_of(request)).filter(pk=lease_id).first()
+    if lease is None:
+        raise ApiError(404, "unknown_lease", "This key has no lease of that id; it may be over already.")
+    BudgetEnforcementService().release(lease, outstanding=asked.outstanding_microcents)
+    return HttpResponse(status=204)
+
+
+def _read(adapter: TypeAdapter[Asked], request: HttpRequest) -> Asked:
+    try:
+        return adapter.validate_json(read_body(request) or b"{}")
+    except ValidationError as error:
+        details = [
+            {"code": code_of(problem), "where": field_of(problem), "message": sentence_of(problem)}
+            for problem in problems_of(error)[:20]
+        ]
+        message = f"The request cannot be read: {'; '.join(detail['message'] for detail in details[:3])}."
+        raise ApiError(422, "bad_request", message, details=details) from None
+
+
+def _agent(key: ApiKey, name: str) -> Agent:
+    """The agent the lease is for; one that is seen for the first time registers itself, as by its first event."""
+    if key.agent is not None:
+        if slug_of(name) != key.agent.slug:
+            raise ApiError(
+                403,
+                "agent_not_allowed",
+                f"This key may spend for the agent {key.agent.slug!r} only: give the handler agent={key.agent.slug!r}, "
+                "or a key of the whole workspace.",
+            )
+        return key.agent
+    return agent_named(key.workspace_id, name)
+
+
+def _permit(agent: Agent, asked: wire.LeaseRequest, permit: Permit) -> wire.LeaseAnswer:
+    card = price_card(agent, asked.models, timezone.now())
+    return wire.LeaseAnswer(
+        agent=asked.agent,
+        lease_id=permit.lease.lease_id if permit.lease is not None else None,
+        available_microcents=permit.available,
+        valid_for_seconds=permit.valid.total_seconds(),
+        budget=_news(asked.agent, permit.tightest) if permit.tightest is not None else None,
+        no_new_runs=facts_of(permit.no_new_runs) if permit.no_new_runs is not None else None,
+        price_card=card,
+        fallback=fallback_of(card),
+        unpriced=settings.COSTSITE_UNPRICED_MODELS,
+    )
+
+
+def _news(agent: str, standing: Standing) -> wire.BudgetNews:
+    return wire.BudgetNews(agent=agent, spent_microcents=standing.spent, limit_microcents=standing.limit)
+
+
+def facts_of(refused: Refused) -> wire.RefusalFacts:
+    waits_for_the_month = refused.kind == "exhausted"
+    return wire.RefusalFacts(
+        kind=refused.kind.value,
+        scope=refused.policy.scope,
+        subject=refused.policy.subject,
+        policy_id=refused.policy.pk,
+        mode=refused.policy.mode,
+        limit_microcents=refused.limit,
+        spent_microcents=refused.spent,
+        left_microcents=refused.left,
+        held_microcents=refused.held,
+        asked_microcents=refused.asked,
+        blocked_until=refused.month.ends_at if waits_for_the_month else None,
+        blocked_until_text=told(refused.month.ends_at, ledger_days()) if waits_for_the_month else "",
+        retry_after_seconds=refused.retry_after.total_seconds() if refused.retry_after else None,
+    )
+
+
+def _refusal(refused: Refused) -> HttpResponse:
+    facts = facts_of(refused)
+    message = _MESSAGES[facts.kind].format(subject=facts.subject, until=facts.blocked_until_text)
+    headers = {"Retry-After": f"{facts.retry_after_seconds:.0f}"} if facts.retry_after_seconds is not None else {}
+    return ErrorAnswer(ApiError(402, facts.kind, message, details=[facts.model_dump(mode="json")], headers=headers))

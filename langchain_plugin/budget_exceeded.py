@@ -1,0 +1,66 @@
+"""The one exception that leaves the callback: a call, or a run, that a budget does not pay for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from langchain_plugin.errors import CostsiteError
+from langchain_plugin.shown import show_cents
+
+if TYPE_CHECKING:
+    from langchain_plugin.wire import RefusalFacts
+
+
+class BudgetExceeded(CostsiteError):  # noqa: N818 - the owner's name for it
+    """Raised before a token is bought. Money in microcents (10^-8 USD).
+
+    An `Exception`, so that what an agent does when a model fails it does here too: a retry asks again, a fallback is
+    asked about for itself.
+    """
+
+    def __init__(self, agent: str, facts: RefusalFacts) -> None:
+        super().__init__(sentence_of(facts))
+        self.agent = agent
+        self.kind: str = facts.kind
+        """`exhausted`: spent, until the month ends or more is granted. `held`: others hold the rest, ask again later.
+        `too_large`: this call may cost more than is left, a smaller one may go through. `run_limit`: the run has its
+        own limit. `unpriced`, `unreachable`: by the settings, such calls are refused."""
+        self.scope: str = facts.scope
+        """Whose budget it is: `agent`, `workspace`, `site`, or `run`."""
+        self.subject: str = facts.subject
+        self.policy_id: int | None = facts.policy_id or None
+        self.limit_microcents: int = facts.limit_microcents
+        self.spent_microcents: int = facts.spent_microcents
+        self.left_microcents: int = facts.left_microcents
+        self.asked_microcents: int = facts.asked_microcents
+        """What the call may cost."""
+        self.blocked_until: datetime | None = facts.blocked_until
+        self.retry_after_seconds: float | None = facts.retry_after_seconds
+        """When asking again is worth it; None: not by waiting."""
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[str, RefusalFacts]]:
+        return type(self), (self.agent, self.facts)
+
+
+def sentence_of(facts: RefusalFacts) -> str:
+    """What happened, then the figures, then what helps."""
+    limit, left, asked = (
+        show_cents(amount) for amount in (facts.limit_microcents, facts.left_microcents, facts.asked_microcents)
+    )
+    whose = "the whole site" if facts.scope == "site" else facts.subject
+    if facts.kind == "exhausted":
+        until = f" until {facts.blocked_until_text}" if facts.blocked_until_text else ""
+        spent = show_cents(max(0, facts.spent_microcents))
+        return f"Blocked{until}: {spent} of the {limit} budget of {whose} is spent."
+    if facts.kind == "unpriced":
+        return "Blocked: the model has no price, and the site refuses what it cannot count; enter a price there."
+    if facts.kind == "unreachable":
+        return "Blocked: the site that keeps the budget does not answer, and on_unreachable is set to block."
+    if facts.kind == "run_limit":
+        return f"Blocked: {left} of this run's {limit} is left; the next call may cost {asked}."
+    sentence = f"Blocked: {left} of {limit} is left; the next call may cost {asked}."
+    if facts.kind == "held":
+        return f"{sentence} Calls that are under way hold the rest: try again shortly."
+    return f"{sentence} Set a smaller max_tokens, take a cheaper model, or have more granted to {whose}."

@@ -1,0 +1,281 @@
+"""The thread that asks the site for money: before it is needed, and for whoever waits. One for a process, site and key.
+
+It has a connection of its own, so that a batch that takes long to send delays no renewal. Callers never touch the
+network: they leave a wish and wait for the answer, bounded, and only where waiting is allowed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from langchain_plugin.allowance import Allowance, Asking, Size
+from langchain_plugin.decisions import Ask, Stopped, Taken
+from langchain_plugin.errors import CheckFailed, LeaseRefused, ServerFailed
+from langchain_plugin.fork_guard import no_fork
+
+if TYPE_CHECKING:
+    from langchain_plugin.config import Config
+    from langchain_plugin.transport import Transport
+
+logger = logging.getLogger("costsite")
+
+WAIT_SECONDS = 1.0
+"""The longest a call waits on a thread for an answer of the site."""
+WAIT_ON_LOOP_SECONDS = 0.25
+"""The same on an event loop, once: for the first call of a process, which found no lease yet."""
+WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.04
+"""On a loop, where the answer is on its way already: less than what a loop may stall."""
+ANSWER_SECONDS = 15.0
+"""Of one request, in the background: a site under load may take its time, and giving up early would let calls go on
+outside of any lease."""
+LONGEST_PATIENCE_SECONDS = 2.0
+"""Before asking a busy site again."""
+LOOK_SECONDS = 5.0
+
+
+class _Waiter:
+    """A call that waits for an answer. It is decided by the thread that hears it: a call that woke up to decide for
+    itself could find the next question under way already, again and again.
+    """
+
+    __slots__ = ("call_id", "decided", "decision", "size")
+
+    def __init__(self, call_id: str, size: Size) -> None:
+        self.call_id = call_id
+        self.size = size
+        self.decided = threading.Event()
+        self.decision: Taken | Stopped | None = None
+
+
+class LeaseKeeper:
+    """The allowances of a process, by agent."""
+
+    def __init__(self, config: Config, client_id: Callable[[], UUID], transport: Transport) -> None:
+        self._config = config
+        self._client_id = client_id
+        self._transport = transport
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child has no lease: its parent's are its parent's."""
+        self._allowances: dict[str, Allowance] = {}
+        self._wishes: dict[str, int] = {}
+        """By agent: what to ask for, where nobody waits."""
+        self._waiters: dict[str, list[_Waiter]] = {}
+        """By agent: the calls that wait for an answer, the first one first."""
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._waited_on_loop = False
+        self._stopped = False
+        self._transport.after_fork()
+
+    def of(self, agent: str) -> Allowance:
+        """The agent's allowance. The first asking has it fetched, without waiting for it."""
+        allowance = self._allowances.get(agent)
+        if allowance is None:
+            with self._wake:
+                allowance = self._allowances.setdefault(
+                    agent, Allowance(agent, on_unreachable=self._config.on_unreachable)
+                )
+            self.renew(agent)
+        return allowance
+
+    def take(self, agent: str, call_id: str, size: Size) -> Taken | Stopped:
+        """Hold a call's worst case, asking the site where it must be asked. Waits as long as it may, and no longer."""
+        allowance = self.of(agent)
+        is_on_loop = asyncio._get_running_loop() is not None
+        taken = allowance.take(call_id, size, may_wait=not is_on_loop)
+        if isinstance(taken, Taken):
+            if allowance.wants_renewal():
+                self.renew(agent)
+            return taken
+        if isinstance(taken, Stopped) and not taken.is_for_a_while:
+            return taken
+        if is_on_loop:
+            return self._take_on_loop(allowance, call_id, size, taken)
+        return self._take_waiting(allowance, call_id, size, taken)
+
+    def renew(self, agent: str) -> None:
+        """Have the agent's allowance renewed, without waiting for it."""
+        self._ask_soon(agent, 0)
+
+    def confirmed(self, call_ids: Iterable[str]) -> None:
+        ids = list(call_ids)
+        for allowance in tuple(self._allowances.values()):
+            allowance.confirmed(ids)
+
+    def release_all(self, timeout: float) -> None:
+        """At exit: give back what is set aside, for others to spend."""
+        self._stopped = True
+        deadline = time.monotonic() + timeout
+        for allowance in tuple(self._allowances.values()):
+            left = deadline - time.monotonic()
+            if allowance.lease_id is not None and left > 0:
+                self._release(allowance, left)
+
+    # ── on the caller's thread ───────────────────────────────────────────────────────────────────────────────────
+
+    def _take_waiting(self, allowance: Allowance, call_id: str, size: Size, first: Ask | Stopped) -> Taken | Stopped:
+        deadline = time.monotonic() + self._config.held_wait_seconds
+        answer: Taken | Stopped | Ask = first
+        while True:
+            if isinstance(answer, Ask):
+                heard = self._hear(allowance, call_id, size, WAIT_SECONDS)
+                if heard is None and not allowance.is_known_to_be_bounded:
+                    return allowance.take_without_asking()
+                if heard is None and not answer.least and time.monotonic() < deadline:
+                    answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
+                    continue
+                # A site that is slow is not one that is gone: a budget that stops is waited for like held money.
+                answer = allowance.held_here(answer.least) if heard is None else heard
+            if isinstance(answer, Taken) or not answer.is_for_a_while:
+                return answer
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return answer
+            # A call of this process that ends frees its hold at once; others' are asked about again in a while.
+            with allowance.lock:
+                allowance.lock.wait(min(left, answer.facts.retry_after_seconds or WAIT_SECONDS))
+            answer = allowance.take(call_id, size)
+
+    def _take_on_loop(self, allowance: Allowance, call_id: str, size: Size, first: Ask | Stopped) -> Taken | Stopped:
+        if isinstance(first, Stopped):
+            return first
+        timeout = 0.0
+        if not allowance.answers and not self._waited_on_loop:
+            self._waited_on_loop = True
+            timeout = WAIT_ON_LOOP_SECONDS
+        elif allowance.is_being_answered:
+            timeout = WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS
+        if timeout:
+            heard = self._hear(allowance, call_id, size, timeout)
+            if heard is not None:
+                return heard
+        else:
+            self._ask_soon(allowance.agent, first.least)
+        return allowance.held_here(first.least) if allowance.answers else allowance.take_without_asking()
+
+    def _hear(self, allowance: Allowance, call_id: str, size: Size, timeout: float) -> Taken | Stopped | None:
+        """What the site's next answer makes of a call; None when none came in time."""
+        waiter = _Waiter(call_id, size)
+        with self._wake:
+            self._waiters.setdefault(allowance.agent, []).append(waiter)
+            self._wake.notify()
+        self._start()
+        waiter.decided.wait(timeout)
+        with self._wake:
+            if waiter.decision is None:
+                self._waiters[allowance.agent].remove(waiter)
+            return waiter.decision
+
+    def _ask_soon(self, agent: str, least: int) -> None:
+        with self._wake:
+            self._wishes[agent] = max(least, self._wishes.get(agent, 0))
+            self._wake.notify()
+        self._start()
+
+    def _start(self) -> None:
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with self._wake:
+            if (self._thread is not None and self._thread.is_alive()) or self._stopped:
+                return
+            thread = threading.Thread(target=self._run, name="costsite-leases", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return  # the interpreter ends
+            self._thread = thread
+
+    # ── the thread ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                for agent, least in self._next_wishes().items():
+                    self._ask(self._allowances[agent], least)
+                for allowance in tuple(self._allowances.values()):
+                    if allowance.is_idle():
+                        if allowance.lease_id is not None:
+                            self._release(allowance, ANSWER_SECONDS)
+                    elif allowance.wants_renewal():
+                        self._ask(allowance, 0)
+            except Exception as error:  # ours: the thread outlives it
+                logger.warning("Costsite's leases had an error (%s); it goes on trying.", type(error).__name__)
+                time.sleep(LOOK_SECONDS)
+
+    def _next_wishes(self) -> dict[str, int]:
+        """By agent: what to ask for now; nothing, after a while in which nobody wished for anything."""
+        with self._wake:
+            if not self._wishes and not any(self._waiters.values()):
+                self._wake.wait(self._pause())
+            wishes, self._wishes = self._wishes, {}
+            for agent, waiters in self._waiters.items():
+                if waiters:  # the one that waits longest; what the answer has beyond it goes to the others
+                    wishes[agent] = max(wishes.get(agent, 0), self._allowances[agent].worst_case(waiters[0].size) or 0)
+            return wishes
+
+    def _serve(self, allowance: Allowance) -> None:
+        """Decide for those who wait, in their order, by what the site has just answered."""
+        with self._wake:
+            waiters = self._waiters.get(allowance.agent, [])
+            for waiter in tuple(waiters):
+                decision = allowance.take(waiter.call_id, waiter.size)
+                if not isinstance(decision, Ask):
+                    waiter.decision = decision
+                    waiters.remove(waiter)
+                    waiter.decided.set()
+
+    def _pause(self) -> float:
+        waits = [allowance.seconds_to_renewal() for allowance in tuple(self._allowances.values())]
+        return max(0.05, min([*waits, LOOK_SECONDS]))
+
+    def _ask(self, allowance: Allowance, least: int) -> None:
+        with no_fork():
+            from langchain_plugin import wire
+
+        asking = allowance.asking(least)
+        try:
+            content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
+            answer = wire.LeaseAnswer.model_validate_json(content)
+        except LeaseRefused as refusal:
+            allowance.refused(asking, refusal.facts)
+        except (CheckFailed, ValueError) as error:
+            logger.debug("Costsite could not ask for a lease: %s", error)
+            wait = error.retry_after_seconds if isinstance(error, ServerFailed) else None
+            if wait is not None and allowance.may_try_again():
+                time.sleep(min(wait, LONGEST_PATIENCE_SECONDS))
+                self.renew(allowance.agent)
+                return
+            allowance.failed()  # why, the sender says when it has something to send
+        else:
+            allowance.granted(asking, answer)
+        self._serve(allowance)
+
+    def _body(self, agent: str, asking: Asking) -> bytes:
+        body: dict[str, Any] = {
+            "agent": agent,
+            "client_id": str(self._client_id()),
+            "least_microcents": asking.least,
+            "outstanding_microcents": asking.outstanding,
+            "keep_microcents": asking.keep,
+            "models": [
+                {"provider": provider, "model": model, "service_tier": tier} for provider, model, tier in asking.models
+            ],
+        }
+        return json.dumps(body).encode()
+
+    def _release(self, allowance: Allowance, timeout: float) -> None:
+        lease_id, outstanding = allowance.lease_id, allowance.outstanding
+        allowance.released()
+        body = json.dumps({"outstanding_microcents": outstanding}).encode()
+        with suppress(CheckFailed):  # it ends by itself
+            self._transport.release(str(lease_id), body, timeout)

@@ -1,0 +1,74 @@
+"""Agents that spend whole cents: gpt-4o asks 2.50 USD for a million input tokens, so 4,000 of them are a cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from agents import ledger
+from agents.ledger import Recorded
+from agents.models import Agent, LedgerState, Membership, Workspace
+from budgets.policies import By
+from tests.factories import AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
+
+TOKENS_PER_CENT = 4_000
+CENT = 1_000_000
+"""In microcents."""
+TESTER = By(command="test")
+
+Spend = Callable[..., Recorded]
+
+
+@pytest.fixture
+def support_bot(workspace: Workspace) -> Agent:
+    return AgentFactory(workspace=workspace, slug="support-bot")
+
+
+@pytest.fixture
+def zone(db: None) -> LedgerState:
+    state, _ = LedgerState.objects.update_or_create(pk=1, defaults={"time_zone": "UTC"})
+    return state
+
+
+@pytest.fixture
+def elsewhere(db: None) -> Workspace:
+    """Where nobody of the cast belongs."""
+    return WorkspaceFactory(slug="elsewhere", name="Elsewhere")
+
+
+@pytest.fixture
+def owner(workspace: Workspace) -> User:
+    person: User = UserFactory(username="olive", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
+    return person
+
+
+@pytest.fixture
+def viewer(workspace: Workspace) -> User:
+    person: User = UserFactory(username="vera", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace)
+    return person
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
+    return person
+
+
+def spend(
+    agent: Agent, cents: float, *, at: datetime | None = None, received_at: datetime | None = None, **facts: Any
+) -> Recorded:
+    """Record one call of `agent` that costs so many cents, now or `at`."""
+    at = at or datetime.now(UTC)
+    event = llm_call(
+        agent=agent.slug, request_model="gpt-4o", input_tokens=round(cents * TOKENS_PER_CENT), output_tokens=0,
+        started_at=at, ended_at=at, **facts,
+    )  # fmt: skip
+    recorded = ledger.record(agent.workspace, [(0, event)], client=None, received_at=received_at or at)
+    assert not recorded.rejected
+    return recorded

@@ -1,0 +1,307 @@
+"""The client's side of a lease: arithmetic, without a site."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from langchain_plugin import wire
+from langchain_plugin.allowance import (
+    ASK_AGAIN_SECONDS,
+    CIRCUIT_SECONDS,
+    KEEP_SECONDS,
+    LEAST_BETWEEN_RENEWALS_SECONDS,
+    Allowance,
+    Size,
+)
+from langchain_plugin.decisions import Ask, Stopped, Taken
+from langchain_plugin.hold import hold_of
+
+LEASE = UUID(int=5)
+MODEL = ("openai", "gpt-4o", "")
+USD = 100_000_000
+"""A price of 1 USD for a million tokens, in microcents."""
+PRICES = wire.UnitPrices(
+    input=2 * USD, output=10 * USD, cache_read=USD, cache_write_5m=3 * USD, cache_write_1h=3 * USD, reasoning=10 * USD,
+    input_audio=2 * USD, output_audio=10 * USD,
+)  # fmt: skip
+CALL = Size(MODEL, 1_000, 100, 1)
+"""1,000 input tokens at the dearest 3 USD a million and 100 output tokens at 10 USD: 0.3 + 0.1 cents."""
+HOLD = 300_000 + 100_000
+
+
+class Clock:
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def allowance(clock: Clock) -> Allowance:
+    return Allowance("support-bot", on_unreachable="allow", clock=clock)
+
+
+def answer(available: int | None, **fields: Any) -> wire.LeaseAnswer:
+    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=PRICES, output_bound_tokens=5_000)
+    facts: dict[str, Any] = {
+        "agent": "support-bot",
+        "lease_id": LEASE if available is not None else None,
+        "available_microcents": available,
+        "valid_for_seconds": 120,
+        "price_card": [entry],
+        "fallback": PRICES,
+    }
+    return wire.LeaseAnswer(**facts | fields)
+
+
+def facts(kind: str, **fields: Any) -> wire.RefusalFacts:
+    amounts = {
+        "limit_microcents": 1_000_000,
+        "spent_microcents": 0,
+        "left_microcents": 0,
+        "held_microcents": 0,
+        "asked_microcents": 0,
+    }
+    return wire.RefusalFacts(
+        kind=kind, scope="agent", subject="support-bot", policy_id=1, mode="hard", **amounts | fields
+    )
+
+
+def granted(allowance: Allowance, available: int | None, **fields: Any) -> None:
+    allowance.granted(allowance.asking(), answer(available, **fields))
+
+
+def test_a_hold_is_the_dearest_price_of_each_side_rounded_up() -> None:
+    assert hold_of(PRICES, 1_000, 100) == HOLD
+    assert hold_of(PRICES, 0, 0) == 0
+    assert hold_of(PRICES.model_copy(update={"request": 7}), 0, 0) == 7
+    assert hold_of(wire.UnitPrices(**dict.fromkeys(wire.UnitPrices.model_fields, 1)), 1, 0) == 2  # and its request
+
+
+def test_before_any_answer_a_call_must_be_asked_about(allowance: Allowance) -> None:
+    assert isinstance(allowance.take("1", CALL), Ask)
+
+
+def test_without_a_budget_nothing_is_held(allowance: Allowance) -> None:
+    granted(allowance, None)
+    assert allowance.is_unbounded(MODEL)
+    assert allowance.take("1", CALL) == Taken(None, 0)
+    assert allowance.outstanding == 0
+
+
+def test_calls_go_on_until_the_next_does_not_fit(allowance: Allowance) -> None:
+    granted(allowance, 2 * HOLD + 1)
+    assert allowance.take("1", CALL) == Taken(str(LEASE), HOLD)
+    assert allowance.take("2", CALL) == Taken(str(LEASE), HOLD)
+    assert allowance.take("3", CALL) == Ask(HOLD)
+
+
+def test_a_call_that_cost_less_makes_room_for_the_next(allowance: Allowance) -> None:
+    granted(allowance, HOLD)
+    allowance.take("1", CALL)
+    allowance.settle("1", HOLD // 2)
+    assert allowance.take("2", CALL) == Ask(HOLD)
+    assert isinstance(allowance.take("2", CALL._replace(input_tokens=300)), Taken)
+
+
+def test_a_call_that_was_not_made_gives_back_what_it_held(allowance: Allowance) -> None:
+    granted(allowance, HOLD)
+    allowance.take("1", CALL)
+    allowance.give_back("1")
+    assert isinstance(allowance.take("2", CALL), Taken)
+
+
+def test_what_ended_stays_outstanding_until_the_site_has_it(allowance: Allowance) -> None:
+    granted(allowance, 10 * HOLD)
+    allowance.take("1", CALL)
+    allowance.take("2", CALL)
+    allowance.settle("1", 5)
+    assert allowance.outstanding == 5 + HOLD
+    allowance.confirmed(["1", "of another agent"])
+    assert allowance.outstanding == HOLD
+
+
+def test_what_never_reaches_the_site_is_not_outstanding_for_ever(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, 10 * HOLD)
+    allowance.take("1", CALL)
+    allowance.settle("1", 5)
+    clock.now += 901
+    assert allowance.outstanding == 0
+
+
+def test_calls_that_began_while_the_answer_was_on_its_way_come_off_it(allowance: Allowance) -> None:
+    granted(allowance, 3 * HOLD)
+    asking = allowance.asking()
+    assert asking.keep == 3 * HOLD
+    allowance.take("1", CALL)
+    allowance.granted(asking, answer(2 * HOLD))
+    allowance.take("2", CALL)
+    assert isinstance(allowance.take("3", CALL), Ask)
+
+
+def test_who_asks_for_a_call_that_does_not_fit_offers_what_is_left(allowance: Allowance) -> None:
+    granted(allowance, HOLD - 1)
+    asking = allowance.asking(least=HOLD)
+    assert (asking.least, asking.keep) == (HOLD, 0)
+    assert isinstance(allowance.take("1", CALL._replace(input_tokens=1, max_output_tokens=1)), Ask)
+
+
+def test_a_lease_is_over_by_whichever_clock_says_so_first(
+    allowance: Allowance, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granted(allowance, 10 * HOLD)
+    clock.now += 119
+    assert isinstance(allowance.take("1", CALL), Taken)
+    with monkeypatch.context() as asleep:  # the monotonic clock stood still
+        later = time.time() + 121
+        asleep.setattr(time, "time", lambda: later)
+        assert isinstance(allowance.take("2", CALL), Ask)
+    clock.now += 1
+    assert isinstance(allowance.take("2", CALL), Ask)
+
+
+def test_a_refusal_is_believed_for_two_seconds(allowance: Allowance, clock: Clock) -> None:
+    allowance.refused(allowance.asking(), facts("exhausted"))
+    assert isinstance(allowance.take("1", CALL), Stopped)
+    assert allowance.refuses_new_runs() is not None
+    clock.now += ASK_AGAIN_SECONDS
+    assert isinstance(allowance.take("1", CALL), Ask)
+    assert allowance.refuses_new_runs() is None
+
+
+def test_a_refusal_ends_with_its_month(allowance: Allowance) -> None:
+    allowance.refused(
+        allowance.asking(), facts("exhausted", blocked_until=datetime.now(UTC) - timedelta(microseconds=1))
+    )
+    assert allowance.refuses_new_runs() is None
+
+
+def test_a_smaller_call_than_the_one_that_was_too_large_asks_for_itself(allowance: Allowance) -> None:
+    granted(allowance, 0)
+    allowance.refused(allowance.asking(HOLD), facts("too_large", left_microcents=HOLD - 1))
+    assert isinstance(allowance.take("1", CALL), Stopped)
+    assert isinstance(allowance.take("1", CALL._replace(input_tokens=1)), Ask)
+
+
+def test_a_spent_budget_of_mode_dispatch_stops_runs_and_no_calls(allowance: Allowance) -> None:
+    granted(allowance, None, no_new_runs=facts("exhausted"))
+    assert allowance.refuses_new_runs() is not None
+    assert isinstance(allowance.take("1", CALL), Taken)
+
+
+@pytest.mark.parametrize(("on_unreachable", "goes_on"), [("allow", True), ("block", False)])
+def test_when_the_site_does_not_answer_the_setting_decides_without_a_wait(
+    clock: Clock, on_unreachable: str, goes_on: bool
+) -> None:
+    allowance = Allowance("support-bot", on_unreachable=on_unreachable, clock=clock)
+    allowance.failed()
+    taken = allowance.take("1", CALL)
+    assert isinstance(taken, Taken if goes_on else Stopped)
+    clock.now += CIRCUIT_SECONDS
+    assert isinstance(allowance.take("1", CALL), Ask)
+
+
+def test_what_was_spent_stays_spent_while_the_site_does_not_answer(allowance: Allowance, clock: Clock) -> None:
+    allowance.refused(allowance.asking(), facts("exhausted", blocked_until=datetime.now(UTC) + timedelta(days=3)))
+    clock.now += 60
+    allowance.failed()
+    assert isinstance(allowance.take("1", CALL), Stopped)
+
+
+@pytest.mark.parametrize(("unpriced", "expected"), [("allow", Taken), ("refuse", Stopped), ("assume", Taken)])
+def test_a_model_without_a_price_goes_by_the_sites_setting(
+    allowance: Allowance, unpriced: str, expected: type[object]
+) -> None:
+    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=None, output_bound_tokens=5_000)
+    granted(allowance, 10 * HOLD, price_card=[entry], unpriced=unpriced)
+    taken = allowance.take("1", CALL)
+    assert isinstance(taken, expected)
+    if isinstance(taken, Taken):
+        assert taken.microcents == (HOLD if unpriced == "assume" else 0)
+
+
+def test_without_a_maximum_the_bound_of_the_model_holds_for_each_answer(allowance: Allowance) -> None:
+    granted(allowance, 10**9)
+    taken = allowance.take("1", CALL._replace(max_output_tokens=None, answers=2))
+    assert taken == Taken(str(LEASE), 300_000 + 2 * 5_000_000)
+
+
+def test_a_model_that_is_not_on_the_card_waits_for_its_price_where_it_may(allowance: Allowance) -> None:
+    granted(allowance, 10**9)
+    other = CALL._replace(model=("openai", "new-model", ""))
+    assert allowance.take("1", other, may_wait=True) == Ask(0)
+    assert allowance.take("1", other) == Taken(str(LEASE), HOLD)
+    assert allowance.wants_renewal()
+
+
+def test_an_allowance_is_renewed_when_half_of_it_is_spent_or_over(allowance: Allowance, clock: Clock) -> None:
+    allowance.is_unbounded(MODEL)
+    granted(allowance, 4 * HOLD)
+    assert not allowance.wants_renewal()
+    clock.now += 60
+    assert allowance.wants_renewal()
+    granted(allowance, 4 * HOLD)
+    for call in "123":
+        allowance.take(call, CALL)
+    assert not allowance.wants_renewal()  # it was renewed a moment ago
+    clock.now += LEAST_BETWEEN_RENEWALS_SECONDS
+    assert allowance.wants_renewal()
+
+
+def test_an_allowance_that_nobody_uses_is_not_renewed(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, 4 * HOLD)
+    clock.now += KEEP_SECONDS + 1
+    assert allowance.is_idle()
+    assert not allowance.wants_renewal()
+
+
+def test_no_order_of_events_takes_more_than_was_granted() -> None:
+    """Against a site that keeps its own books, as `budgets.enforcement` does: it must never owe."""
+    for seed in range(200):
+        dice = random.Random(seed)
+        clock = Clock()
+        allowance = Allowance("support-bot", on_unreachable="block", clock=clock)
+        limit, used, lease = 20 * HOLD, 0, 0
+        """`lease`: what the site holds beyond what is used."""
+        open_calls: list[str] = []
+        pending: list[Any] = []
+        for step in range(300):
+            act = dice.choice(["take", "take", "end", "ask", "hear", "report"])
+            if act == "take":
+                call = str(step)
+                if isinstance(allowance.take(call, CALL), Taken):
+                    open_calls.append(call)
+            elif act == "end" and open_calls:
+                allowance.settle(open_calls.pop(dice.randrange(len(open_calls))), dice.randint(0, HOLD))
+            elif act == "report":
+                for call, (cost, _) in list(allowance._unreported.items()):
+                    used += cost
+                    lease -= cost
+                    allowance.confirmed([call])
+            elif act == "ask" and not pending:
+                pending.append(allowance.asking(least=dice.choice([0, 0, HOLD])))
+            elif act == "hear" and pending:
+                asking = pending.pop()
+                outstanding = min(asking.outstanding, lease)
+                keep = min(asking.keep, lease - outstanding)
+                free = limit - used - outstanding
+                if asking.least > free:
+                    lease = outstanding + keep
+                    allowance.refused(asking, facts("held"))
+                else:
+                    amount = max(keep, min(free, max(asking.least, free // 2)))
+                    lease = outstanding + amount
+                    allowance.granted(asking, answer(amount))
+            assert used + allowance.outstanding <= limit
+            clock.now += dice.choice([0, 0, 3])

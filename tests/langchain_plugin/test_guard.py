@@ -1,0 +1,326 @@
+"""What a budget does to an agent: no way of running it buys a token that is not paid for, and nothing else changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
+
+from langchain_plugin import BudgetExceeded, CostCallbackHandler
+from tests.langchain_plugin.models import ScriptedModel, StreamingModel
+from tests.langchain_plugin.stub_site import StubSite, leave, page, refusal
+from tests.langchain_plugin.ways import AGENT_WAYS, QUESTION, WAYS, look_up, state, tool_call
+
+USD = 100_000_000
+PRICES = dict.fromkeys(
+    ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "output", "reasoning", "output_audio"),
+    10_000 * USD,
+)
+"""A cent for each token: a call of `ScriptedModel` costs 120 cents, and one that asks `QUESTION` holds 64."""
+CENT = 1_000_000
+
+
+@pytest.fixture
+def site() -> Iterator[StubSite]:
+    site = StubSite()
+    yield site
+    site.close()
+
+
+def handler_of(site: StubSite, folder: Path, *, wait: float = 20, **settings: Any) -> CostCallbackHandler:
+    facts = {"agent": "support-bot", "api_key": f"cs_{uuid4().hex[:10]}_test", "url": site.url, "state_dir": folder}
+    costs = CostCallbackHandler(**facts | {"held_wait_seconds": 0} | settings)
+    assert costs.reporter.leases is not None
+    allowance = costs.reporter.leases.of("support-bot")
+    with allowance.lock:  # a call made before the first answer may go through: the site is waited for a second at most
+        allowance.lock.wait_for(lambda: allowance.answers > 0, wait)
+    return costs
+
+
+def with_prices(asked: dict[str, Any], available_cents: int | None, **changes: Any) -> Any:
+    card = [{"provider": "acme", "model": "scripted-1", "prices": PRICES, "output_bound_tokens": 20}]
+    bounded = {
+        "lease_id": str(uuid4()),
+        "available_microcents": None if available_cents is None else available_cents * CENT,
+        "price_card": card,
+        "fallback": PRICES,
+        "budget": {"agent": "support-bot", "spent_microcents": 0, "limit_microcents": 500 * CENT},
+    }
+    return leave(asked, **bounded | changes)
+
+
+def purse(site: StubSite, cents: int, **changes: Any) -> None:
+    """Have the site give out so much and no more, as the real one would: a cent a token."""
+
+    def answer(asked: dict[str, Any]) -> Any:
+        calls = {event["call_id"]: event for event in site.events if event["type"] == "llm_call"}
+        spent = sum(call["input_tokens"] + (call["output_tokens"] or 0) for call in calls.values())
+        free = cents - spent - asked.get("outstanding_microcents", 0) // CENT
+        least = asked.get("least_microcents", 0) / CENT
+        if least > free:
+            kind = "too_large" if least > cents - spent else "held"
+            return refusal(kind, left_microcents=(cents - spent) * CENT, retry_after_seconds=0.1)(asked)
+        return with_prices(asked, max(0, free), **changes)
+
+    site.lease_answer = answer
+
+
+# ── blocking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("model", [ScriptedModel, StreamingModel], ids=["whole", "streaming"])
+@pytest.mark.parametrize("run", WAYS, ids=lambda way: way.__name__)
+def test_a_spent_budget_blocks_every_way_of_calling_a_model(
+    run: Callable[[Any, Any], None], model: Callable[[], ScriptedModel], site: StubSite, tmp_path: Path
+) -> None:
+    site.lease_answer = refusal("exhausted")
+    asked = model()
+    with pytest.raises(BudgetExceeded):
+        run(asked, {"callbacks": [handler_of(site, tmp_path)]})
+    assert asked.calls == 0
+
+
+@pytest.mark.parametrize("way", AGENT_WAYS)
+def test_a_spent_budget_blocks_every_way_of_running_an_agent(way: str, site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = refusal("exhausted")
+    model = ScriptedModel(answers=[tool_call(order="A-1"), "It is on its way."])
+    with pytest.raises(BudgetExceeded):
+        AGENT_WAYS[way](create_agent(model, tools=[look_up]), {"callbacks": [handler_of(site, tmp_path)]})
+    assert model.calls == 0
+
+
+@pytest.mark.parametrize("way", AGENT_WAYS)
+def test_a_budget_that_ends_within_a_run_stops_it_there(way: str, site: StubSite, tmp_path: Path) -> None:
+    # A call with tools holds some 1,200 cents, and this model uses up most of them.
+    purse(site, 2_000)
+    usage = {"input_tokens": 1_000, "output_tokens": 20, "total_tokens": 1_020}
+    model = ScriptedModel(answers=[tool_call(order="A-1"), "It is on its way."], usage=usage)
+    with pytest.raises(BudgetExceeded):
+        AGENT_WAYS[way](create_agent(model, tools=[look_up]), {"callbacks": [handler_of(site, tmp_path)]})
+    assert model.calls == 1
+
+
+def test_a_refused_call_is_told_by_what_is_left_and_what_it_may_cost(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: (
+        refusal("too_large")(asked) if asked["least_microcents"] else with_prices(asked, 0)
+    )
+    with pytest.raises(BudgetExceeded) as caught:
+        ScriptedModel().invoke(QUESTION, {"callbacks": [handler_of(site, tmp_path)]})
+    assert str(caught.value).startswith("Blocked: 2.10¢ of 50.00¢ is left; the next call may cost 3.40¢.")
+    assert (caught.value.kind, caught.value.policy_id, caught.value.left_microcents) == ("too_large", 7, 2_100_000)
+
+
+def test_a_refusal_is_reported_with_the_run_it_ended(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = refusal("exhausted")
+    costs = handler_of(site, tmp_path)
+    with pytest.raises(BudgetExceeded):
+        ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    assert costs.flush()
+    (event,) = [event for event in site.events if event["type"] == "refused"]
+    assert (event["agent"], event["kind"], event["policy_id"]) == ("support-bot", "exhausted", 7)
+    assert costs.last_run is not None
+    assert (costs.last_run.status, costs.last_run.calls) == ("refused", 0)
+
+
+def test_a_blocked_agent_runs_again_seconds_after_a_grant(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = refusal("exhausted")
+    costs, model = handler_of(site, tmp_path), ScriptedModel()
+    with pytest.raises(BudgetExceeded):
+        model.invoke(QUESTION, {"callbacks": [costs]})
+    site.lease_answer = lambda asked: with_prices(asked, 1_000)
+    began = time.monotonic()
+    while not model.calls and time.monotonic() - began < 10:
+        try:
+            model.invoke(QUESTION, {"callbacks": [costs]})
+        except BudgetExceeded:
+            time.sleep(0.1)
+    assert model.calls == 1
+    assert time.monotonic() - began < 5
+
+
+def test_two_handlers_on_one_call_hold_it_once(site: StubSite, tmp_path: Path) -> None:
+    purse(site, 150)
+    key = f"cs_{uuid4().hex[:10]}_test"
+    two = [handler_of(site, tmp_path, api_key=key) for _ in range(2)]
+    ScriptedModel().invoke(QUESTION, {"callbacks": two})
+    assert two[0].last_run is not None
+
+
+def test_a_fallback_is_asked_about_for_itself(site: StubSite, tmp_path: Path) -> None:
+    cheap = {"provider": "acme", "model": "cheap", "prices": dict.fromkeys(PRICES, 1), "output_bound_tokens": 20}
+    dear = {"provider": "acme", "model": "scripted-1", "prices": PRICES, "output_bound_tokens": 20}
+    purse(site, 1, price_card=[cheap, dear])
+    first, second = ScriptedModel(), ScriptedModel(model_name="cheap")
+    first.with_fallbacks([second]).invoke(QUESTION, {"callbacks": [handler_of(site, tmp_path)]})
+    assert (first.calls, second.calls) == (0, 1)
+
+
+# ── not blocking ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_budget_nothing_is_asked_twice_and_nothing_held(site: StubSite, tmp_path: Path) -> None:
+    costs, model = handler_of(site, tmp_path), ScriptedModel()
+    for _ in range(50):
+        model.invoke(QUESTION, {"callbacks": [costs]})
+    assert model.calls == 50
+    assert len(site.lease_requests) <= 2
+    assert costs.flush()
+    assert not any("lease_id" in event for event in site.events)
+
+
+def test_calls_name_the_lease_that_pays_for_them(site: StubSite, tmp_path: Path) -> None:
+    lease_id = str(uuid4())
+    site.lease_answer = lambda asked: with_prices(asked, 10_000, lease_id=lease_id)
+    costs = handler_of(site, tmp_path)
+    ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    assert costs.flush()
+    (call,) = [event for event in site.events if event["type"] == "llm_call"]
+    assert call["lease_id"] == lease_id
+
+
+def test_one_lease_serves_many_calls(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: with_prices(asked, 100_000)
+    costs, model = handler_of(site, tmp_path), ScriptedModel()
+    for _ in range(200):
+        model.invoke(QUESTION, {"callbacks": [costs]})
+    assert len(site.lease_requests) <= 3
+
+
+def test_a_failed_call_gives_back_what_it_held(site: StubSite, tmp_path: Path) -> None:
+    purse(site, 150)
+    costs = handler_of(site, tmp_path)
+
+    class TooManyRequestsError(RuntimeError):
+        status_code = 429
+
+    model = ScriptedModel(answers=[*[TooManyRequestsError()] * 5, "At last."])
+    for _ in range(5):
+        with pytest.raises(TooManyRequestsError):
+            model.invoke(QUESTION, {"callbacks": [costs]})
+    assert model.invoke(QUESTION, {"callbacks": [costs]}).content == "At last."
+
+
+def test_at_exit_a_lease_is_given_back(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: with_prices(asked, 10_000)
+    costs = handler_of(site, tmp_path)
+    ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    costs.reporter._at_exit()
+    path, body = site.lease_requests[-1]
+    assert path.endswith("/release")
+    assert body == {"outstanding_microcents": 0}
+
+
+@pytest.mark.parametrize(("on_unreachable", "blocks"), [("allow", False), ("block", True)])
+def test_without_a_site_the_setting_decides(on_unreachable: str, blocks: bool, tmp_path: Path) -> None:
+    costs = CostCallbackHandler(
+        agent="support-bot", api_key="cs_0123456789_test", url="http://127.0.0.1:9", state_dir=tmp_path,
+        on_unreachable=on_unreachable,
+    )  # fmt: skip
+    model = ScriptedModel()
+    for _ in range(3):
+        if blocks:
+            with pytest.raises(BudgetExceeded, match="does not answer"):
+                model.invoke(QUESTION, {"callbacks": [costs]})
+        else:
+            model.invoke(QUESTION, {"callbacks": [costs]})
+    assert model.calls == (0 if blocks else 3)
+
+
+def test_a_site_that_hangs_delays_the_first_call_by_a_second_and_the_others_by_nothing(
+    site: StubSite, tmp_path: Path
+) -> None:
+    hang = threading.Event()
+
+    def slow(asked: dict[str, Any]) -> Any:
+        hang.wait(20)
+        return leave(asked)
+
+    site.lease_answer = slow
+    costs, model = handler_of(site, tmp_path, wait=0), ScriptedModel()
+    began = time.monotonic()
+    model.invoke(QUESTION, {"callbacks": [costs]})
+    assert time.monotonic() - began < 2.5
+    hang.set()
+
+
+def test_an_answer_that_is_no_answer_stops_nobody(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = page(200)
+    model = ScriptedModel()
+    model.invoke(QUESTION, {"callbacks": [handler_of(site, tmp_path)]})
+    assert model.calls == 1
+
+
+# ── the limit of a run ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_stops_at_its_own_limit(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: with_prices(asked, None, lease_id=None)
+    model = ScriptedModel(answers=[tool_call(order=f"A-{n}") for n in range(50)])
+    costs = handler_of(site, tmp_path, run_limit_cents=2_000)
+    with pytest.raises(BudgetExceeded, match=r"of this run's 2,000\.00¢ is left"):
+        create_agent(model, tools=[look_up]).invoke(state(), {"callbacks": [costs]})
+    assert 1 <= model.calls <= 16  # 120 cents each
+    ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})  # the next run has its own
+
+
+# ── one event loop ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_sixty_four_awaits_with_five_places_never_stall_the_loop(site: StubSite, tmp_path: Path) -> None:
+    purse(site, 5 * 64 + 60)
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    costs, model = handler_of(site, tmp_path), ScriptedModel(seconds=0.3, usage=usage)
+    gaps: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - began)
+
+    async def all_at_once() -> list[Any]:
+        watcher = asyncio.create_task(watch())
+        try:
+            return await asyncio.gather(
+                *(model.ainvoke(QUESTION, {"callbacks": [costs]}) for _ in range(64)), return_exceptions=True
+            )
+        finally:
+            watcher.cancel()
+
+    answers = asyncio.run(all_at_once())
+    refusals = [answer for answer in answers if isinstance(answer, BudgetExceeded)]
+    assert len(refusals) + model.calls == 64
+    assert 1 <= model.calls <= 5
+    assert {refused.kind for refused in refusals} <= {"held", "too_large"}
+    logging.getLogger(__name__).info("the longest gap was %.0f ms", max(gaps) * 1000)
+
+
+def test_threads_that_wait_for_each_other_all_get_through(site: StubSite, tmp_path: Path) -> None:
+    """Four places for sixteen calls: holds are freed as calls end, and nobody is refused for what is only held."""
+    purse(site, 400)
+    model = ScriptedModel(seconds=0.1, usage={"input_tokens": 1, "output_tokens": 1, "total_tokens": 2})
+    costs = handler_of(site, tmp_path, held_wait_seconds=30)
+    failures: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            model.invoke([HumanMessage("?")], {"callbacks": [costs]})
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=call) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert model.calls == 16
