@@ -93,8 +93,8 @@ class Permit:
     """What the client may spend beyond its open calls; None: without bound."""
     valid: timedelta
     """Counts from before the client asked."""
-    tightest: Standing | None
-    """Of the budgets that cover the agent, the one with the least left."""
+    standings: Sequence[Standing]
+    """Of the budgets that cover the agent."""
     no_new_runs: Refused | None
     """A budget of mode `dispatch` is spent: what runs may finish."""
 
@@ -149,10 +149,9 @@ class BudgetEnforcementService:
                     # What it has left is too little for the call it asked for, and may be enough for another's.
                     self._write(agent, client_id, month, lease, outstanding + keep, valid, now)
                 return refused
-            tightest = min(standings, key=lambda standing: standing.left, default=None)
             no_new_runs = _no_new_runs(standings)
             if not hard:
-                return Permit(None, None, valid, tightest, no_new_runs)
+                return Permit(None, None, valid, standings, no_new_runs)
             free = min(standing.left - standing.held for standing in hard) - outstanding
             pace = (
                 pace_of(lease.used_microcents - lease.renewed_used_microcents, now - lease.renewed_at) if lease else 0
@@ -160,7 +159,7 @@ class BudgetEnforcementService:
             holders = self._holders(hard, now, client_id) + 1
             amount = max(keep, lease_amount(free, least=least, pace=pace, holders=holders))
             written = self._write(agent, client_id, month, lease, amount + outstanding, valid, now)
-            return Permit(written, amount, valid, tightest, no_new_runs)
+            return Permit(written, amount, valid, standings, no_new_runs)
 
     def release(self, lease: SpendLease, *, outstanding: int = 0) -> None:
         """Give back what a process does not need. What its open calls hold stays held until they are reported."""

@@ -1,4 +1,4 @@
-"""What a client is told of its budgets with every Receipt: for each agent the one with the least left."""
+"""What a client is told of its budgets with every Receipt."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from datetime import datetime
 from django.utils import timezone
 
 from agents.clock import month_of
-from agents.models import LedgerState
+from agents.models import ApiKey, LedgerState
+from budgets.key_reach import KeyReach
 from budgets.limits import effective_limits
 from budgets.models import BudgetPeriod, BudgetPolicy
 from langchain_plugin import wire
 
 
-def budget_news(workspace_id: int, agents: Mapping[str, int], *, now: datetime | None = None) -> list[wire.BudgetNews]:
-    """The tightest budget of each agent that has one. `agents`: ids by the name the client reports under."""
-    policies = list(BudgetPolicy.objects.covering(workspace_id, set(agents.values())))
+def budget_news(key: ApiKey, agents: Mapping[str, int], *, now: datetime | None = None) -> list[wire.BudgetNews]:
+    """Of each agent the tightest budget whose figures the key may read. `agents`: ids by the name the client uses."""
+    reach = KeyReach(key)
+    covering_any = BudgetPolicy.objects.covering(key.workspace_id, set(agents.values()))
+    policies = [policy for policy in covering_any if reach.opens(policy)]
     if not policies:
         return []
     now = now or timezone.now()

@@ -30,8 +30,9 @@ class BudgetExceeded(CostsiteError):  # noqa: N818 - the owner's name for it
         """Whose budget it is: `agent`, `workspace`, `site`, or `run`."""
         self.subject: str = facts.subject
         self.policy_id: int | None = facts.policy_id or None
-        self.limit_microcents: int = facts.limit_microcents
-        self.spent_microcents: int = facts.spent_microcents
+        self.limit_microcents: int | None = facts.limit_microcents
+        """None, like the next, of a budget that others' spend counts against too."""
+        self.spent_microcents: int | None = facts.spent_microcents
         self.left_microcents: int = facts.left_microcents
         self.asked_microcents: int = facts.asked_microcents
         """What the call may cost."""
@@ -46,21 +47,24 @@ class BudgetExceeded(CostsiteError):  # noqa: N818 - the owner's name for it
 
 def sentence_of(facts: RefusalFacts) -> str:
     """What happened, then the figures, then what helps."""
-    limit, left, asked = (
-        show_cents(amount) for amount in (facts.limit_microcents, facts.left_microcents, facts.asked_microcents)
-    )
+    left, asked = show_cents(facts.left_microcents), show_cents(facts.asked_microcents)
+    limit = "" if facts.limit_microcents is None else show_cents(facts.limit_microcents)
     whose = "the whole site" if facts.scope == "site" else facts.subject
     if facts.kind == "exhausted":
         until = f" until {facts.blocked_until_text}" if facts.blocked_until_text else ""
-        spent = show_cents(max(0, facts.spent_microcents))
-        return f"Blocked{until}: {spent} of the {limit} budget of {whose} is spent."
+        if facts.spent_microcents is None:
+            return f"Blocked{until}: the budget of {whose} is spent."
+        return (
+            f"Blocked{until}: {show_cents(max(0, facts.spent_microcents))} of the {limit} budget of {whose} is spent."
+        )
     if facts.kind == "unpriced":
         return "Blocked: the model has no price, and the site refuses what it cannot count; enter a price there."
     if facts.kind == "unreachable":
         return "Blocked: the site that keeps the budget does not answer, and on_unreachable is set to block."
     if facts.kind == "run_limit":
         return f"Blocked: {left} of this run's {limit} is left; the next call may cost {asked}."
-    sentence = f"Blocked: {left} of {limit} is left; the next call may cost {asked}."
+    of_what = f"of {limit}" if limit else f"of the budget of {whose}"
+    sentence = f"Blocked: {left} {of_what} is left; the next call may cost {asked}."
     if facts.kind == "held":
         return f"{sentence} Calls that are under way hold the rest: try again shortly."
     return f"{sentence} Set a smaller max_tokens, take a cheaper model, or have more granted to {whose}."

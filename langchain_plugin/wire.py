@@ -395,11 +395,11 @@ class RefusalFacts(AnswerModel):
     policy_id: int
     mode: str
     """`dispatch`: only new runs are refused. `hard`: calls inside a run too."""
-    limit_microcents: Count
-    """With the grants in force."""
-    spent_microcents: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    limit_microcents: Count | None
+    """With the grants in force; like the next, None of a budget that others' spend counts against too."""
+    spent_microcents: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)] | None
     left_microcents: Count
-    held_microcents: Count
+    held_microcents: Count | None
     """Set aside for others."""
     asked_microcents: Count
     """What the call may cost that was asked for."""

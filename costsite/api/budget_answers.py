@@ -13,9 +13,10 @@ from typing import Any
 from django.utils import timezone
 from pydantic import Field
 
-from agents.models import ApiKey, LedgerState, Workspace
+from agents.models import ApiKey, LedgerState
 from agents.spend import MICROCENTS_PER_CENT, cents_text
 from budgets.enforcement import Standing
+from budgets.key_reach import KeyReach
 from budgets.models import BudgetGrant, BudgetPolicy
 from budgets.months import month_at
 from budgets.state import BudgetState, kind_of, standings_in_bulk
@@ -82,19 +83,10 @@ def detail_for(key: ApiKey, policy: BudgetPolicy) -> BudgetDetail:
 def _facts(key: ApiKey, policies: Sequence[BudgetPolicy]) -> list[dict[str, Any]]:
     now, ledger = timezone.now(), LedgerState.current()
     standings = standings_in_bulk(policies, now, month_at(now, ledger.days()))
-    # On a site of one workspace, what the site spends is what that workspace spends.
-    only_one = not Workspace.objects.exclude(pk=key.workspace_id).exists()
+    reach = KeyReach(key)
     return [
-        _facts_of(policy, standings[policy.pk], ledger.time_zone, opened=_opens(key, policy, only_one))
-        for policy in policies
+        _facts_of(policy, standings[policy.pk], ledger.time_zone, opened=reach.opens(policy)) for policy in policies
     ]
-
-
-def _opens(key: ApiKey, policy: BudgetPolicy, only_workspace: bool) -> bool:
-    """True when the key reads everything that counts against the budget."""
-    if policy.scope == BudgetPolicy.Scope.AGENT:
-        return True
-    return key.agent_id is None and (policy.scope == BudgetPolicy.Scope.WORKSPACE or only_workspace)
 
 
 def _facts_of(policy: BudgetPolicy, standing: Standing, zone: str, *, opened: bool) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
             for name, agent in sorted(recorded.agents.items())
         ],
         price_card=recorded.price_card,
-        budgets=budget_news(key.workspace_id, {name: agent.id for name, agent in recorded.agents.items()}),
+        budgets=budget_news(key, {name: agent.id for name, agent in recorded.agents.items()}),
         notices=[*batch.notices, *_notices(recorded, shift)],
     )
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.models import Agent, ApiKey
 from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
+from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
 from budgets.months import told
 from budgets.price_card import fallback_of, price_card
@@ -51,9 +52,10 @@ def take_lease(request: HttpRequest) -> HttpResponse:
         outstanding=asked.outstanding_microcents,
         keep=asked.keep_microcents,
     )
+    reach = KeyReach(key)
     if isinstance(answer, Refused):
-        return _refusal(answer)
-    return HttpResponse(_permit(agent, asked, answer).model_dump_json(), content_type="application/json")
+        return _refusal(answer, reach)
+    return HttpResponse(_permit(agent, asked, answer, reach).model_dump_json(), content_type="application/json")
 
 
 @router.post("/leases/{uuid:lease_id}/release", response={204: None}, summary="Give a lease back")
@@ -92,15 +94,17 @@ def _agent(key: ApiKey, name: str) -> Agent:
     return agent_named(key.workspace_id, name)
 
 
-def _permit(agent: Agent, asked: wire.LeaseRequest, permit: Permit) -> wire.LeaseAnswer:
+def _permit(agent: Agent, asked: wire.LeaseRequest, permit: Permit, reach: KeyReach) -> wire.LeaseAnswer:
     card = price_card(agent, asked.models, timezone.now())
+    shown = [standing for standing in permit.standings if reach.opens(standing.policy)]
+    tightest = min(shown, key=lambda standing: standing.left, default=None)
     return wire.LeaseAnswer(
         agent=asked.agent,
         lease_id=permit.lease.lease_id if permit.lease is not None else None,
         available_microcents=permit.available,
         valid_for_seconds=permit.valid.total_seconds(),
-        budget=_news(asked.agent, permit.tightest) if permit.tightest is not None else None,
-        no_new_runs=facts_of(permit.no_new_runs) if permit.no_new_runs is not None else None,
+        budget=_news(asked.agent, tightest) if tightest is not None else None,
+        no_new_runs=facts_of(permit.no_new_runs, reach) if permit.no_new_runs is not None else None,
         price_card=card,
         fallback=fallback_of(card),
         unpriced=settings.COSTSITE_UNPRICED_MODELS,
@@ -111,7 +115,8 @@ def _news(agent: str, standing: Standing) -> wire.BudgetNews:
     return wire.BudgetNews(agent=agent, spent_microcents=standing.spent, limit_microcents=standing.limit)
 
 
-def facts_of(refused: Refused) -> wire.RefusalFacts:
+def facts_of(refused: Refused, reach: KeyReach) -> wire.RefusalFacts:
+    shown = reach.opens(refused.policy)
     waits_for_the_month = refused.kind == "exhausted"
     return wire.RefusalFacts(
         kind=refused.kind.value,
@@ -119,10 +124,10 @@ def facts_of(refused: Refused) -> wire.RefusalFacts:
         subject=refused.policy.subject,
         policy_id=refused.policy.pk,
         mode=refused.policy.mode,
-        limit_microcents=refused.limit,
-        spent_microcents=refused.spent,
+        limit_microcents=refused.limit if shown else None,
+        spent_microcents=refused.spent if shown else None,
         left_microcents=refused.left,
-        held_microcents=refused.held,
+        held_microcents=refused.held if shown else None,
         asked_microcents=refused.asked,
         blocked_until=refused.month.ends_at if waits_for_the_month else None,
         blocked_until_text=told(refused.month.ends_at, ledger_days()) if waits_for_the_month else "",
@@ -130,8 +135,8 @@ def facts_of(refused: Refused) -> wire.RefusalFacts:
     )
 
 
-def _refusal(refused: Refused) -> HttpResponse:
-    facts = facts_of(refused)
+def _refusal(refused: Refused, reach: KeyReach) -> HttpResponse:
+    facts = facts_of(refused, reach)
     message = _MESSAGES[facts.kind].format(subject=facts.subject, until=facts.blocked_until_text)
     headers = {"Retry-After": f"{facts.retry_after_seconds:.0f}"} if facts.retry_after_seconds is not None else {}
     return ErrorAnswer(ApiError(402, facts.kind, message, details=[facts.model_dump(mode="json")], headers=headers))

@@ -61,7 +61,7 @@ def test_without_a_budget_an_agent_may_go_on_without_bound(
     service: BudgetEnforcementService, support_bot: Agent
 ) -> None:
     permit = granted(service.lease(support_bot, MINE, least=CENT))
-    assert (permit.lease, permit.available, permit.tightest) == (None, None, None)
+    assert (permit.lease, permit.available, permit.standings) == (None, None, [])
     assert service.may_dispatch(support_bot) is None
 
 
@@ -72,8 +72,7 @@ def test_a_budget_that_does_not_stop_runs_sets_nothing_aside(
     set_budget(support_bot, by=TESTER, limit_cents=10, mode=mode)
     permit = granted(service.lease(support_bot, MINE, least=100 * CENT))
     assert (permit.lease, permit.available) == (None, None)
-    assert permit.tightest is not None
-    assert permit.tightest.left == 10 * CENT
+    assert [standing.left for standing in permit.standings] == [10 * CENT]
 
 
 @pytest.mark.parametrize(("mode", "refuses"), [("monitor", False), ("dispatch", True), ("hard", True)])

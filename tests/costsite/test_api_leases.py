@@ -93,6 +93,22 @@ def test_a_refusal_says_which_budget_and_until_when(key: KeyHolder, support_bot:
     assert "(UTC)" in facts.blocked_until_text
 
 
+def test_what_others_spend_is_told_to_no_key(key: KeyHolder, workspace: Workspace, support_bot: Agent) -> None:
+    AgentFactory(workspace=WorkspaceFactory(), slug="elsewhere")
+    set_budget(None, by=TESTER, limit_cents=10)
+    spend(support_bot, 4)
+    assert granted(ask(key)).budget is None
+
+    _, facts = refused(ask(key, least_microcents=7 * CENT))
+    assert (facts.scope, facts.left_microcents) == ("site", 6 * CENT)
+    assert (facts.limit_microcents, facts.spent_microcents, facts.held_microcents) == (None, None, None)
+
+    set_budget(workspace, by=TESTER, limit_cents=5)
+    of_one_agent = KeyHolder(workspace, agent=support_bot)
+    assert granted(ask(of_one_agent)).budget is None
+    assert granted(ask(key)).budget is not None
+
+
 def test_who_must_wait_for_others_is_told_how_long(key: KeyHolder, support_bot: Agent) -> None:
     set_budget(support_bot, by=TESTER, limit_cents=10)
     granted(ask(key, client_id=str(uuid4()), least_microcents=9 * CENT))
