@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from agents.models import Workspace
+from agents.models.visibility import is_superuser as is_superuser
 
 # The stubs know these classes as generic; Django's own are not.
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ def owned_workspace_ids(request: HttpRequest) -> set[int]:
 
 def is_staff(user: AbstractBaseUser | AnonymousUser) -> bool:
     return user.is_active and bool(getattr(user, "is_staff", False))
-
-
-def is_superuser(user: AbstractBaseUser | AnonymousUser) -> bool:
-    return user.is_active and bool(getattr(user, "is_superuser", False))
 
 
 def workspace_id_of(row: models.Model) -> int | None:

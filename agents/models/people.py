@@ -11,7 +11,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from agents.models.visibility import Row, VisibleQuerySet
+from agents.models.visibility import Row, VisibleQuerySet, is_superuser, sees_nothing
 
 UNREGISTERED = "unregistered"
 """The reserved agent that events of unknown agents are booked to when registration is closed."""
@@ -33,12 +33,14 @@ class AgentQuerySet(ArchivableQuerySet["Agent"]):
 
 
 class WorkspaceQuerySet(ArchivableQuerySet["Workspace"]):
-    workspace_path = "self"
+    workspace_column = "pk"
     agent_path = None
 
     def owned_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Where `user` may change budgets: all for a superuser, else the workspaces they own."""
-        if getattr(user, "is_superuser", False):
+        if sees_nothing(user):
+            return self.none()
+        if is_superuser(user):
             return self
         return self.filter(memberships__user_id=user.pk, memberships__role=Membership.Role.OWNER)
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agents.models.people import Workspace
-from agents.models.visibility import VisibleQuerySet
+from agents.models.visibility import VisibleQuerySet, is_superuser, sees_nothing
 from agents.pricing.entered import EnteredPrice
 from agents.pricing.library import FREE, whole_microcents
 from langchain_plugin import wire
@@ -85,7 +85,7 @@ class ModelPriceQuerySet(VisibleQuerySet["ModelPrice"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
         """Prices for every workspace, and those of the workspaces `user` belongs to."""
         own = super().visible_to(user)
-        if own.query.is_empty() or getattr(user, "is_superuser", False):
+        if sees_nothing(user) or is_superuser(user):
             return own
         return own | self.filter(workspace=None)
 

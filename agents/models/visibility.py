@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -21,13 +22,12 @@ def workspace_ids_of(user: AbstractBaseUser | AnonymousUser) -> list[int]:
 
     As Django's own permissions are: a request loads its user anew. Who holds one longer loads it again to see changes.
     """
-    known: list[int] | None = getattr(user, "_workspace_ids", None)
+    person: Any = user  # whichever model of users the site has, memberships name it as theirs
+    known: list[int] | None = getattr(person, "_workspace_ids", None)
     if known is None:
-        from agents.models.people import Membership
-
-        mine = Membership.objects.filter(user_id=user.pk or 0).order_by("workspace_id")
+        mine = person.memberships.order_by("workspace_id")
         known = list(mine.values_list("workspace_id", flat=True))
-        user._workspace_ids = known  # type: ignore[union-attr]
+        person._workspace_ids = known
     return known
 
 
@@ -35,14 +35,15 @@ def sees_nothing(user: AbstractBaseUser | AnonymousUser) -> bool:
     return not user.is_authenticated or not user.is_active
 
 
-def sees_everything(user: AbstractBaseUser | AnonymousUser) -> bool:
+def is_superuser(user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Whether `user` runs the site, and so sees and changes everything. Who was made inactive no longer does."""
     return not sees_nothing(user) and bool(getattr(user, "is_superuser", False))
 
 
 class VisibleQuerySet(models.QuerySet[Row]):
-    """Rows that hang on a workspace through the path `workspace_path`."""
+    """Rows that hang on a workspace."""
 
-    workspace_path = "workspace"
+    workspace_column = "workspace_id"
     agent_path: str | None = "agent_id"
     """Where the row's agent is; None for rows that belong to a workspace as a whole."""
 
@@ -54,10 +55,12 @@ class VisibleQuerySet(models.QuerySet[Row]):
         """
         if sees_nothing(user):
             return self.none()
-        if sees_everything(user):
+        if is_superuser(user):
             return self
-        field = "pk" if self.workspace_path == "self" else f"{self.workspace_path}_id"
-        return self.filter(**{f"{field}__in": workspace_ids_of(user)})
+        return self.in_workspaces(workspace_ids_of(user))
+
+    def in_workspaces(self, ids: Iterable[int]) -> Self:
+        return self.filter(**{f"{self.workspace_column}__in": ids})
 
     def firsts(self, *order: str, most: int) -> Self:
         """The first `most` in `order`, in no order: picked by their ids alone, so that no join changes the plan."""
@@ -72,13 +75,13 @@ class VisibleQuerySet(models.QuerySet[Row]):
         """
         if sees_nothing(user):
             return self.none()
-        if sees_everything(user):
+        if is_superuser(user):
             return self.firsts(*order, most=most)
         mine = workspace_ids_of(user)
         if len(mine) > NAMED_WORKSPACES:
             return self.visible_to(user).firsts(*order, most=most)
         of_each: list[models.QuerySet[Any, Any]] = [
-            self.filter(**{f"{self.workspace_path}_id": pk}).order_by(*order).values("pk")[:most] for pk in mine
+            self.filter(**{self.workspace_column: pk}).order_by(*order).values("pk")[:most] for pk in mine
         ]
         if len(of_each) < 2:
             return self._with_ids(of_each[0]) if of_each else self.none()
@@ -94,8 +97,7 @@ class VisibleQuerySet(models.QuerySet[Row]):
 
     def readable_with(self, key: ApiKey) -> Self:
         """What an API key opens: its workspace's rows, and of these its own agent's alone when it is bound to one."""
-        field = "pk" if self.workspace_path == "self" else f"{self.workspace_path}_id"
-        rows = self.filter(**{field: key.workspace_id})
+        rows = self.filter(**{self.workspace_column: key.workspace_id})
         if key.agent_id is None:
             return rows
         return rows.none() if self.agent_path is None else rows.filter(**{self.agent_path: key.agent_id})
