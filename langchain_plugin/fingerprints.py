@@ -56,6 +56,7 @@ class Fingerprints:
         self._queue: SimpleQueue[tuple[str, Any, Sequence[tuple[str, Any]]] | threading.Event] = SimpleQueue()
         self._digests: dict[str, Digests] = {}
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def after_fork(self) -> None:
         self._forget()
@@ -103,12 +104,18 @@ class Fingerprints:
         return len(self._digests)
 
     def _start(self) -> bool:
-        thread = threading.Thread(target=self._run, name="costsite-fingerprints", daemon=True)
+        # Never waited for: this may be a destructor, below the very start that has the lock.
+        if not self._starting.acquire(blocking=False):
+            return True  # another starts it, for what this one puts too
         try:
-            thread.start()
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="costsite-fingerprints", daemon=True)
+                thread.start()
+                self._thread = thread
         except RuntimeError:
             return False  # no thread can be started any more: the process ends
-        self._thread = thread
+        finally:
+            self._starting.release()
         return True
 
     def _run(self) -> None:

@@ -100,14 +100,15 @@ class Sender:
 
     def start(self) -> bool:
         """Start the thread if it does not run; False where none can be started, as at the interpreter's end."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._is_running():
             return True
         if not self._starting.acquire(blocking=False):
             return True
         try:
-            thread = threading.Thread(target=self._run, name="costsite-sender", daemon=True)
-            thread.start()
-            self._thread = thread
+            if not self._is_running():  # another may have started it between the look and the lock
+                thread = threading.Thread(target=self._run, name="costsite-sender", daemon=True)
+                thread.start()
+                self._thread = thread
         except RuntimeError:
             return False
         finally:
@@ -187,6 +188,9 @@ class Sender:
                 )
                 self._retry_at = time.monotonic() + self._config.retry_max_seconds
                 time.sleep(1)  # whatever it is, it must not become a busy loop in somebody's process
+
+    def _is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _wait(self) -> None:
         """Until there is something to send and a reason to send it now, or files to look for."""

@@ -121,6 +121,25 @@ def test_a_message_of_an_unknown_shape_costs_its_hash_and_is_counted() -> None:
     assert (fingerprints.call_ids(), losses.by_reason()) == (["whole"], {"fingerprint": 1})
 
 
+def test_threads_that_put_first_together_start_one_hasher_and_settling_waits_for_all() -> None:
+    fingerprints = Fingerprints(Losses())
+    others = set(threading.enumerate())
+    together = threading.Barrier(8)
+
+    def put(number: int) -> None:
+        together.wait(10)
+        fingerprints.put(str(number), CONVERSATION, [])
+
+    callers = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(10)
+    fingerprints.settle(5)
+    assert len(set(threading.enumerate()) - others) == 1
+    assert len(fingerprints) == 8
+
+
 def test_prompts_that_wait_are_bounded_and_what_is_over_is_counted() -> None:
     class Slow:
         type = "human"

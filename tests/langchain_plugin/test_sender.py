@@ -84,6 +84,25 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name == "costsite" and record.levelname == "WARNING"]
 
 
+def test_a_sender_that_another_thread_started_meanwhile_is_not_started_again(reporter: Reporter) -> None:
+    sender = reporter._sender
+    lock = sender._starting
+
+    class LockThatAnotherHadFirst:
+        release = lock.release
+
+        def acquire(self, *, blocking: bool) -> bool:
+            sender._starting = lock
+            assert sender.start()
+            started.append(sender._thread)
+            return lock.acquire(blocking=blocking)
+
+    started: list[threading.Thread | None] = []
+    sender._starting = LockThatAnotherHadFirst()  # type: ignore[assignment]
+    assert sender.start()
+    assert [sender._thread] == started
+
+
 # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
