@@ -181,7 +181,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             tree = self._tree
             run = tree.run_of(parent_run_id)
             agent = self._agent(args, kwargs) if run is None else ""
-            call = tree.open_call(run_id, run, agent, self, read_request(args[0], kwargs), args[1])
+            call = tree.open_call(run_id, run, agent, self, read_request(args[0], kwargs, self._broke), args[1])
             if call is None:
                 return
             if run is not None and not run.announced:
@@ -217,7 +217,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             call = self._tree.close_call(run_id, self)
             if call is not None:
-                self._end_call(call, "ok", "", read_usage(response, call.request))
+                self._end_call(call, "ok", "", read_usage(response, call.request, self._broke))
         except Exception as error:
             self._broke(error)
 
@@ -236,7 +236,7 @@ class CostCallbackHandler(BaseCallbackHandler):
                 call,
                 status,
                 "" if status == "abandoned" else type(error).__name__,
-                read_usage(partial, call.request) if partial is not None else None,
+                read_usage(partial, call.request, self._broke) if partial is not None else None,
                 refused_by_provider=_was_refused_by_provider(error) and not call.streamed_characters,
             )
         except Exception as bug:
@@ -297,16 +297,27 @@ class CostCallbackHandler(BaseCallbackHandler):
                     not settled.is_measured,
                 )
             )
-            if not settled.is_measured and status == "ok" and not is_local_hit:
-                self._say_no_usage(call)
+            suspect = usage.suspect if usage is not None else ""
+            if settled.is_measured:
+                if suspect:
+                    self._say_mended(call, suspect)
+            elif status == "ok" and not is_local_hit:
+                self._say_no_usage(call, suspect)
         if run.is_bare_call:
             self._show(run, status)
 
-    def _say_no_usage(self, call: OpenCall) -> None:
+    def _say_no_usage(self, call: OpenCall, suspect: str) -> None:
         model = call.request.request_model
-        if model in self._told:
+        if not self._is_first_of(f"no usage of {model}"):
             return
-        self._told.add(model)
+        if suspect:
+            logger.warning(
+                "The token usage of %s cannot be taken as it came (%s): its cost is estimated from lengths; check what "
+                "the provider or proxy returns to have it measured.",
+                model or "a model",
+                suspect,
+            )
+            return
         mend = (
             "pass stream_usage=True to the model"
             if call.first_token_at is not None
@@ -317,6 +328,18 @@ class CostCallbackHandler(BaseCallbackHandler):
             model or "a model",
             mend,
         )
+
+    def _say_mended(self, call: OpenCall, suspect: str) -> None:
+        """At INFO, as there is nothing to do; for whoever compares what is shown with the provider's bill."""
+        model = call.request.request_model
+        if self._is_first_of(f"usage mended of {model}"):
+            logger.info("The token usage that %s reports does not add up (%s).", model or "a model", suspect)
+
+    def _is_first_of(self, kind: str) -> bool:
+        if kind in self._told:
+            return False
+        self._told.add(kind)
+        return True
 
     # ── budgets ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -407,8 +430,7 @@ class CostCallbackHandler(BaseCallbackHandler):
     def _broke(self, error: Exception) -> None:
         """A bug of ours costs a record, never the user's call."""
         self.reporter.dropped("bug")
-        if "bug" not in self._told:
-            self._told.add("bug")
+        if self._is_first_of("bug"):
             logger.warning(
                 "Costsite could not read a callback (%s: %s); the run goes on, and what it missed is counted.",
                 type(error).__name__,

@@ -8,6 +8,7 @@ comes a `Request` of empty names.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -46,11 +47,24 @@ class Request(NamedTuple):
     """The tool definitions as the provider gets them. Only for measuring the prompt: they never leave the process."""
 
 
-def read_request(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
-    """Read the start of a call: `serialized` and all keyword arguments of the callback."""
+def read_request(
+    serialized: dict[str, Any] | None, kwargs: dict[str, Any], on_bug: Callable[[Exception], object] | None = None
+) -> Request:
+    """Read the start of a call.
+
+    Args:
+        serialized: The callback's first argument.
+        kwargs: All its keyword arguments.
+        on_bug: Told of an exception here, which no integration should cause; a call is worth more than its
+            description, and goes on with a `Request` of empty names. None: the exception leaves.
+
+    """
     try:
         return _read(serialized, kwargs)
-    except Exception:  # a call is worth more than its description
+    except Exception as error:
+        if on_bug is None:
+            raise
+        on_bug(error)
         return Request()
 
 

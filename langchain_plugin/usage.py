@@ -11,7 +11,7 @@ every number is copied at once (LangChain's cache changes the same objects later
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,16 +46,26 @@ class Usage(NamedTuple):
     """Length of the answer, counted only when `reported` is False: the estimate's measure."""
 
 
-def read_usage(response: Any, request: Request | None = None) -> Usage:
+def read_usage(
+    response: Any, request: Request | None = None, on_bug: Callable[[Exception], object] | None = None
+) -> Usage:
     """Read an `LLMResult`; None, partial and malformed results give a `Usage` that is not `reported`.
 
-    `request` is what `read_request` told about the same call. It settles two things a result alone cannot: how long
-    Anthropic keeps what was written to its cache when a stream reports the writes without their lifetime, and
-    whether an empty `token_usage` means "counted with the first prompt of the same batch".
+    Args:
+        response: What LangChain hands to the end of a call.
+        request: What `read_request` told about the same call. It settles two things a result alone cannot: how long
+            Anthropic keeps what was written to its cache when a stream reports the writes without their lifetime, and
+            whether an empty `token_usage` means "counted with the first prompt of the same batch".
+        on_bug: Told of an exception here, which no shape should cause; the call is then recorded by estimate. None:
+            the exception leaves.
+
     """
     try:
         return _read(response, request)
-    except Exception as error:  # a shape nobody foresaw: the call is still recorded, by estimate
+    except Exception as error:
+        if on_bug is None:
+            raise
+        on_bug(error)
         return Usage(NO_COUNTS, reported=False, suspect=f"the result could not be read ({type(error).__name__})")
 
 

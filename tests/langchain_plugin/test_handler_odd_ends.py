@@ -164,6 +164,52 @@ def test_missing_usage_is_estimated_and_said_once_with_the_mend(
     assert "stream_usage=True" in said[0]
 
 
+def test_usage_that_had_to_be_mended_is_said_once_for_each_model(
+    handler: CostCallbackHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    # 100 in and 20 out make 120; the 8 that the total has beyond them are in no other number.
+    model = ScriptedModel(usage={"input_tokens": 100, "output_tokens": 20, "total_tokens": 128})
+
+    with caplog.at_level(logging.INFO, "costsite"):
+        for _ in range(3):
+            model.invoke(QUESTION, {"callbacks": [handler]})
+
+    said = [record.getMessage() for record in caplog.records if "does not add up" in record.getMessage()]
+    assert len(said) == 1
+    assert "total_tokens is 8 above input_tokens and output_tokens together: left as reported" in said[0]
+
+
+def test_usage_that_cannot_be_believed_is_not_said_to_be_missing(
+    handler: CostCallbackHandler, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = ScriptedModel(usage={"input_tokens": 100, "output_tokens": 0, "total_tokens": 100})
+
+    with caplog.at_level(logging.WARNING, "costsite"):
+        model.invoke(QUESTION, {"callbacks": [handler]})
+
+    assert "no output_tokens were reported" in caplog.text
+    assert "The provider reported no token usage" not in caplog.text
+
+
+@pytest.mark.parametrize("reader", ["read_request", "read_usage"])
+def test_a_bug_in_a_reader_is_counted_and_said_once(
+    reader: str, handler: CostCallbackHandler, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    spooled: Spooled,
+) -> None:  # fmt: skip
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"langchain_plugin.{reader.removeprefix('read_')}._read", broken)
+
+    with caplog.at_level(logging.WARNING, "costsite"):
+        for _ in range(2):
+            ScriptedModel().invoke(QUESTION, {"callbacks": [handler]})
+
+    assert len(calls_of(spooled())) == 2
+    assert handler.reporter.losses == {"bug": 2}
+    assert caplog.text.count("could not read a callback (ZeroDivisionError") == 1
+
+
 def test_an_answer_from_langchains_own_cache_is_marked(handler: CostCallbackHandler, spooled: Spooled) -> None:
     set_llm_cache(InMemoryCache())
     try:

@@ -442,6 +442,20 @@ def as_call(request: Request) -> LLMCall:
     )
 
 
+def test_a_bug_in_the_reading_is_told_and_costs_the_description_not_the_call() -> None:
+    class Broken(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+    told: list[Exception] = []
+
+    assert read_request(None, {"metadata": Broken()}, told.append) == Request()
+
+    assert list(map(type, told)) == [ZeroDivisionError]
+    with pytest.raises(ZeroDivisionError):
+        read_request(None, {"metadata": Broken()})
+
+
 class Asked(dict[str, Any]):
     """Remembers every key it was asked for."""
 

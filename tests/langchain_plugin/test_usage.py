@@ -647,7 +647,22 @@ def test_whatever_a_result_holds_the_wire_takes_what_is_read_from_it(
 
     call = as_call(read)
     assert call.output_tokens == read.counts.output_tokens
-    assert not read.suspect.startswith("the result could not be read")
+
+
+def test_a_bug_in_the_reading_is_told_and_costs_the_numbers_not_the_call() -> None:
+    class Broken:
+        @property
+        def generations(self) -> Any:
+            raise ZeroDivisionError
+
+    told: list[Exception] = []
+
+    read = read_usage(Broken(), on_bug=told.append)
+
+    assert (read.counts, read.reported) == (TokenCounts(), False)
+    assert list(map(type, told)) == [ZeroDivisionError]
+    with pytest.raises(ZeroDivisionError):
+        read_usage(Broken())
 
 
 def as_call(read: Usage) -> LLMCall:
