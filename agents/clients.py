@@ -17,12 +17,12 @@ NOTED_EVERY: Final = timedelta(seconds=5)
 """Health is for people to look at; a row and a disk sync for each batch would cost more than the batch."""
 
 
-def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime | None = None) -> Client:
-    """The row of the client that sent `batch`, whose stored health is at most five seconds older than its last batch.
+def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime | None = None) -> int:
+    """The primary key of the client that sent `batch`; its stored health is at most five seconds older than its last
+    batch.
 
     Two things are stored at once, for a process may have nothing to say after them: that nothing waits any more, and
-    that it began to lose events. Only the id, the workspace and the client id of what it returns are sure to be filled
-    in.
+    that it began to lose events.
     """
     now = now or timezone.now()
     health = batch.health
@@ -34,7 +34,7 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
         is_over = bool(waited) and not health.spool_events
         loses_now = any(health.dropped.values()) and not any(storage().read_json(dropped).values())
         if now - storage().read_time(last_seen_at) < NOTED_EVERY and not is_over and not loses_now:
-            return Client(pk=pk, workspace=workspace, client_id=batch.client_id)
+            return int(pk)
     facts = {
         "host": health.host,
         "pid": health.pid,
@@ -45,16 +45,17 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
         "last_seen_at": now,
     }
     with writing():
-        return Client.objects.update_or_create(
+        row, _ = Client.objects.update_or_create(
             workspace=workspace,
             client_id=batch.client_id,
             defaults=facts,
             create_defaults=facts | {"first_seen_at": now},
-        )[0]
+        )
+    return row.pk
 
 
-def note_rejected(client: Client, events: int) -> None:
+def note_rejected(client: int, events: int) -> None:
     """Add to what of a client's events was rejected. A batch sent again counts again: it is a sign, not a sum."""
     if events:
         with writing():
-            Client.objects.filter(pk=client.pk).update(rejected_events=F("rejected_events") + events)
+            Client.objects.filter(pk=client).update(rejected_events=F("rejected_events") + events)

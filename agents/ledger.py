@@ -22,7 +22,7 @@ from agents import arrivals
 from agents.arrivals import CallArrival, call_arrival
 from agents.clock import EARLIEST, TOLERATED_LEAD, days_of, settled
 from agents.estimates import typical_usage
-from agents.models import Agent, Client, LLMCall, ReportedRefusal, Workspace
+from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
 from agents.rollups import NO_SUMS, Place, Postings, sums_of
@@ -59,6 +59,18 @@ class Recorded:
     price_card: list[wire.PriceCardEntry] = field(default_factory=list)
     """The unit prices in force now of the models in the batch."""
 
+    def merge(self, part: Recorded) -> None:
+        """Add what became of another part of the same batch."""
+        self.accepted = sorted([*self.accepted, *part.accepted])
+        self.duplicates = sorted([*self.duplicates, *part.duplicates])
+        self.rejected += part.rejected
+        self.agents |= part.agents
+        for place, microcents in part.spent.items():
+            self.spent[place] += microcents
+        for lease_id, microcents in part.spent_by_lease.items():
+            self.spent_by_lease[lease_id] += microcents
+        self.price_card += [entry for entry in part.price_card if entry not in self.price_card]
+
     def reject(self, index: int, code: wire.RejectionCode, message: str) -> None:
         self.rejected.append(wire.Rejection(index=index, code=code, message=message))
 
@@ -67,20 +79,21 @@ def record(
     workspace: Workspace,
     events: Sequence[tuple[int, wire.Event]],
     *,
-    client: Client | None,
+    client: int | None,
     received_at: datetime,
     clock_shift: timedelta = timedelta(0),
     key_agent: Agent | None = None,
 ) -> Recorded:
     """Write what is new of `events` (index in the batch, event) in one transaction.
 
-    `clock_shift` is added to every time the events report (`agents.clock.clock_shift`). `key_agent`: the one agent the
-    key may report for. An event that cannot be booked is rejected by itself, with the mend; the others are written.
+    `client`: the primary key of the process that reports, where that is known. `clock_shift` is added to every time the
+    events report (`agents.clock.clock_shift`). `key_agent`: the one agent the key may report for. An event that cannot
+    be booked is rejected by itself, with the mend; the others are written.
     `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and it is sent again.
     """
     received_at = received_at.astimezone(UTC)
     recorded = Recorded(workspace)
-    batch = _Batch(recorded, storage(), received_at, clock_shift, client.pk if client else None)
+    batch = _Batch(recorded, storage(), received_at, clock_shift, client)
     for index, event in events:
         if key_agent is not None and slug_of(event.agent) != key_agent.slug:
             recorded.reject(index, "agent_not_allowed", _not_allowed(key_agent, event.agent))

@@ -51,7 +51,7 @@ def load(now: datetime, *, seed: int = SEED, on_day: Callable[[], object] = lamb
             for start in range(0, len(events), EVENTS_PER_BATCH):
                 batch = events[start : start + EVENTS_PER_BATCH]
                 received_at = min(when(batch[-1]) + timedelta(seconds=1), now)
-                recorded = ledger.record(workspace, list(enumerate(batch)), client=client, received_at=received_at)
+                recorded = ledger.record(workspace, list(enumerate(batch)), client=client.pk, received_at=received_at)
                 if recorded.rejected:
                     raise RuntimeError(f"The ledger rejected an event of the demo: {recorded.rejected[0].message}")
                 new += len(recorded.accepted)
