@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from langchain_plugin._version import __version__
+from langchain_plugin.about_folder import describe_folder
 from langchain_plugin.adoption import KEEP_SECONDS, Adoption
 from langchain_plugin.batch import Batch, gather
 from langchain_plugin.config import Config
@@ -29,7 +30,6 @@ from langchain_plugin.sayings import Sayings
 from langchain_plugin.server_words import clean_words
 from langchain_plugin.spool import Spool
 from langchain_plugin.transport import ANSWER_SECONDS, Transport, not_a_site
-from langchain_plugin.waiting import describe_folder
 
 if TYPE_CHECKING:
     from langchain_plugin import wire

@@ -6,19 +6,13 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from langchain_plugin.about_folder import whose_folder
 from langchain_plugin.adoption import is_being_made, open_file, spool_files
-from langchain_plugin.config import Config
 from langchain_plugin.file_lock import try_lock
-from langchain_plugin.own_file import UnsafeFolder, check_folder, read_own, replace_own
 from langchain_plugin.segment import count_lines, read_lines
-from langchain_plugin.server_words import clean_words
-
-FILE_NAME = "about.json"
-MAX_ABOUT_BYTES = 10_000
 
 
 class Waiting(NamedTuple):
@@ -47,20 +41,6 @@ class Folder(NamedTuple):
         return sum(file.events for file in self.files)
 
 
-def describe_folder(config: Config) -> None:
-    """Leave word of whose folder it is, beside what waits in it; its name is a hash."""
-    path = config.spool_folder / FILE_NAME
-    try:
-        check_folder(config.spool_folder)
-        read_own(path, MAX_ABOUT_BYTES)
-    except UnsafeFolder:
-        return
-    except OSError:
-        about = {"url": config.url, "key_prefix": config.key_prefix}
-        with suppress(OSError):
-            replace_own(path, json.dumps(about).encode())
-
-
 def folders(state_dir: Path) -> Iterator[Folder]:
     """Every spool folder under a state folder."""
     try:
@@ -72,12 +52,7 @@ def folders(state_dir: Path) -> Iterator[Folder]:
 
 
 def look_into(path: Path) -> Folder:
-    try:
-        check_folder(path)  # else anybody might have a person run `costsite flush` against an address of theirs
-        about = json.loads(read_own(path / FILE_NAME, MAX_ABOUT_BYTES))
-        url, key_prefix = clean_words(about["url"]), clean_words(about["key_prefix"], 60)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        url = key_prefix = ""
+    url, key_prefix = whose_folder(path)
     return Folder(path, url, key_prefix, [file for file in map(_file, spool_files(path)) if file is not None])
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from langchain_plugin.about_folder import describe_folder
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.config import Config
 from langchain_plugin.losses import Losses
 from langchain_plugin.own_file import UnsafeFolder, check_folder, make_folder, open_own, read_own, replace_own
 from langchain_plugin.rejected import RejectedEvent, keep_rejected, rejected_by_reason
-from langchain_plugin.waiting import describe_folder, look_into
+from langchain_plugin.waiting import look_into
 
 OWNER = 4242
 
