@@ -101,7 +101,7 @@ class Config:
 class _Setting(NamedTuple):
     default: Callable[[Mapping[str, str]], Any]
     read: Callable[[str, Any], Any]
-    """Of a name to blame and a value; raises ConfigError."""
+    """Called with the name to blame and the value as it was given; returns what holds, or raises ConfigError."""
 
 
 def default_state_dir(environ: Mapping[str, str], platform: str = sys.platform) -> Path:

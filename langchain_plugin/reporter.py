@@ -34,7 +34,8 @@ logger = logging.getLogger("costsite")
 RELEASE_SECONDS = 1.0
 """At exit, for giving leases back: one that is not given back ends by itself."""
 MAX_EVENT_BYTES = 800_000
-"""An event longer than this fits no batch."""
+"""An event this long or longer is dropped: with its hashes and the batch around it, it must fit what the sender may
+send (`wire.CLIENT_BATCH_BYTES`), and be read back at once (`segment.WINDOW_BYTES`)."""
 
 _reporters: dict[tuple[str, str | None, Path, bool], Reporter] = {}
 _making = threading.Lock()

@@ -38,7 +38,11 @@ class Mark(NamedTuple):
 
 
 class Spool:
-    """The events of one process. `append` is for any thread; everything else is for the sender's."""
+    """The events of one process.
+
+    `append`, `pending`, `mark` and `has_settled` are for any thread; `keep_named`, `save_memory`, `close_if_empty` also
+    for the one that ends the process, beside the sender's. Everything else is for whoever has the sender's turn.
+    """
 
     def __init__(self, folder: Path, losses: Losses, *, max_bytes: int, wake: Callable[[], None]) -> None:
         self.folder = folder
@@ -222,7 +226,7 @@ class Spool:
         self._ends_torn = False
         self._fd = fd
 
-    # ── on the sender's thread ───────────────────────────────────────────────────────────────────────────────────
+    # ── beside the caller's thread ───────────────────────────────────────────────────────────────────────────────
 
     @contextmanager
     def _held(self) -> Iterator[None]:

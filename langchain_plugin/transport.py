@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
-"""Of silence. A site under load may take its time; giving up early would only send the same batch again."""
+"""The longest silence of a site before it counts as gone: under load it may take its time, and giving up early would
+only send the same batch again."""
 ANSWER_SECONDS = 60.0
 """From the first byte sent to the last one received."""
 MAX_RETRY_AFTER_SECONDS = 300.0
 MAX_ANSWER_BYTES = 8_000_000
 MAX_SCOPES = 20
+_ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
+"""Of a refused connection, 111 here and 61 there: no help to whoever reads the sentence."""
 
 _asking = threading.local()
 
@@ -291,4 +295,4 @@ def retry_after_seconds(value: str, now: float) -> float | None:
 
 def _in_short(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    return clean_words(text.removeprefix("[Errno 111] ").removeprefix("[Errno 61] "), 200)
+    return clean_words(_ERROR_NUMBER.sub("", text), 200)
