@@ -92,13 +92,15 @@ def test_two_streams_that_take_turns_in_one_task_are_both_whole(handler: CostCal
 def test_a_finished_call_is_not_reported_again_when_its_task_is_cancelled(
     handler: CostCallbackHandler, spooled: Spooled
 ) -> None:
-    async def call_then_hang() -> None:
+    async def call_then_hang(has_ended: asyncio.Event) -> None:
         await ScriptedModel().ainvoke(QUESTION, {"callbacks": [handler]})
+        has_ended.set()
         await asyncio.sleep(30)
 
     async def give_up() -> None:
-        task = asyncio.create_task(call_then_hang())
-        await asyncio.sleep(0.1)
+        has_ended = asyncio.Event()
+        task = asyncio.create_task(call_then_hang(has_ended))
+        await asyncio.wait_for(has_ended.wait(), 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
