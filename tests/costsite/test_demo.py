@@ -51,17 +51,31 @@ def browse(url: str, cookies: CookieJar) -> tuple[str, str]:
 
 
 def recorded(folder: Path) -> list[str]:
-    """Calls and cost in microcents of each run whose client is not the demo's traffic, newest first."""
+    """Calls and cost in microcents of each run of support-bot that is not of the demo's traffic, newest first."""
     question = (
         "from agents.models import AgentRunLog, LLMCall\n"
         "ids = LLMCall.objects.exclude(client__host='demo').values('run_id')\n"
-        "for run in AgentRunLog.objects.filter(run_id__in=ids).order_by('-started_at'):\n"
+        "of = {'run_id__in': ids, 'agent__slug': 'support-bot'}\n"
+        "for run in AgentRunLog.objects.filter(**of).order_by('-started_at'):\n"
         "    print('run', run.agent.slug, run.calls, run.status, run.cost_microcents)"
     )
     ran = subprocess.run(
         [*MANAGE, "shell", "-v0", "-c", question], env=environment(folder), capture_output=True, text=True
     )
     return re.findall(r"^run (.*)$", ran.stdout, re.MULTILINE)
+
+
+def lines_of_thrifty_bot(folder: Path) -> list[str]:
+    """The percents of its budget that were passed, in their order."""
+    question = (
+        "from budgets.models import ThresholdCrossing\n"
+        "of = ThresholdCrossing.objects.filter(policy__agent__slug='thrifty-bot', announced_at__isnull=False)\n"
+        "print('lines', *of.order_by('pk').values_list('threshold', flat=True))"
+    )
+    ran = subprocess.run(
+        [*MANAGE, "shell", "-v0", "-c", question], env=environment(folder), capture_output=True, text=True
+    )
+    return re.findall(r"^lines (.*)$", ran.stdout, re.MULTILINE)[0].split()
 
 
 def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: Path) -> None:
@@ -75,6 +89,8 @@ def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: P
             assert "support-bot: 2 calls" in said
             # The scripted model is priced as gpt-5-mini: 180 tokens at 25 microcents, 65 at 200, which is 17,500.
             assert recorded(tmp_path) == ["support-bot 2 ok 17500"]
+            assert re.search(r"thrifty-bot answered \d+ letters\. Blocked: \S+¢ of 5\.00¢ is left", said)
+            assert lines_of_thrifty_bot(tmp_path) == ["50", "80", "100"]
 
             cookies = CookieJar()
             link = re.search(r"Dashboard +(\S+)", said).group(1)  # type: ignore[union-attr]

@@ -20,6 +20,7 @@ from sesame.utils import get_query_string
 
 from agents.models import Workspace
 from costsite.demo import cast
+from costsite.demo.budgets import give_demo_budgets
 from costsite.demo.people import ADMIN, admin_login, demo_key
 from costsite.serve import readiness
 from costsite.serve.services import site_services
@@ -30,6 +31,7 @@ HOST = "127.0.0.1"
 STARTING_SECONDS = 60.0
 AGENT_SECONDS = 120.0
 EXAMPLE = "examples/support_agent.py"
+BUDGETED_EXAMPLE = "examples/budgeted_agent.py"
 
 
 class Command(BaseCommand):
@@ -48,7 +50,9 @@ class Command(BaseCommand):
         self.check(databases=list(settings.DATABASES))
         call_command("load_demo", verbosity=0, stdout=self.stdout)
         admin, password = admin_login()
-        key = demo_key(Workspace.objects.get(slug=cast.SUPPORT.slug))
+        support = Workspace.objects.get(slug=cast.SUPPORT.slug)
+        key = demo_key(support)
+        give_demo_budgets(support)
         link = reverse("login-link") + get_query_string(admin)
         try:
             port = readiness.first_free(HOST, options["port"])
@@ -76,7 +80,8 @@ class Command(BaseCommand):
             if not supervisor.stopping.is_set():
                 raise CommandError(f"The site did not answer in {STARTING_SECONDS:.0f} s; {log} says why.")
             return
-        self._run_agent(url, key)
+        self._run_agent(EXAMPLE, url, key)
+        self._run_agent(BUDGETED_EXAMPLE, url, key)
         # The password was shown when it was made, and is not kept.
         login = f"{ADMIN} / {password}" if password else f"{ADMIN}; a new password: manage.py changepassword {ADMIN}"
         moved = "" if url.endswith(f":{wanted_port}") else f" (port {wanted_port} is taken)"
@@ -96,15 +101,15 @@ class Command(BaseCommand):
         )
         supervisor.watch()
 
-    def _run_agent(self, url: str, key: str) -> None:
-        """Run the example as anyone would, in a process of its own, through the callback and HTTP."""
-        self.stdout.write(f"Running an agent: {EXAMPLE}")
+    def _run_agent(self, example: str, url: str, key: str) -> None:
+        """Run an example as anyone would, in a process of its own, through the callback and HTTP."""
+        self.stdout.write(f"Running an agent: {example}")
         environment = os.environ | {
             "COSTSITE_URL": url,
             "COSTSITE_API_KEY": key,
             "COSTSITE_STATE_DIR": str(settings.STATE_DIR / "agent"),
         }
-        command = [sys.executable, str(settings.BASE_DIR / EXAMPLE)]
+        command = [sys.executable, str(settings.BASE_DIR / example)]
         try:
             ended = subprocess.run(  # noqa: S603 - our own example
                 command, env=environment, capture_output=True, text=True, timeout=AGENT_SECONDS, check=False

@@ -1,0 +1,46 @@
+"""An agent that works until its monthly budget is spent, and is then refused.
+
+Run it: python examples/budgeted_agent.py
+
+COSTSITE_URL and COSTSITE_API_KEY say where to report; give the agent `thrifty-bot` a budget there first
+(`manage.py set_budget WORKSPACE --agent thrifty-bot --limit-cents 5`). The model is a script that counts its tokens and
+is priced as gpt-5-mini: nothing is bought.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from langchain.agents import create_agent
+from langchain_core.language_models.base import LangSmithParams
+from support_agent import INSTRUCTIONS, ScriptedModel, look_up_order
+
+from langchain_plugin import BudgetExceeded, CostCallbackHandler
+
+MOST_RUNS = 2_000
+LETTER = "Dear shop, " + "it rained all summer and I thought of my parcel. " * 26 + "Where is my order 1042?"
+
+
+class FrugalModel(ScriptedModel):
+    """The same script, with a maximum of output tokens: so a call holds no more than it may cost."""
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: object) -> LangSmithParams:
+        return LangSmithParams(ls_provider="openai", ls_model_name="gpt-5-mini", ls_model_type="chat", ls_max_tokens=60)
+
+
+def main() -> None:
+    agent = create_agent(FrugalModel(), tools=[look_up_order], system_prompt=INSTRUCTIONS)
+    costs = CostCallbackHandler(agent="thrifty-bot", held_wait_seconds=10)
+    for run in range(MOST_RUNS):
+        try:
+            agent.invoke({"messages": [{"role": "user", "content": LETTER}]}, config={"callbacks": [costs]})
+        except BudgetExceeded as refusal:
+            costs.flush()
+            print(f"thrifty-bot answered {run} letters. {refusal}")
+            return
+    costs.flush()
+    sys.exit(f"thrifty-bot answered {MOST_RUNS} letters and was never refused: it has no budget at this site.")
+
+
+if __name__ == "__main__":
+    main()
