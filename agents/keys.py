@@ -9,15 +9,19 @@ import secrets
 from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import OperationalError, connection
 from django.db.models import Q
 
 from agents.models import Agent, ApiKey, Workspace
 from agents.storage import storage
 from agents.write_lock import writing
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 KEY_START = "cs_"
 DEFAULT_SCOPES = [ApiKey.Scope.EVENTS_WRITE.value, ApiKey.Scope.READ.value]
@@ -36,23 +40,37 @@ def keyed_hash(key: str, secret: str | None = None) -> str:
 
 
 def create_key(
-    workspace: Workspace, *, agent: Agent | None = None, name: str = "", scopes: Sequence[str] | None = None
+    workspace: Workspace,
+    *,
+    agent: Agent | None = None,
+    name: str = "",
+    scopes: Sequence[str] | None = None,
+    created_by: User | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key: its row, and the key itself, which is not kept and cannot be shown again.
 
     ValueError when the agent is another workspace's or a scope does not exist.
     """
-    if agent is not None and agent.workspace_id != workspace.pk:
-        raise ValueError(f"{agent.slug} is not an agent of {workspace.slug}; name one that is.")
     wanted = list(dict.fromkeys(DEFAULT_SCOPES if scopes is None else scopes))
     if not wanted or (unknown := set(wanted) - set(ApiKey.Scope.values)):
         given = ", ".join(sorted(unknown)) if wanted else "none"
         raise ValueError(f"A key needs scopes out of {', '.join(ApiKey.Scope.values)}; given: {given}.")
     prefix = KEY_START + secrets.token_hex(5)
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
-    row = ApiKey.objects.create(
-        workspace=workspace, agent=agent, name=name[:200], prefix=prefix, key_hash=keyed_hash(key), scopes=wanted
+    row = ApiKey(
+        workspace=workspace,
+        agent=agent,
+        name=name[:200],
+        prefix=prefix,
+        key_hash=keyed_hash(key),
+        scopes=wanted,
+        created_by=created_by,
     )
+    try:
+        row.clean()
+    except ValidationError as error:
+        raise ValueError(error.messages[0]) from None
+    row.save()
     return row, key
 
 

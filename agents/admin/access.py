@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from agents.models import Workspace
+from agents.models.visibility import VisibleQuerySet
 from agents.models.visibility import is_superuser as is_superuser
 
 # The stubs know these classes as generic; Django's own are not.
@@ -45,6 +46,18 @@ def is_staff(user: AbstractBaseUser | AnonymousUser) -> bool:
 def workspace_id_of(row: models.Model) -> int | None:
     """The workspace a row hangs on; of a workspace, itself."""
     return row.pk if isinstance(row, Workspace) else getattr(row, "workspace_id", None)
+
+
+def may_change(request: HttpRequest, row: models.Model | None) -> bool:
+    """Whether the person may change a row: one of a workspace that they own, or any for who runs the site."""
+    if is_superuser(request.user):
+        return True
+    return row is not None and workspace_id_of(row) in owned_workspace_ids(request)
+
+
+def changeable(request: HttpRequest, rows: VisibleQuerySet[Any]) -> Any:
+    """Of the rows that were ticked, those that the person may change: they see more than they own."""
+    return rows if is_superuser(request.user) else rows.in_workspaces(owned_workspace_ids(request))
 
 
 def minute(at: datetime | None) -> str:
@@ -89,10 +102,7 @@ class MembersOnlyAdmin(AnyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         if not is_staff(request.user):
             return False
-        if is_superuser(request.user):
-            return True
-        owned = owned_workspace_ids(request)
-        return bool(owned) if obj is None else workspace_id_of(obj) in owned
+        return may_change(request, obj) or (obj is None and bool(owned_workspace_ids(request)))
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False

@@ -9,9 +9,8 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
-from agents.admin.access import AnyInline, MembersOnlyAdmin, is_superuser, minute, owned_workspace_ids, workspace_id_of
+from agents.admin.access import AnyInline, MembersOnlyAdmin, changeable, is_superuser, may_change, minute
 from agents.models import Agent, Membership, Workspace
 
 
@@ -48,22 +47,17 @@ class MembershipInline(AnyInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("user", "workspace")
 
-    def _owns(self, request: HttpRequest, workspace: Any) -> bool:
-        return is_superuser(request.user) or (
-            workspace is not None and workspace_id_of(workspace) in owned_workspace_ids(request)
-        )
-
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True  # who sees the workspace sees who is in it
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._owns(request, obj)
+        return may_change(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._owns(request, obj)
+        return may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._owns(request, obj)
+        return may_change(request, obj)
 
 
 class ArchivingAdmin(MembersOnlyAdmin):
@@ -72,21 +66,14 @@ class ArchivingAdmin(MembersOnlyAdmin):
     actions = ("archive", "restore")
 
     @admin.action(description="Archive (keeps what was spent)", permissions=["change"])
-    def archive(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
-        count = self._changeable(request, rows).filter(archived_at=None).update(archived_at=timezone.now())
+    def archive(self, request: HttpRequest, rows: Any) -> None:
+        count = changeable(request, rows).archive()
         self.message_user(request, f"Archived: {count}.")
 
     @admin.action(description="Take out of the archive", permissions=["change"])
-    def restore(self, request: HttpRequest, rows: QuerySet[Any]) -> None:
-        count = self._changeable(request, rows).exclude(archived_at=None).update(archived_at=None)
+    def restore(self, request: HttpRequest, rows: Any) -> None:
+        count = changeable(request, rows).restore()
         self.message_user(request, f"Restored: {count}.")
-
-    def _changeable(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Of the rows that were ticked, those that this person may change: they see more than they own."""
-        if is_superuser(request.user):
-            return rows
-        path = "pk__in" if self.model is Workspace else "workspace_id__in"
-        return rows.filter(**{path: owned_workspace_ids(request)})
 
 
 @admin.register(Workspace)

@@ -7,6 +7,7 @@ from typing import Self
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
@@ -26,6 +27,21 @@ class ArchivableQuerySet(VisibleQuerySet[Row]):
 
     def live(self) -> Self:
         return self.filter(archived_at=None)
+
+    def archived(self) -> Self:
+        return self.exclude(archived_at=None)
+
+    def archive(self) -> int:
+        """Archive those that are not; how many. A budget's change is kept: that one is `budgets.policies.archive`."""
+        return self.live().update(archived_at=timezone.now())
+
+    def restore(self) -> int:
+        """Take out of the archive those that are in it; how many."""
+        return self.archived().update(archived_at=None)
+
+    # As Django's own delete: never a whole table by a slip on the manager.
+    archive.queryset_only = True  # type: ignore[attr-defined]
+    restore.queryset_only = True  # type: ignore[attr-defined]
 
 
 class AgentQuerySet(ArchivableQuerySet["Agent"]):
@@ -158,6 +174,12 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})" if self.name else f"{self.prefix}…"
+
+    def clean(self) -> None:
+        if self.agent is not None and self.workspace_id not in (None, self.agent.workspace_id):
+            raise ValidationError(
+                {"agent": f"{self.agent} runs in another workspace; choose an agent of {self.workspace}, or none."}
+            )
 
 
 class Client(models.Model):

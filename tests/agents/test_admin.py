@@ -330,6 +330,29 @@ def test_archiving_keeps_the_row(filled: None, workspace: Workspace, owner: User
     assert agent.archived_at is None
 
 
+@pytest.mark.parametrize("table", ["workspace", "agent"])
+def test_who_owns_one_workspace_archives_nothing_of_another(
+    filled: None, workspace: Workspace, elsewhere: Workspace, owner: User, client: Client, table: str
+) -> None:
+    MembershipFactory(user=owner, workspace=elsewhere)
+    client.force_login(owner)
+    own, theirs = row_of(table, workspace), row_of(table, elsewhere)
+
+    client.post(address(table), {"action": "archive", "_selected_action": [own.pk, theirs.pk], "index": 0})
+
+    assert list(type(own).objects.archived()) == [own]
+
+
+def test_archiving_again_keeps_the_time_of_the_first(workspace: Workspace) -> None:
+    rows = Workspace.objects.filter(pk=workspace.pk)
+
+    assert rows.archive() == 1
+    first = rows.get().archived_at
+    assert rows.archive() == 0
+    assert rows.get().archived_at == first
+    assert (rows.restore(), rows.restore()) == (1, 0)
+
+
 @pytest.mark.parametrize("table", ["agentrunlog", "llmcall"])
 def test_the_columns_have_the_names_that_api_and_export_use(
     filled: None, superuser: User, client: Client, table: str

@@ -90,7 +90,7 @@ def test_of_two_processes_that_read_the_key_at_once_one_notes_its_use(workspace:
 def test_a_key_cannot_be_made_for_another_workspaces_agent_or_an_unknown_scope(workspace: Workspace) -> None:
     stranger = AgentFactory(workspace=WorkspaceFactory(slug="other"), slug="spy")
 
-    with pytest.raises(ValueError, match="spy is not an agent of acme"):
+    with pytest.raises(ValueError, match="spy runs in another workspace; choose an agent of Acme, or none"):
         create_key(workspace, agent=stranger)
     with pytest.raises(ValueError, match=r"events:write, read, budgets:write; given: admin"):
         create_key(workspace, scopes=["read", "admin"])
