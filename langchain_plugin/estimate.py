@@ -46,11 +46,6 @@ MAX_TOKENS_PER_MEDIA_KILOBYTE = 1_024
 """One token for each byte of a file: compressed text comes to about as many tokens as it has bytes."""
 
 
-def input_size(messages: Any) -> int:
-    """Characters of text in a prompt; images and other media count nothing."""
-    return _measured(messages).characters
-
-
 def estimated_input_tokens(messages: Any, tools: Any = None) -> int:
     """The likeliest number of input tokens, at least 1. `tools` are the definitions in `invocation_params`."""
     size = _measured(messages)
@@ -117,7 +112,6 @@ _DEEPEST = 12
 class _Size:
     __slots__ = (
         "audio_kilobytes",
-        "characters",
         "document_kilobytes",
         "documents",
         "images",
@@ -129,7 +123,6 @@ class _Size:
 
     def __init__(self) -> None:
         self.messages = 0
-        self.characters = 0
         self.text_bytes = 0
         self.json_bytes = 0
         self.sealed_bytes = 0
@@ -139,7 +132,6 @@ class _Size:
         self.audio_kilobytes = 0
 
     def add_text(self, text: str, *, as_json: bool = False) -> None:
-        self.characters += len(text)
         if as_json:
             self.json_bytes += _utf8_length(text) + _JSON_PUNCTUATION
         else:

@@ -35,8 +35,6 @@ class Request(NamedTuple):
     thread_id: str = ""
     tags: tuple[str, ...] = ()
     """The caller's own: those LangChain adds are left out."""
-    streaming: bool = False
-    """The request asks for a stream. `model.stream()` does not say so beforehand, so False proves nothing."""
     answers: int = 1
     """How many answers were asked for (`n`); each may be `max_output_tokens` long."""
     batch_size: int = 1
@@ -87,13 +85,12 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
     max_output_tokens = metadata.get("ls_max_tokens")
     service_tier = effort = sub_agent = thread_id = cache_ttl = ""
     purpose: Literal["agent", "compaction"] = "agent"
-    streaming, answers, tools = False, 1, None
+    answers, tools = 1, None
     if asked:
         service_tier = _service_tier(asked)
         effort = _effort(asked)
         if max_output_tokens is None:
             max_output_tokens = _first(asked, _MAX_OUTPUT_KEYS)
-        streaming = bool(asked.get("stream") or asked.get("streaming"))
         answers = asked.get("n") or asked.get("candidate_count") or 1
         cache_control = asked.get("cache_control")
         if isinstance(cache_control, dict):
@@ -119,7 +116,6 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
             purpose,
             thread_id,
             _own_tags(tags) if tags else (),
-            streaming,
             answers if _is_count(answers) else 1,
             batch_size if _is_count(batch_size) else 1,
             cache_ttl,
@@ -136,7 +132,7 @@ _ASKED_KEYS = frozenset(
     {
         *("speed", "service_tier", "reasoning_effort", "effort", "thinking_level", "reasoning", "output_config"),
         *_MAX_OUTPUT_KEYS,
-        *("stream", "streaming", "n", "candidate_count", "cache_control", "tools", "functions"),
+        *("n", "candidate_count", "cache_control", "tools", "functions"),
     }
 )
 """Everything `_read` asks of the invocation parameters but the names of model and provider."""

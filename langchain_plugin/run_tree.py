@@ -55,7 +55,6 @@ class OpenRun:
         "call_numbers",
         "ended",
         "is_bare_call",
-        "langchain_run_id",
         "root_id",
         "run_id",
         "started_at",

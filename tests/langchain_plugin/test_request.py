@@ -428,7 +428,7 @@ def test_whatever_a_start_holds_the_wire_takes_what_is_read_from_it(
 
 def as_call(request: Request) -> LLMCall:
     fields = request._asdict()
-    for not_on_the_wire in ("streaming", "answers", "batch_size", "cache_ttl", "tools"):
+    for not_on_the_wire in ("answers", "batch_size", "cache_ttl", "tools"):
         del fields[not_on_the_wire]
     return LLMCall(
         type="llm_call",
