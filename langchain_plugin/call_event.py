@@ -93,8 +93,8 @@ def call_event(
         event["thread_id"] = request.thread_id
     if request.tags:
         event["tags"] = request.tags
-    if call.first_token_at is not None:
-        event["time_to_first_token_seconds"] = call.first_token_at - call.started_monotonic
+    if call.first_token_monotonic is not None:
+        event["time_to_first_token_seconds"] = call.first_token_monotonic - call.started_monotonic
     service_tier = request.service_tier
     if usage is not None:
         service_tier = usage.service_tier or service_tier

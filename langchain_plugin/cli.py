@@ -77,9 +77,9 @@ def doctor(config: Config) -> int:
     told: list[KeyInfo] = []
 
     def ask() -> str:
-        asked_at = time.monotonic()
+        began_monotonic = time.monotonic()
         told.append(Reporter(config).check())
-        return f"{config.url} answered in {(time.monotonic() - asked_at) * 1000:.0f} ms"
+        return f"{config.url} answered in {(time.monotonic() - began_monotonic) * 1000:.0f} ms"
 
     check("site", ask)
     if told:

@@ -72,7 +72,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._guard = Guard(leases, self.config.run_limit_cents) if leases is not None else None
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
-        self._look_for_stale_at = 0.0
+        self._look_for_stale_monotonic = 0.0
         self._told: set[str] = set()
         if leases is not None and self._agent_name:
             leases.of(self._agent_name)  # so that the first call finds it there
@@ -190,7 +190,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             # Asked in C and without an error where there is none, as in most threads.
             if asyncio._get_running_loop() is not None:
                 self._watch_for_cancellation(call, parent_run_id)
-            if call.started_monotonic > self._look_for_stale_at:
+            if call.started_monotonic > self._look_for_stale_monotonic:
                 self._close_stale(call.started_monotonic)
             if self._guard is not None:
                 self._guard_call(call, self._guard)
@@ -320,7 +320,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             return
         mend = (
             "pass stream_usage=True to the model"
-            if call.first_token_at is not None
+            if call.first_token_monotonic is not None
             else "check that the provider or proxy returns usage"
         )
         logger.warning(
@@ -397,7 +397,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             over.owner._report_cancelled(over)
 
     def _close_stale(self, now: float) -> None:
-        self._look_for_stale_at = now + STALE_LOOK_SECONDS
+        self._look_for_stale_monotonic = now + STALE_LOOK_SECONDS
         for call in self._tree.calls_started_before(now - STALE_AFTER_SECONDS):
             if call.reported:
                 self._tree.forget(call)

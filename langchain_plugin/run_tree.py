@@ -88,7 +88,7 @@ class OpenCall:
 
     __slots__ = (
         "call_id",
-        "first_token_at",
+        "first_token_monotonic",
         "forget_task",
         "index",
         "langchain_run_id",
@@ -116,7 +116,7 @@ class OpenCall:
         self.index = next(run.call_numbers) if run.call_numbers is not None else 0
         self.started_at = time.time()
         self.started_monotonic = time.monotonic()
-        self.first_token_at: float | None = None
+        self.first_token_monotonic: float | None = None
         self.streamed_characters = 0
         self.reported = False
         """Already reported as cancelled; an end that still comes replaces that."""
@@ -137,8 +137,8 @@ class OpenCall:
         return len(messages[0]) if isinstance(messages[0], list) else len(messages)
 
     def streamed(self, characters: int) -> None:
-        if self.first_token_at is None:
-            self.first_token_at = time.monotonic()
+        if self.first_token_monotonic is None:
+            self.first_token_monotonic = time.monotonic()
         self.streamed_characters += characters
 
 
@@ -248,7 +248,7 @@ class RunTree:
         self.last_of_task[task] = call
         if (
             before is None
-            or before.first_token_at is not None
+            or before.first_token_monotonic is not None
             or before.langchain_run_id == parent_id
             or not self.is_open(before)
         ):

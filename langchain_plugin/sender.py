@@ -84,8 +84,8 @@ class Sender:
         self._limit = 0
         """Events in a batch, after one was refused as a whole; 0: as many as may be."""
         self._gathering_since: float | None = None
-        self._look_at = 0.0
-        self._retry_at = self._hurried_retry_at = 0.0
+        self._look_monotonic = 0.0
+        self._retry_monotonic = self._hurried_retry_monotonic = 0.0
         self._failures = 0
         self._failing_since: float | None = None
         """Since when the site has taken nothing; None: the last attempt went well, or there was none."""
@@ -120,7 +120,7 @@ class Sender:
         mark = self._spool.mark()
         deadline = time.monotonic() + timeout
         self._hurried_until = deadline
-        self._hurried_retry_at = 0.0
+        self._hurried_retry_monotonic = 0.0
         if self.start():
             self._wake.put(None)
             with self._settled:
@@ -152,11 +152,11 @@ class Sender:
                 while self._send_next(timeout=min(ANSWER_SECONDS, max(1.0, deadline - time.monotonic()))):
                     if time.monotonic() > deadline:
                         break
-                if self.trouble is not None and (self.trouble.needs_a_person or self._retry_at > deadline):
+                if self.trouble is not None and (self.trouble.needs_a_person or self._retry_monotonic > deadline):
                     raise self.trouble
                 if time.monotonic() > deadline:
                     return False
-                time.sleep(max(0.0, self._retry_at - time.monotonic()))
+                time.sleep(max(0.0, self._retry_monotonic - time.monotonic()))
 
     def hurry(self, seconds: float = 1.0) -> None:
         """Somebody waits: do not gather first."""
@@ -186,7 +186,7 @@ class Sender:
                 self._sayings.once(
                     "bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying."
                 )
-                self._retry_at = time.monotonic() + self._config.retry_max_seconds
+                self._retry_monotonic = time.monotonic() + self._config.retry_max_seconds
                 time.sleep(1)  # whatever it is, it must not become a busy loop in somebody's process
 
     def _is_running(self) -> bool:
@@ -201,11 +201,11 @@ class Sender:
     def _pause(self) -> float:
         """Seconds to wait; the spool is armed to end the wait early."""
         now = time.monotonic()
-        until_look = self._look_at - now
-        if self._retry_at > now:
+        until_look = self._look_monotonic - now
+        if self._retry_monotonic > now:
             if self._is_hurried() and self._asked_to_wait_until <= now:
-                return min(self._retry_at - now, self._hurried_retry_at - now, until_look)
-            return min(self._retry_at - now, until_look)
+                return min(self._retry_monotonic - now, self._hurried_retry_monotonic - now, until_look)
+            return min(self._retry_monotonic - now, until_look)
         if self._adoption.pending:
             return 0.0
         if self._spool.arm(1):
@@ -222,7 +222,7 @@ class Sender:
         return time.monotonic() < self._hurried_until
 
     def _round(self) -> None:
-        if time.monotonic() >= self._look_at:
+        if time.monotonic() >= self._look_monotonic:
             self._look()
         if self._spool.complaint is not None and not self._complained:
             self._complain(self._spool.complaint)
@@ -241,7 +241,7 @@ class Sender:
 
     def _look(self) -> None:
         """For files of dead processes, for what is too old, and for how much room is left."""
-        self._look_at = time.monotonic() + self._config.adopt_every_seconds
+        self._look_monotonic = time.monotonic() + self._config.adopt_every_seconds
         describe_folder(self._config)
         self._spool.keep_named()
         self._adoption.look(except_for=self._spool.own_files())
@@ -365,8 +365,8 @@ class Sender:
         self._failures += 1
         if self._failing_since is None:
             self._failing_since = now
-        self._retry_at = now + wait
-        self._hurried_retry_at = now + min(wait, FLUSH_RETRY_SECONDS)
+        self._retry_monotonic = now + wait
+        self._hurried_retry_monotonic = now + min(wait, FLUSH_RETRY_SECONDS)
         self.trouble = trouble
         self._sayings.once(trouble.kind, f"{str(trouble).rstrip('.')}; until then events wait in {self._spool.folder}.")
         with self._settled:
@@ -375,7 +375,7 @@ class Sender:
     def _recover(self) -> None:
         self._failures = 0
         self._failing_since = None
-        self._retry_at = self._asked_to_wait_until = 0.0
+        self._retry_monotonic = self._asked_to_wait_until = 0.0
         if self.trouble is not None:
             self.trouble = None
             self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})

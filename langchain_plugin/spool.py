@@ -67,15 +67,15 @@ class Spool:
         self._fd = -1
         self._path = Path()
         self._serial = 0
-        self._opened_at = 0.0
-        self._open_again_at = 0.0
+        self._opened_monotonic = 0.0
+        self._open_again_monotonic = 0.0
         self._written = self._settled = 0
         self._sealed: deque[Segment] = deque()
         self._memory: deque[bytes] = deque()
         self._memory_bytes = 0
         self._file_in = self._file_out = self._memory_out = 0
         """Lines, a torn one among them."""
-        self._wake_at: float = 1
+        self._wake_at_events: float = 1
         self._ends_torn = False
         self._identity = (0, 0)
         """Of the file that is open: a descriptor can be closed by others, and its number be another file's then."""
@@ -107,13 +107,14 @@ class Spool:
         try:
             with self._lock:
                 self._append(data, events)
-                wake = self.pending >= self._wake_at
+                wake = self.pending >= self._wake_at_events
                 if wake:
-                    self._wake_at = math.inf
+                    self._wake_at_events = math.inf
             if wake:
                 self._wake()
         except BaseException:
-            self._wake_at = 0  # it may have been the sender's start that was cut short: the next append wakes again
+            # It may have been the sender's start that was cut short: the next append wakes again.
+            self._wake_at_events = 0
             raise
         if self._late:
             self._append_late()
@@ -206,18 +207,18 @@ class Spool:
 
     def _try_open(self) -> bool:
         now = time.monotonic()
-        if now < self._open_again_at:
+        if now < self._open_again_monotonic:
             return False
         try:
             path = self.folder / f"{self.client_id}.jsonl"
             fd = create(path)
         except OSError as error:
-            self._open_again_at = now + REOPEN_AFTER_SECONDS
+            self._open_again_monotonic = now + REOPEN_AFTER_SECONDS
             self.complaint = error
             return False
         self._begin_file(fd)
         self._path = path
-        self._opened_at = now
+        self._opened_monotonic = now
         return True
 
     def _begin_file(self, fd: int) -> None:
@@ -249,7 +250,7 @@ class Spool:
         with self._held():
             if self.pending >= events:
                 return False
-            self._wake_at = events
+            self._wake_at_events = events
             return True
 
     def mark(self) -> Mark:
@@ -269,7 +270,7 @@ class Spool:
         """Begin another file when this one is long or old."""
         if self._fd < 0 or self._written == 0:
             return
-        if self._written < segment_bytes and time.monotonic() - self._opened_at < segment_seconds:
+        if self._written < segment_bytes and time.monotonic() - self._opened_monotonic < segment_seconds:
             return
         self.keep_named()
         with self._held():
@@ -339,7 +340,7 @@ class Spool:
     def save_memory(self) -> int:
         """At exit: write what waits in memory to the file, should that be possible by now; how many events stay."""
         with self._held():
-            self._open_again_at = 0.0
+            self._open_again_monotonic = 0.0
             if self._fd < 0 and not self._try_open():
                 return len(self._memory)
             for _ in range(len(self._memory)):
