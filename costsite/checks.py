@@ -25,9 +25,28 @@ def the_secret_cannot_be_guessed(app_configs: Sequence[AppConfig] | None, **kwar
             hint=(
                 f"Set {LEAST_SECRET_LENGTH} random characters or more, such as the output of"
                 ' `python -c "import secrets; print(secrets.token_urlsafe(48))"`, or leave it empty: one is then made'
-                " and kept in the state folder. API keys made under the old secret must be made again."
+                " and kept in the state folder. API keys made under the short one must be made again."
             ),
             id="costsite.E001",
+        )
+    ]
+
+
+@register(Tags.security)
+def no_old_secret_can_be_guessed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """What an old secret signed is believed as well."""
+    shortest = min(map(len, settings.SECRET_KEY_FALLBACKS), default=LEAST_SECRET_LENGTH)
+    if shortest >= LEAST_SECRET_LENGTH:
+        return []
+    return [
+        Error(
+            f"COSTSITE_OLD_SECRET_KEYS has a secret of only {shortest} characters; it could be guessed, and sessions"
+            " signed with it.",
+            hint=(
+                f"Take it out: a secret has {LEAST_SECRET_LENGTH} characters or more, without a comma, and a comma"
+                " stands between two. API keys made under it must be made again."
+            ),
+            id="costsite.E002",
         )
     ]
 

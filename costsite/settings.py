@@ -44,6 +44,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS = env_list("COSTSITE_OLD_SECRET_KEYS")
+"""Secrets that still open the API keys and sessions made under them, so that a new one can be set at any time."""
 ALLOWED_HOSTS = env_list("COSTSITE_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("COSTSITE_TRUSTED_ORIGINS")
 

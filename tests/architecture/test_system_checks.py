@@ -55,6 +55,18 @@ def test_a_secret_that_could_be_guessed_stops_the_start(tmp_path: Path) -> None:
     assert enough.returncode == 0, enough.stderr
 
 
+def test_an_old_secret_that_could_be_guessed_stops_the_start_too(tmp_path: Path) -> None:
+    enough = f"{'a' * 32}, {'b' * 40}"
+    good, bad = (
+        check(tmp_path, COSTSITE_OLD_SECRET_KEYS=enough),
+        check(tmp_path, COSTSITE_OLD_SECRET_KEYS=f"{enough},c"),
+    )
+
+    assert good.returncode == 0, good.stderr
+    assert bad.returncode != 0
+    assert "COSTSITE_OLD_SECRET_KEYS has a secret of only 1 characters" in bad.stderr
+
+
 def test_debug_pages_for_every_host_are_warned_of(tmp_path: Path) -> None:
     open_to_all = check(tmp_path, COSTSITE_DEBUG="true", COSTSITE_ALLOWED_HOSTS="*")
     at_home = check(tmp_path, "--fail-level", "WARNING", COSTSITE_DEBUG="true")
