@@ -16,11 +16,9 @@ from langchain_plugin.own_file import UnsafeFolder, make_folder
 from langchain_plugin.rejected import FILE_NAME as REJECTED_FILE
 from langchain_plugin.rejected import rejected_by_reason
 from langchain_plugin.reporter import KeyInfo, Reporter
-from langchain_plugin.sender import versions
+from langchain_plugin.versions import versions
 from langchain_plugin.waiting import Folder, Waiting, folders, look_into
 
-CLOCK_TOLERANCE_SECONDS = 60
-"""Beyond this the site shifts what a client reports."""
 WRITE_SCOPE = "events:write"
 
 
@@ -132,8 +130,10 @@ def _check_key(config: Config, told: KeyInfo) -> str:
 
 
 def _check_clock(told: KeyInfo) -> str:
+    from langchain_plugin import wire
+
     seconds = told.clock_difference_seconds
-    if abs(seconds) > CLOCK_TOLERANCE_SECONDS:
+    if abs(seconds) > wire.CLOCK_TOLERANCE_SECONDS:
         raise _Finding(
             f"this machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the site's: set "
             "it right, or calls near the end of a day or month are booked by the site's correction."

@@ -429,7 +429,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _broke(self, error: Exception) -> None:
         """A bug of ours costs a record, never the user's call."""
-        self.reporter.dropped("bug")
+        self.reporter.count_loss("bug")
         if self._is_first_of("bug"):
             logger.warning(
                 "Costsite could not read a callback (%s: %s); the run goes on, and what it missed is counted.",

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_plugin import wire
-from langchain_plugin.shown import MICROCENTS_PER_CENT, show_cents
+from langchain_plugin.shown import show_cents
 
 if TYPE_CHECKING:
     from langchain_plugin.news import News
@@ -107,7 +107,7 @@ class LastRun:
     def cost_cents(self) -> Decimal | None:
         """Estimated cost in cents, exact; None while a model's price is not known here."""
         cost = self.cost_microcents
-        return None if cost is None else Decimal(cost) / MICROCENTS_PER_CENT
+        return None if cost is None else Decimal(cost) / wire.MICROCENTS_PER_CENT
 
     def _prices(self, call: CountedCall) -> wire.UnitPrices | None:
         return self._news.unit_prices(call.provider, call.request_model, call.service_tier, call.counts.input_tokens)

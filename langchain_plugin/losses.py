@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Literal, get_args
+from typing import Literal
 
 LossReason = Literal[
     "bug",  # an exception of ours, caught
@@ -17,7 +17,6 @@ LossReason = Literal[
     "rejected_not_kept",  # and rejected.jsonl was full or not writable
     "fingerprint",  # a hash of a prompt that could not be made in time; the call itself is whole
 ]
-REASONS: frozenset[str] = frozenset(get_args(LossReason))
 
 
 class Losses:
@@ -31,13 +30,12 @@ class Losses:
         self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
 
-    def count(self, reason: str, count: int = 1) -> None:
-        """Add to a reason; an unknown one is a bug of ours, and counted as that."""
+    def count(self, reason: LossReason, count: int = 1) -> None:
+        """Add to a reason."""
         if count <= 0:
             return
-        name = reason if reason in REASONS else "bug"
         with self._lock:
-            self._counts[name] = self._counts.get(name, 0) + count
+            self._counts[reason] = self._counts.get(reason, 0) + count
 
     def by_reason(self) -> dict[str, int]:
         with self._lock:

@@ -18,7 +18,7 @@ from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.json_lines import to_line
 from langchain_plugin.leasing import LeaseKeeper
-from langchain_plugin.losses import Losses
+from langchain_plugin.losses import Losses, LossReason
 from langchain_plugin.news import News
 from langchain_plugin.sender import Sender
 from langchain_plugin.spool import Spool
@@ -132,8 +132,8 @@ class Reporter:
         if self.sends:
             self._fingerprints.put(call_id, messages, tool_calls)
 
-    def dropped(self, reason: str, count: int = 1) -> None:
-        """Count a loss, by one of `losses.LossReason`."""
+    def count_loss(self, reason: LossReason, count: int = 1) -> None:
+        """Count something that is lost before it was appended."""
         self._losses.count(reason, count)
 
     @property

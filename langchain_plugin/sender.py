@@ -6,7 +6,6 @@ import logging
 import os
 import random
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from langchain_plugin._version import __version__
 from langchain_plugin.about_folder import describe_folder
 from langchain_plugin.adoption import KEEP_SECONDS, Adoption
 from langchain_plugin.batch import Batch, gather
@@ -30,6 +28,7 @@ from langchain_plugin.sayings import Sayings
 from langchain_plugin.server_words import clean_words
 from langchain_plugin.spool import Spool
 from langchain_plugin.transport import ANSWER_SECONDS, Transport, not_a_site
+from langchain_plugin.versions import versions
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
@@ -413,16 +412,3 @@ class Sender:
             "host": socket.gethostname()[:200],
             "pid": os.getpid(),
         }
-
-
-def versions() -> dict[str, str]:
-    """Of what a report may depend on."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"costsite": __version__, "python": ".".join(str(part) for part in sys.version_info[:3])}
-    for package in ("langchain-core", "langchain", "langgraph", "httpx", "pydantic"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-MICROCENTS_PER_CENT = 1_000_000
+from langchain_plugin.wire import MICROCENTS_PER_CENT
+
+__all__ = ["MICROCENTS_PER_CENT", "show_cents"]
 
 
 def show_cents(microcents: int) -> str:

@@ -19,6 +19,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, OnErrorOmit, S
 from pydantic_core import PydanticCustomError
 
 WIRE_VERSION = 1
+MICROCENTS_PER_CENT = 1_000_000
+CLOCK_TOLERANCE_SECONDS = 60
+"""As far as a client's clock may be from the server's before the server shifts what it reports."""
 
 MAX_EVENTS_PER_BATCH = 1_000
 """What the server takes in one batch; the plugin sends at most `CLIENT_EVENTS_PER_BATCH`."""

@@ -162,11 +162,11 @@ def test_what_cannot_be_kept_is_counted_and_costs_no_other_event(event: Any, rea
     assert reporter.losses == {reason: 1}
 
 
-def test_a_loss_of_an_unknown_kind_is_a_bug_and_counted_as_one(tmp_path: Path) -> None:
+def test_losses_are_counted_by_reason_and_none_is_no_loss(tmp_path: Path) -> None:
     reporter = Reporter(config_for(tmp_path))
-    reporter.dropped("bug")
-    reporter.dropped("a misspelt reason", 2)
-    reporter.dropped("expired", 0)
+    reporter.count_loss("bug")
+    reporter.count_loss("bug", 2)
+    reporter.count_loss("expired", 0)
     assert reporter.losses == {"bug": 3}
 
 

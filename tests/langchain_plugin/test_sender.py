@@ -107,7 +107,7 @@ def test_a_sender_that_another_thread_started_meanwhile_is_not_started_again(rep
 
 
 def test_a_batch_is_what_the_wire_says(reporter: Reporter, site: StubSite) -> None:
-    reporter.dropped("bug", 3)
+    reporter.count_loss("bug", 3)
     calls = [llm_call() for _ in range(3)]
     reporter.append(*calls)
     assert reporter.flush(5)
