@@ -205,21 +205,46 @@ class Reporter:
 
     def _at_exit(self) -> None:
         """Send what waits, within bounds. What stays is sent by the next process with this site and key."""
-        try:
-            if self._spool.pending and self._sender.trouble is None:
-                self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
-            if lost := self._spool.save_memory():
+        interruption: BaseException | None = None
+        for step in (
+            self._flush_at_exit,
+            # What stays is safe on disk before leases are given back: those end by themselves.
+            self._save_memory,
+            self._spool.keep_named,
+            self._release_leases,
+            # Last: the sender may have emptied the file meanwhile.
+            self._spool.close_if_empty,
+        ):
+            try:
+                step()
+            except Exception as error:
+                self._losses.count("bug")
                 logger.warning(
-                    "Costsite loses %d events: the process ends before the site took them, and %s cannot be written.",
-                    lost,
+                    "Costsite had an error as the process ended (%s: %s); what waits in %s is sent by the next one.",
+                    type(error).__name__,
+                    error,
                     self._spool.folder,
                 )
-            if self.leases is not None:
-                self.leases.release_all(RELEASE_SECONDS)
-            self._spool.keep_named()
-            self._spool.close_if_empty()
-        except Exception:
-            self._losses.count("bug")
+            except BaseException as error:  # somebody is tired of waiting; what is left takes no time, or a second
+                interruption = error
+        if interruption is not None:
+            raise interruption
+
+    def _flush_at_exit(self) -> None:
+        if self._spool.pending and self._sender.trouble is None:
+            self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+
+    def _save_memory(self) -> None:
+        if lost := self._spool.save_memory():
+            logger.warning(
+                "Costsite loses %d events: the process ends before the site took them, and %s cannot be written.",
+                lost,
+                self._spool.folder,
+            )
+
+    def _release_leases(self) -> None:
+        if self.leases is not None:
+            self.leases.release_all(RELEASE_SECONDS)
 
     def _after_fork(self) -> None:
         """In a child: nothing is shared with the parent but the settings and the news."""

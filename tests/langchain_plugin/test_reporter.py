@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -188,6 +189,38 @@ def test_an_exit_sends_what_waits_and_leaves_nothing_behind(site: StubSite, tmp_
     assert [event["call_id"] for event in site.events] == ["1"]
     assert spooled(tmp_path) == []
     assert list(tmp_path.rglob("0*-*.jsonl")) == []
+
+
+EXIT_STEPS = ["flush", "save_memory", "keep_named", "release_all", "close_if_empty"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("failing", EXIT_STEPS)
+def test_at_exit_one_step_that_fails_keeps_no_other_from_its_turn(
+    failing: str, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Reporter(config_for(tmp_path))
+    reporter.append({"type": "llm_call"})
+    taken: list[str] = []
+
+    def step(name: str) -> Any:
+        def take(*_: Any, **__: Any) -> int:
+            taken.append(name)
+            if name == failing:
+                raise error
+            return 0
+
+        return take
+
+    for name in EXIT_STEPS:
+        owner = {"flush": reporter._sender, "release_all": reporter.leases}.get(name, reporter._spool)
+        monkeypatch.setattr(owner, name, step(name))
+
+    with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
+        reporter._at_exit()
+
+    assert taken == EXIT_STEPS
+    assert reporter.losses == ({} if error is KeyboardInterrupt else {"bug": 1})
 
 
 def test_an_exit_after_trouble_is_not_held_up(tmp_path: Path) -> None:
