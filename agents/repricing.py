@@ -21,7 +21,6 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from agents.clock import days_of
 from agents.ledger import place_of, sums_of_stored
 from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
 from agents.price_books import price_book
@@ -154,8 +153,8 @@ def reprice(selection: Selection, *, apply: bool, reason: str, now: datetime | N
 
 def current_month_start(now: datetime | None = None, state: LedgerState | None = None) -> date:
     """The first day of the ledger's current month: what is before it is closed."""
-    zone = (state or LedgerState.current()).time_zone
-    return days_of(zone).of(now or timezone.now()).replace(day=1)
+    days = (state or LedgerState.current()).days()
+    return days.of(now or timezone.now()).replace(day=1)
 
 
 # ── what asks for it ─────────────────────────────────────────────────────────────────────────────────────────────────

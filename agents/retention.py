@@ -9,9 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet, Sum
-from django.utils import timezone
 
-from agents.clock import days_of
 from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal, Workspace, WorkspaceDay
 from agents.models.ledger_state import LEAST_RETENTION_DAYS
 from agents.write_lock import only_job, writing
@@ -38,8 +36,7 @@ def first_kept_day() -> date | None:
     """
     if not settings.COSTSITE_RETENTION_DAYS:
         return None
-    today = days_of(LedgerState.current().time_zone).of(timezone.now())
-    return horizon(today, settings.COSTSITE_RETENTION_DAYS)
+    return horizon(LedgerState.current().today(), settings.COSTSITE_RETENTION_DAYS)
 
 
 def sweep(seconds: float = 60.0) -> str:
@@ -90,7 +87,7 @@ def let_go(first_kept: date) -> Iterator[int]:
         yield from _delete(ReportedRefusal.objects.filter(workspace=workspace, day__lt=first_kept))
     calls = LLMCall.objects.filter(workspace_id=OuterRef("workspace_id"), run_id=OuterRef("run_id"))
     # By the start, which is indexed; a run without a call left is found by its own day.
-    old = AgentRunLog.objects.filter(started_at__lt=days_of(state.time_zone).start(first_kept))
+    old = AgentRunLog.objects.filter(started_at__lt=state.days().start(first_kept))
     yield from _delete(old.filter(~Exists(calls)))
 
 

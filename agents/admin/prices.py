@@ -11,7 +11,6 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from agents.admin.access import MembersOnlyAdmin, is_superuser
-from agents.clock import days_of
 from agents.models import LedgerState, ModelPrice, Workspace
 from agents.pricing import is_local
 from agents.repricing import calls_it_is_for, current_month_start, reprice_after_saving, unpriced_models
@@ -71,10 +70,8 @@ class ModelPriceAdmin(MembersOnlyAdmin):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """From the start of the month: who enters a price mostly means the calls that are there already."""
-        first_day = current_month_start()
-        initial: dict[str, Any] = {
-            "effective_from": days_of(LedgerState.current().time_zone).start(first_day),
-        }
+        state = LedgerState.current()
+        initial: dict[str, Any] = {"effective_from": state.days().start(current_month_start(state=state))}
         return initial | super().get_changeform_initial_data(request)
 
     def save_model(self, request: HttpRequest, obj: ModelPrice, form: Any, change: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from django.http import HttpRequest
 from pydantic import BaseModel, ConfigDict
 
-from agents.clock import Days, days_of
+from agents.clock import Days
 from agents.models import Agent, ApiKey, LedgerState
 from costsite.api.errors import ApiError
 from costsite.api.problems import shortened
@@ -38,7 +38,7 @@ def bad_parameter(name: str, message: str) -> ApiError:
 
 def ledger_days() -> Days:
     """The ledger's local days, in the zone that is in force."""
-    return days_of(LedgerState.current().time_zone)
+    return LedgerState.current().days()
 
 
 def agent_of(key: ApiKey, slug: str) -> Agent:

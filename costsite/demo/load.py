@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from agents import ledger
 from agents.models import Agent, Client, LedgerState, Workspace
@@ -24,12 +23,10 @@ def days_to_load(now: datetime) -> list[date]:
     At first from the start of the previous month, so that this month has one to be compared with. The last day was cut
     off at the moment of loading, so it is among them: loading it again adds what came after.
     """
-    zone = ledger_zone()
-    today = now.astimezone(zone).date()
+    ledger_days = LedgerState.current().days()
+    today = ledger_days.of(now)
     first = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
-    loaded_to = [
-        reporter.last_seen_at.astimezone(zone).date() for reporter in Client.objects.filter(client_id=REPORTER)
-    ]
+    loaded_to = [ledger_days.of(reporter.last_seen_at) for reporter in Client.objects.filter(client_id=REPORTER)]
     if loaded_to:
         first = max(first, min(loaded_to))
     return [first + timedelta(days=number) for number in range((today - first).days + 1)]
@@ -40,14 +37,12 @@ def load(now: datetime, *, seed: int = SEED, on_day: Callable[[], object] = lamb
 
     Safe to break off and to repeat: the same day always has the same events, and the ledger counts each once.
     """
-    days, zone = days_to_load(now), ledger_zone()
-    places = [
-        (described, *_set_up(described, datetime.combine(days[0], time(), zone))) for described in cast.WORKSPACES
-    ]
+    days, ledger_days = days_to_load(now), LedgerState.current().days()
+    places = [(described, *_set_up(described, ledger_days.start(days[0]))) for described in cast.WORKSPACES]
     new = 0
     for day in days:
         for described, workspace, client in places:
-            events = [event for event in events_of_day(described, day, zone, seed) if when(event) <= now]
+            events = [event for event in events_of_day(described, day, ledger_days.zone, seed) if when(event) <= now]
             for start in range(0, len(events), EVENTS_PER_BATCH):
                 batch = events[start : start + EVENTS_PER_BATCH]
                 received_at = min(when(batch[-1]) + timedelta(seconds=1), now)
@@ -58,10 +53,6 @@ def load(now: datetime, *, seed: int = SEED, on_day: Callable[[], object] = lamb
         on_day()
     Client.objects.filter(client_id=REPORTER).update(last_seen_at=now.astimezone(UTC))
     return new
-
-
-def ledger_zone() -> ZoneInfo:
-    return ZoneInfo(LedgerState.current().time_zone)
 
 
 def _set_up(described: cast.Workspace, loaded_to: datetime) -> tuple[Workspace, Client]:
