@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -272,17 +273,32 @@ def test_static_files_are_served_without_collecting_them(site: Site) -> None:
     assert site.get("/static/no-such-file.css") == 404
 
 
-def test_the_background_service_ticks(site: Site) -> None:
-    def ticked() -> bool:
-        count = (
-            "from django_q.models import Task; print('ticks', Task.objects.filter(func='costsite.tasks.tick').count())"
-        )
-        ran = subprocess.run(
-            [*MANAGE, "shell", "-v0", "-c", count], env=environment(site.log.parent), capture_output=True, text=True
-        )
-        return bool(re.search(r"ticks [1-9]", ran.stdout))
+def ticked(site: Site) -> bool:
+    count = "from django_q.models import Task; print('ticks', Task.objects.filter(func='costsite.tasks.tick').count())"
+    ran = subprocess.run(
+        [*MANAGE, "shell", "-v0", "-c", count], env=environment(site.log.parent), capture_output=True, text=True
+    )
+    return bool(re.search(r"ticks [1-9]", ran.stdout))
 
-    until(ticked, seconds=60, what="a tick")
+
+def test_the_background_service_ticks(site: Site) -> None:
+    until(lambda: ticked(site), seconds=60, what="a tick")
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no Redis is installed: install Debian's redis-server")
+def test_with_redis_it_starts_and_ticks_too(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    redis = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
+        with running(migrated, tmp_path) as site:
+            until(lambda: ticked(site), seconds=60, what="a tick through Redis")
+    finally:
+        redis.kill()
+        redis.wait()
 
 
 def test_it_refuses_without_migrations_and_says_which_commands_mend_that(tmp_path: Path) -> None:
