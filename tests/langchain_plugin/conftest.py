@@ -1,17 +1,23 @@
-"""A handler whose spool can be read: no server answers, so what was reported stays on disk."""
+"""A handler whose spool can be read, since no server answers; and reporters of a site that answers as it is told."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from langchain_plugin import CostCallbackHandler
+from langchain_plugin.config import Config
+from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.stub_site import StubSite
 
+KEY = "cs_0123456789_the-secret-part"
 Spooled = Callable[[], list[dict[str, Any]]]
+MakeReporter = Callable[..., Reporter]
+"""From settings by name; it reports to `site`, and hardly waits before it does."""
 
 
 @pytest.fixture
@@ -35,3 +41,26 @@ def spooled(handler: CostCallbackHandler, tmp_path: Path) -> Spooled:
 
 def calls_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event for event in events if event["type"] == "llm_call"]
+
+
+@pytest.fixture
+def site() -> Iterator[StubSite]:
+    stub = StubSite()
+    yield stub
+    stub.close()
+
+
+@pytest.fixture
+def make_reporter(site: StubSite, tmp_path: Path) -> Iterator[MakeReporter]:
+    made: list[Reporter] = []
+
+    def make(**settings: Any) -> Reporter:
+        settings = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05} | settings
+        reporter = Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **settings))
+        made.append(reporter)
+        return reporter
+
+    yield make
+    for reporter in made:
+        # Its thread outlives the test: nothing may be left for it to do.
+        reporter.flush(5)

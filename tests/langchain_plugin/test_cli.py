@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,16 @@ import pytest
 from langchain_plugin.cli import main
 from langchain_plugin.config import Config
 from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.stub_site import Answer, StubSite, error, page, receipt
 
-KEY = "cs_0123456789_the-secret-part"
 DEAD_CLIENT = "0192b5a0-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
-def site() -> Iterator[StubSite]:
-    stub = StubSite()
-    stub.key_answer = key_facts()
-    yield stub
-    stub.close()
+def site(site: StubSite) -> StubSite:
+    site.key_answer = key_facts()
+    return site
 
 
 @pytest.fixture(autouse=True)

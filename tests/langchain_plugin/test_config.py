@@ -6,8 +6,7 @@ import pytest
 
 from langchain_plugin.config import DEFAULT_URL, Config, default_state_dir
 from langchain_plugin.errors import ConfigError
-
-KEY = "cs_0123456789_the-secret-part"
+from tests.langchain_plugin.conftest import KEY
 
 
 def test_arguments_win_over_the_environment_and_that_over_defaults() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,13 +27,6 @@ PRICES = dict.fromkeys(
 )
 """A cent for each token: a call of `ScriptedModel` costs 120 cents, and one that asks `QUESTION` holds 64."""
 CENT = 1_000_000
-
-
-@pytest.fixture
-def site() -> Iterator[StubSite]:
-    site = StubSite()
-    yield site
-    site.close()
 
 
 def handler_of(site: StubSite, folder: Path, *, wait: float = 20, **settings: Any) -> CostCallbackHandler:

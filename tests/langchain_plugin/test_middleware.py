@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ RUNS: dict[str, Callable[[Any, Any], Any]] = {
     "ainvoke": lambda agent, config: asyncio.run(agent.ainvoke(state(), config)),
     "stream": lambda agent, config: list(agent.stream(state(), config, stream_mode="values"))[-1],
 }
-
-
-@pytest.fixture
-def site() -> Iterator[StubSite]:
-    site = StubSite()
-    yield site
-    site.close()
 
 
 @pytest.mark.parametrize("way", RUNS)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
@@ -16,18 +15,11 @@ import pytest
 
 from langchain_plugin.config import Config
 from langchain_plugin.reporter import MAX_EVENT_BYTES, Reporter
+from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.stub_site import StubSite, page
 
-KEY = "cs_0123456789_the-secret-part"
 ROOT = Path(__file__).parents[2]
 DEAD_URL = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def site() -> Iterator[StubSite]:
-    stub = StubSite()
-    yield stub
-    stub.close()
 
 
 def config_for(state_dir: Path, **settings: Any) -> Config:

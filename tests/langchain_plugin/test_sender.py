@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,35 +19,8 @@ from langchain_plugin.config import Config
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.losses import Losses
 from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.conftest import KEY, MakeReporter
 from tests.langchain_plugin.stub_site import Answer, StubSite, error, page, receipt
-
-KEY = "cs_0123456789_the-secret-part"
-
-
-@pytest.fixture
-def site() -> Iterator[StubSite]:
-    stub = StubSite()
-    yield stub
-    stub.close()
-
-
-MakeReporter = Callable[..., Reporter]
-
-
-@pytest.fixture
-def make_reporter(site: StubSite, tmp_path: Path) -> Iterator[MakeReporter]:
-    made: list[Reporter] = []
-
-    def make(**settings: Any) -> Reporter:
-        settings = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05} | settings
-        reporter = Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **settings))
-        made.append(reporter)
-        return reporter
-
-    yield make
-    for reporter in made:
-        # Its thread outlives the test: nothing may be left for it to do.
-        reporter.flush(5)
 
 
 @pytest.fixture

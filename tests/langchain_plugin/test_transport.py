@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -28,16 +27,8 @@ from langchain_plugin.errors import (
 from langchain_plugin.reporter import Reporter
 from langchain_plugin.server_words import clean_words
 from langchain_plugin.transport import MAX_RETRY_AFTER_SECONDS, Transport, meaning_of, retry_after_seconds
+from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.stub_site import Answer, StubSite
-
-KEY = "cs_0123456789_the-secret-part"
-
-
-@pytest.fixture
-def site() -> Iterator[StubSite]:
-    stub = StubSite()
-    yield stub
-    stub.close()
 
 
 def config_for(url: str, **settings: Any) -> Config:

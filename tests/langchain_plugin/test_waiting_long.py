@@ -10,39 +10,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from langchain_plugin.config import Config
-from langchain_plugin.reporter import Reporter
+from tests.langchain_plugin.conftest import KEY, MakeReporter
 from tests.langchain_plugin.stub_site import StubSite, page, receipt
 
 ROOT = Path(__file__).parents[2]
-KEY = "cs_0123456789_the-secret-part"
 MONTH_SECONDS = 31 * 86_400
 
 
 @pytest.fixture
-def site() -> Iterator[StubSite]:
-    stub = StubSite()
-    yield stub
-    stub.close()
-
-
-MakeReporter = Callable[..., Reporter]
-
-
-@pytest.fixture
-def make_reporter(site: StubSite, tmp_path: Path) -> MakeReporter:
-    def make(**settings: Any) -> Reporter:
-        fast = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05, "adopt_every_seconds": 0.05}
-        return Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **fast | settings))
-
-    return make
+def make_reporter(make_reporter: MakeReporter) -> MakeReporter:
+    """One that looks for files of dead processes all the time."""
+    return partial(make_reporter, adopt_every_seconds=0.05)
 
 
 def call(number: int) -> dict[str, Any]:
