@@ -15,10 +15,10 @@ from typing import Any
 
 
 class AnswerDeadline:
-    """Of one exchange, from here on. Give `note` to httpx as the request's "trace" extension."""
+    """Bounds one exchange, from here on. Give `note` to httpx as the request's "trace" extension."""
 
     def __init__(self, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
+        self._ends_monotonic = time.monotonic() + seconds
         self._watch: threading.Timer | None = threading.Timer(max(0.0, seconds), self._shut_down)
         self._watch.daemon = True
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class AnswerDeadline:
 
     @property
     def has_passed(self) -> bool:
-        return time.monotonic() >= self._ends_at
+        return time.monotonic() >= self._ends_monotonic
 
     def note(self, event: str, info: dict[str, Any]) -> None:
         """Remember each connection that is made; the last one is the one in use."""

@@ -27,7 +27,7 @@ class Batch:
     torn: int = 0
     """Lines that are no event, and are passed over."""
     call_ids: list[str] = field(default_factory=list)
-    """Of the model calls among them."""
+    """The ids of the model calls among them."""
     spool_events: int = 0
     spool_bytes: int = 0
     """What the sources hold less when it is settled, torn lines too."""

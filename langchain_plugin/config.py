@@ -16,7 +16,7 @@ from langchain_plugin.errors import ConfigError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_PREFIX_LENGTH = 13
-"""Of an API key: the part that tells keys apart and may be shown."""
+"""So many first characters of an API key tell keys apart, and may be shown."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Config:
     api_key: str | None = field(repr=False)
     """None: nothing is written or sent."""
     url: str
-    """Of the site, without a slash at the end."""
+    """The site's address, without a slash at the end."""
     state_dir: Path
     """Where events wait for the server, in a folder for each site and key."""
     disabled: bool
@@ -36,7 +36,7 @@ class Config:
     tracing: bool
     """`import langchain_plugin.auto` watches every run of the process."""
     spool_max_mb: float
-    """Of events that wait for the server, in a folder; what does not fit is counted as dropped."""
+    """How much may wait for the server, in a folder; what does not fit is counted as dropped."""
     send_after_seconds: float
     """How long events gather before they are sent together; 250 of them go at once."""
     retry_max_seconds: float

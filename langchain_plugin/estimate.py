@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 BYTES_PER_TOKEN = 4
-"""Of UTF-8. OpenAI and Google both document about four characters of English per token. Bytes serve other scripts
+"""Bytes of UTF-8. OpenAI and Google both document about four characters of English per token. Bytes serve other scripts
 better than characters: a Chinese character is 3 bytes and 0.7 to 1 token, a Cyrillic letter 2 bytes and 0.3 to 0.5."""
 
 TOKENS_PER_MESSAGE = 4
@@ -28,7 +28,7 @@ TOKENS_PER_IMAGE = 1_000
 1,600 in its classic size. Google: 258 for each tile of 768 px, so 258 to 1,032 for common sizes."""
 
 TOKENS_PER_DOCUMENT_KILOBYTE = 20
-"""Of a PDF or other file: Anthropic counts 1,500 to 3,000 tokens for a page, and pages weigh 50 to 150 kB."""
+"""For a PDF or other file: Anthropic counts 1,500 to 3,000 tokens for a page, and pages weigh 50 to 150 kB."""
 
 TOKENS_PER_AUDIO_KILOBYTE = 2
 """Google counts 32 tokens for a second of sound, OpenAI 10; a second is 16 kB (128 kbit/s) to 48 kB (plain PCM)."""

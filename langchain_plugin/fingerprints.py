@@ -151,7 +151,7 @@ def _key(hash_key: str) -> bytes:
 
 
 def digest_of_messages(messages: Any) -> bytes | None:
-    """Of role, content and tool calls of each message, in order; ids and metadata differ from call to call.
+    """Hashes role, content and tool calls of each message, in order; ids and metadata differ from call to call.
 
     `messages` is what LangChain hands a callback: a list of messages, or a list with one such list.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from langchain_plugin.news import News
 
 MAX_CALLS_KEPT = 10_000
-"""Of one run, to price them later; a run with more calls is summed at the site, and shown here without a cost."""
+"""So many calls of a run are kept, to be priced later; a run with more is summed at the site, and has no cost here."""
 PRICE_WAIT_SECONDS = 1.0
 """How long printing waits, once per run, for the Receipt that brings a new model's price."""
 

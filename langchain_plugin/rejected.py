@@ -14,7 +14,7 @@ from langchain_plugin.own_file import check_folder, open_own, read_start
 from langchain_plugin.server_words import clean_words
 
 MAX_BYTES = 5_000_000
-"""Of the file. Processes that write at once may each go over by an event."""
+"""How long the file may grow. Processes that write at once may each go over by an event."""
 FILE_NAME = "rejected.jsonl"
 MAX_REASONS_SHOWN = 50
 

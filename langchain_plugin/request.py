@@ -137,7 +137,7 @@ _ASKED_KEYS = frozenset(
 )
 """Everything `_read` asks of the invocation parameters but the names of model and provider."""
 _PLACE_KEYS = frozenset({"langgraph_node", "langgraph_checkpoint_ns", "lc_source", *_THREAD_KEYS})
-"""Of metadata: where in an agent the call was made."""
+"""The keys of metadata that say where in an agent the call was made."""
 _NOTHING_ASKED: dict[str, Any] = {}
 
 
@@ -264,7 +264,7 @@ def _effort(params: dict[str, Any]) -> str:
 
 
 def _sub_agent(metadata: dict[str, Any], namespace: str) -> str:
-    """Of a nested graph: its agent's name, else the node of the outer graph that holds it."""
+    """The name of a nested graph's agent, else the node of the outer graph that holds it."""
     name = metadata.get("lc_agent_name")
     if name:
         return _name(name)

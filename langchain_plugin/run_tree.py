@@ -130,7 +130,7 @@ class OpenCall:
         self.run_hold_microcents = 0
 
     def message_count(self) -> int:
-        """Of the prompt: LangChain hands chat models a list of lists, text models a list of texts."""
+        """Messages of the prompt. LangChain hands chat models a list of lists, text models a list of texts."""
         messages = self.messages
         if not messages:
             return 0

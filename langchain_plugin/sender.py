@@ -38,7 +38,7 @@ logger = logging.getLogger("costsite")
 SEND_AT_EVENTS = 250
 """So many do not wait for more."""
 _dice = random.Random()  # noqa: S311 - no secret
-"""Of our own: a draw from the one that all share would change what a program that seeded it does."""
+"""The plugin's own: a draw from the one that all share would change what a program that seeded it does."""
 FIRST_RETRY_SECONDS = 0.5
 MISTAKE_RETRY_MAX_SECONDS = 300.0
 """Where a setting is wrong; somebody may mend it on the server's side."""

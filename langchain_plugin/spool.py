@@ -78,7 +78,7 @@ class Spool:
         self._wake_at_events: float = 1
         self._ends_torn = False
         self._identity = (0, 0)
-        """Of the file that is open: a descriptor can be closed by others, and its number be another file's then."""
+        """Says which file is open: a descriptor can be closed by others, and its number be another file's then."""
 
     def after_fork(self) -> None:
         """In a child: its own name, file and locks. What the parent wrote, or holds in memory, the parent sends.

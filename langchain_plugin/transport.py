@@ -44,7 +44,7 @@ MAX_RETRY_AFTER_SECONDS = 300.0
 MAX_ANSWER_BYTES = 8_000_000
 MAX_SCOPES = 20
 _ERROR_NUMBER = re.compile(r"^\[Errno -?\d+\] ")
-"""Of a refused connection, 111 here and 61 there: no help to whoever reads the sentence."""
+"""What begins the text of a system error: 111 here and 61 there, and no help to whoever reads the sentence."""
 
 _asking = threading.local()
 

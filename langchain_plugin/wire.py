@@ -26,7 +26,7 @@ CLOCK_TOLERANCE_SECONDS = 60
 MAX_EVENTS_PER_BATCH = 1_000
 """What the server takes in one batch; the plugin sends at most `CLIENT_EVENTS_PER_BATCH`."""
 MAX_BATCH_BYTES = 2 * 1024 * 1024
-"""Of a batch after inflating."""
+"""How large a batch may be after inflating."""
 CLIENT_EVENTS_PER_BATCH = 500
 CLIENT_BATCH_BYTES = 900_000
 
@@ -467,7 +467,7 @@ class TokenCounts(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Of one call, in microcents."""
+    """What one call cost, in microcents."""
 
     cost: int
     saved: int

@@ -78,7 +78,7 @@ class StubSite:
         self.batches: list[dict[str, Any]] = []
         """Every batch that came in, refused ones included."""
         self.sizes: list[int] = []
-        """In bytes, inflated."""
+        """How long each batch was, in bytes, inflated."""
         self.posted_at: list[float] = []
         self.headers: list[dict[str, str]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
@@ -91,7 +91,7 @@ class StubSite:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Of every batch."""
+        """All that came in, in the order of the batches."""
         return [event for batch in self.batches for event in batch["events"]]
 
     def close(self) -> None:
