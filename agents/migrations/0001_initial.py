@@ -145,14 +145,30 @@ PEOPLE = [
                 "effort",
                 models.CharField(
                     max_length=10,
-                    choices=[("", "As the code says"), ("low", "Low"), ("medium", "Medium"), ("high", "High")],
+                    choices=[("", "Not set"), ("low", "Low"), ("medium", "Medium"), ("high", "High")],
                     default="",
                     blank=True,
+                    help_text="Shown on pages and told to clients with each Receipt; the agent's code does not follow it"
+                    " by itself.",
                 ),
             ),
-            ("default_model", name_field(blank=True)),
+            (
+                "default_model",
+                name_field(
+                    blank=True,
+                    help_text="Shown on pages, told to clients with each Receipt and priced for their leases; the"
+                    " agent's code does not follow it by itself.",
+                ),
+            ),
             ("owner", user_field()),
-            ("active", models.BooleanField(default=True)),
+            (
+                "active",
+                models.BooleanField(
+                    default=True,
+                    help_text="Otherwise it is marked as inactive on pages and to clients with each Receipt. It runs and"
+                    " is recorded all the same; only a budget stops it.",
+                ),
+            ),
             created_at(editable=False),
             ("last_run_at", models.DateTimeField(null=True, blank=True, editable=False)),
             archived_at(),

@@ -106,7 +106,7 @@ class Agent(models.Model):
     """Who runs. Made by its first event, or by hand; never changes workspace once it has calls."""
 
     class Effort(models.TextChoices):
-        UNSET = "", "As the code says"
+        UNSET = "", "Not set"
         LOW = "low", "Low"
         MEDIUM = "medium", "Medium"
         HIGH = "high", "High"
@@ -118,12 +118,28 @@ class Agent(models.Model):
         validators=[RegexValidator(r"^[^\x00/?#\\]+$", "An agent's slug has no slashes, ? or #.")],
     )
     name = models.CharField(max_length=200, blank=True, help_text="Shown to people; empty: the slug.")
-    effort = models.CharField(max_length=10, choices=Effort, default=Effort.UNSET, blank=True)
-    default_model = models.CharField(max_length=200, blank=True)
+    effort = models.CharField(
+        max_length=10,
+        choices=Effort,
+        default=Effort.UNSET,
+        blank=True,
+        help_text="Shown on pages and told to clients with each Receipt; the agent's code does not follow it by"
+        " itself.",
+    )
+    default_model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Shown on pages, told to clients with each Receipt and priced for their leases; the agent's code does"
+        " not follow it by itself.",
+    )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    active = models.BooleanField(default=True)
+    active = models.BooleanField(
+        default=True,
+        help_text="Otherwise it is marked as inactive on pages and to clients with each Receipt. It runs and is"
+        " recorded all the same; only a budget stops it.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
