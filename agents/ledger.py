@@ -21,7 +21,7 @@ from django.db.models import Min
 from agents import arrivals
 from agents.arrivals import CallArrival, call_arrival
 from agents.clock import EARLIEST, TOLERATED_LEAD, days_of, settled
-from agents.estimates import typical_usage
+from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
@@ -177,6 +177,8 @@ class _Batch:
         self.told: list[_RunArrival] = []
         self.runs: dict[str, _Run] = {}
         self.postings = Postings(self.workspace_id)
+        self.typical: dict[int, dict[str, Typical]] = {}
+        """By agent, once one of its calls lacks tokens."""
 
     def arrive(self, index: int, event: wire.Event) -> None:
         if isinstance(event, wire.LLMCall):
@@ -385,7 +387,10 @@ class _Batch:
 
     def _guess_tokens(self, call: CallArrival) -> None:
         """Where nobody can tell a call's usage, what the agent's calls of the model typically use."""
-        typical = typical_usage(self.workspace_id, self.runs[call.run_id].agent_id, call.model)
+        agent_id = self.runs[call.run_id].agent_id
+        if agent_id not in self.typical:
+            self.typical[agent_id] = typical_usage(self.workspace_id, agent_id)
+        typical = self.typical[agent_id].get(call.model, NOTHING_KNOWN)
         if call.event.input_tokens is None:
             call.tokens = call.tokens._replace(input_tokens=typical.input_tokens)
         if call.event.output_tokens is None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from agents import arrivals, ledger
@@ -381,3 +382,20 @@ def test_what_is_too_old_is_rejected_and_the_rest_is_kept(workspace: Workspace) 
     assert [rejection.code for rejection in recorded.rejected] == ["too_old", "too_old"]
     assert "2026-11-01" in recorded.rejected[0].message
     assert AgentRunLog.objects.count() == 1
+
+
+def test_many_calls_without_tokens_have_their_agent_looked_up_once(workspace: Workspace) -> None:
+    measured = llm_call()
+    record(workspace, measured)
+    models = ["gpt-4o-mini", *(f"model-{number}" for number in range(199))]
+    lacking = [
+        llm_call(usage_basis="estimated", status="cancelled", output_tokens=None, request_model=model)
+        for model in models
+    ]
+
+    with CaptureQueriesContext(connection) as queries:
+        record(workspace, *lacking)
+
+    assert sum("AS recent" in query["sql"] for query in queries) == 1
+    tokens = dict(LLMCall.objects.filter(provisional=True).values_list("request_model", "output_tokens"))
+    assert (tokens["gpt-4o-mini"], tokens["model-1"]) == (measured.output_tokens, 0)
