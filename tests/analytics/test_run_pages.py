@@ -58,6 +58,28 @@ def test_a_call_without_a_price_is_unpriced_and_the_sum_says_so(spend: Spend, as
     assert "acme-unheard-of-9 acme-ai 1,200 300 unpriced" in html
 
 
+def test_a_running_sum_says_what_it_does_not_know(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    for index, facts in enumerate([UNPRICED, {}, UNPRICED]):
+        spend(run_id=run_id, started_at=NOON + timedelta(seconds=index), **facts)
+
+    address = reverse("run", args=[AgentRunLog.objects.get().pk])
+    running = [line.running for line in as_viewer.get(address).context["lines"]]
+    later = as_viewer.get(f"{address}?from=2").context["lines"]
+
+    assert [(spent.cost, spent.unpriced_calls) for spent in running] == [(None, 1), (180_000, 1), (180_000, 2)]
+    assert [line.running.cost for line in later] == [180_000]
+    assert "unpriced 1 unpriced call 0 s" in text_of(as_viewer, address)
+    assert "0.1800¢ + 1 unpriced call" in text_of(as_viewer, address)
+
+
+def test_a_run_without_a_price_has_no_running_sum_of_nothing(spend: Spend, as_viewer: Client) -> None:
+    html = run_page(as_viewer, spend(**UNPRICED).run_id)
+
+    assert "$0.00" not in html
+    assert "0¢" not in html
+
+
 def test_estimated_and_provisional_calls_are_marked(spend: Spend, as_viewer: Client) -> None:
     call = spend(usage_basis="estimated", status="cancelled")
 
@@ -107,7 +129,7 @@ def test_a_run_of_many_calls_is_paged_and_its_running_sum_goes_on(spend: Spend, 
     first, second = as_viewer.get(address).context, as_viewer.get(f"{address}?from=200").context
 
     assert (len(first["lines"]), first["next_calls"]) == (200, 200)
-    assert [(line.number, line.running) for line in second["lines"]] == [
+    assert [(line.number, line.running.cost) for line in second["lines"]] == [
         (201, 201 * 180_000),
         (202, 202 * 180_000),
         (203, 203 * 180_000),

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Q, Sum
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import AgentRunLog, LLMCall
 from agents.models.visibility import VisibleQuerySet
-from agents.spend import Spend
+from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Days
 
 User = AbstractBaseUser | AnonymousUser
@@ -220,17 +220,21 @@ def calls_of(user: User, run: RunRow, *, offset: int, limit: int) -> list[CallRo
     return [_call_row(row) for row in rows[offset : offset + limit + 1]]
 
 
-def cost_of_first_calls(user: User, run: RunRow, count: int) -> int:
-    """Microcents of the first `count` calls: where a later page's running sum begins."""
+def spend_of_first_calls(user: User, run: RunRow, count: int) -> Spend:
+    """What the first `count` calls cost, and how many of them nobody knows: where a later page's running sum begins."""
     if not count:
-        return 0
+        return NOTHING
     rows = (
         LLMCall.objects.visible_to(user)
         .filter(workspace_id=run.workspace_id, run_id=run.run_id)
         .order_by("started_at", "id")
     )
-    spent: int = rows[:count].aggregate(spent=Coalesce(Sum("cost_microcents"), 0))["spent"]
-    return spent
+    first = rows[:count].aggregate(
+        calls=Count("pk"), priced=Count("cost_microcents"), cost=Coalesce(Sum("cost_microcents"), 0)
+    )
+    return Spend(
+        calls=first["calls"], unpriced_calls=first["calls"] - first["priced"], cost_microcents=int(first["cost"])
+    )
 
 
 def _call_row(row: LLMCall) -> CallRow:

@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.validators import slug_re
 from django.http import HttpRequest, HttpResponse
 
-from agents.spend import NOTHING
+from agents.spend import NOTHING, Spend
 from costsite.analytics import figures, panels
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents, runs, workspaces
@@ -91,7 +91,8 @@ class CallLine:
     nested: bool
     bar: float
     """Percent of the dearest call."""
-    running: int
+    running: Spend
+    """Of the run's calls up to and with this one."""
     after: timedelta
     """Since the run began."""
 
@@ -104,16 +105,16 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     calls = runs.calls_of(request.user, found, offset=offset, limit=CALLS_PER_PAGE)
     more = len(calls) > CALLS_PER_PAGE
     calls = calls[:CALLS_PER_PAGE]
-    spent = runs.cost_of_first_calls(request.user, found, offset)
+    spent = runs.spend_of_first_calls(request.user, found, offset)
     dearest = max((call.cost or 0 for call in calls), default=0) or 1
     lines = []
     for number, call in enumerate(calls, offset + 1):
-        spent += call.cost or 0
+        spent += call.spend
         bar = round(100 * (call.cost or 0) / dearest, 2)
         lines.append(CallLine(number, call, bool(call.sub_agent), bar, spent, call.started_at - found.started_at))
     usual = usual_run(request.user, calendar, runs.RunFilter(agent_id=found.agent_id), COMPARED_RUNS)
     newer, older = runs.neighbours(request.user, found)
-    unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent])
+    unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent.cost])
     context = {
         "run": found,
         "times_median": figures.times(found.spend.cost_microcents, usual.median or 0)
