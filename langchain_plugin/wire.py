@@ -15,7 +15,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, OnErrorOmit, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    OnErrorOmit,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 WIRE_VERSION = 1
@@ -108,7 +117,7 @@ class RunStarted(RunEvent):
     langchain_run_id: UUID | None = None
     parent_run_id: UUID | None = None
     thread_id: Name = ""
-    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+    tags: Annotated[tuple[Tag, ...], FailFast(), Field(max_length=MAX_TAGS)] = ()
 
 
 class RunEnded(RunEvent):
@@ -178,9 +187,9 @@ class LLMCall(RunEvent):
     time_to_first_token_seconds: Seconds | None = None
     prompt_messages: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
     prompt_hash: Digest | None = None
-    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=MAX_TOOL_CALLS)] = ()
+    tool_calls: Annotated[tuple[ToolCall, ...], FailFast(), Field(max_length=MAX_TOOL_CALLS)] = ()
     thread_id: Name = ""
-    tags: Annotated[tuple[Tag, ...], Field(max_length=MAX_TAGS)] = ()
+    tags: Annotated[tuple[Tag, ...], FailFast(), Field(max_length=MAX_TAGS)] = ()
 
     @model_validator(mode="after")
     def _counts_agree(self) -> LLMCall:
@@ -239,7 +248,7 @@ class EventBatch(WireModel):
     client_id: UUID
     sent_at: Instant
     health: ClientHealth = ClientHealth()
-    events: Annotated[list[Event], Field(max_length=MAX_EVENTS_PER_BATCH)]
+    events: Annotated[list[Event], FailFast(), Field(max_length=MAX_EVENTS_PER_BATCH)]
 
 
 # ── the server's answer ──────────────────────────────────────────────────────────────────────────────────────────
@@ -378,7 +387,7 @@ class LeaseRequest(WireModel):
     """What calls hold that are open, or ended and not yet reported."""
     keep_microcents: Hold = 0
     """What is left of the lease and may be spent while the answer is on its way: it is not given to others."""
-    models: Annotated[tuple[ModelAsked, ...], Field(max_length=MAX_MODELS_ASKED)] = ()
+    models: Annotated[tuple[ModelAsked, ...], FailFast(), Field(max_length=MAX_MODELS_ASKED)] = ()
     """Those whose prices the client wants to know, beside the ones the agent used of late."""
 
 

@@ -23,6 +23,10 @@ _BATCH = TypeAdapter(wire.EventBatch)
 _EVENT: TypeAdapter[wire.Event] = TypeAdapter(wire.Event)
 _HEALTH = TypeAdapter(wire.ClientHealth)
 
+MAX_FIELDS = 60
+"""Of an event. More are not even judged: each unknown one would become a problem of its own, and a body full of them
+take seconds.
+"""
 _LONGEST_INTEGER = 30
 """Digits. No field takes more, and Python refuses to read integers of thousands of them."""
 
@@ -83,6 +87,9 @@ def _read_leniently(body: bytes) -> Batch:
     events: list[tuple[int, wire.Event]] = []
     rejected: list[wire.Rejection] = []
     for index, event in enumerate(envelope.events):
+        if isinstance(event, dict) and len(event) > MAX_FIELDS:
+            rejected.append(_too_many_fields(index, len(event)))
+            continue
         try:
             events.append((index, _EVENT.validate_python(event)))
         except ValidationError as error:
@@ -97,10 +104,21 @@ def _read_leniently(body: bytes) -> Batch:
     return Batch(sent, events, rejected, notices)
 
 
+def _too_many_fields(index: int, count: int) -> wire.Rejection:
+    message = f"The event has {count:,} fields; no event has more than {MAX_FIELDS}."
+    return wire.Rejection(index=index, code="too_large", message=message)
+
+
 def _judged_health(health: object) -> tuple[wire.ClientHealth, list[wire.Notice]]:
     """What a process says of itself is not worth its events: when it cannot be read, it is left out, and told."""
     if health is None:
         return wire.ClientHealth(), []
+    if isinstance(health, dict) and any(
+        isinstance(part, dict) and len(part) > MAX_FIELDS for part in (health, *health.values())
+    ):
+        return wire.ClientHealth(), [
+            wire.Notice(code="bad_health", message="The health was left out: it is too large.")
+        ]
     try:
         return _HEALTH.validate_python(health), []
     except ValidationError as error:
