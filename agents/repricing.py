@@ -330,6 +330,7 @@ def _keep_corrections(
         CostCorrection.objects.filter(pk=row.pk).update(
             calls=F("calls") + change.calls,
             newly_priced_calls=F("newly_priced_calls") + change.newly_priced_calls,
+            no_longer_priced_calls=F("no_longer_priced_calls") + change.no_longer_priced_calls,
             cost_before_microcents=F("cost_before_microcents") + change.before,
             cost_after_microcents=F("cost_after_microcents") + change.after,
         )

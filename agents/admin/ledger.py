@@ -8,6 +8,7 @@ from django.contrib import admin
 
 from agents.admin.access import ReadOnlyAdmin
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
+from agents.figures import UNPRICED
 from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
 from agents.spend import cents
 
@@ -96,8 +97,16 @@ class CostCorrectionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Before (cents)")
     def before_in_cents(self, correction: CostCorrection) -> str:
-        return f"{cents(correction.cost_before_microcents).normalize():,f}"
+        return _cents_known(correction.cost_before, correction.newly_priced_calls)
 
     @admin.display(description="After (cents)")
     def after_in_cents(self, correction: CostCorrection) -> str:
-        return f"{cents(correction.cost_after_microcents).normalize():,f}"
+        return _cents_known(correction.cost_after, correction.no_longer_priced_calls)
+
+
+def _cents_known(microcents: int | None, unpriced_calls: int) -> str:
+    """Exact, with what it leaves out; the word where nothing of it is known."""
+    if microcents is None:
+        return UNPRICED
+    known = f"{cents(microcents).normalize():,f}"
+    return f"{known} + {unpriced_calls:,} {UNPRICED}" if unpriced_calls else known

@@ -611,7 +611,14 @@ PRICES = [
             ("provider", name_field(blank=True)),
             ("model", name_field(blank=True)),
             ("calls", count()),
-            ("newly_priced_calls", count()),
+            (
+                "newly_priced_calls",
+                models.BigIntegerField(default=0, help_text="Had no cost before: it was not known."),
+            ),
+            (
+                "no_longer_priced_calls",
+                models.BigIntegerField(default=0, help_text="Have no cost after: it is not known."),
+            ),
             ("cost_before_microcents", count()),
             ("cost_after_microcents", count()),
             ("reason", name_field()),

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from agents.models.people import Agent, Workspace
 from agents.models.visibility import VisibleQuerySet
+from agents.spend import known_cost
 
 
 class CostCorrection(models.Model):
@@ -19,7 +20,8 @@ class CostCorrection(models.Model):
     provider = models.CharField(max_length=200, blank=True)
     model = models.CharField(max_length=200, blank=True)
     calls = models.BigIntegerField(default=0)
-    newly_priced_calls = models.BigIntegerField(default=0)
+    newly_priced_calls = models.BigIntegerField(default=0, help_text="Had no cost before: it was not known.")
+    no_longer_priced_calls = models.BigIntegerField(default=0, help_text="Have no cost after: it is not known.")
     cost_before_microcents = models.BigIntegerField(default=0)
     cost_after_microcents = models.BigIntegerField(default=0)
     reason = models.CharField(max_length=200)
@@ -38,3 +40,13 @@ class CostCorrection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.model}: {self.calls} calls"
+
+    @property
+    def cost_before(self) -> int | None:
+        """Microcents, by `known_cost`."""
+        return known_cost(self.calls, self.newly_priced_calls, self.cost_before_microcents)
+
+    @property
+    def cost_after(self) -> int | None:
+        """Microcents, by `known_cost`."""
+        return known_cost(self.calls, self.no_longer_priced_calls, self.cost_after_microcents)

@@ -86,6 +86,30 @@ def filled(workspace: Workspace, elsewhere: Workspace) -> Iterator[None]:
     return
 
 
+@pytest.mark.parametrize(
+    ("facts", "before", "after"),
+    [
+        ({"newly_priced_calls": 3, "cost_after_microcents": 540_000}, "unpriced", "0.54"),
+        ({"newly_priced_calls": 1, "cost_before_microcents": 360_000}, "0.36 + 1 unpriced", "0"),
+        ({"no_longer_priced_calls": 3, "cost_before_microcents": 2_000_000}, "2", "unpriced"),
+        ({}, "0", "0"),
+    ],
+)
+def test_a_correction_of_what_had_no_price_is_not_from_nothing(
+    workspace: Workspace, superuser: User, client: Client, facts: dict[str, int], before: str, after: str
+) -> None:
+    agent = Agent.objects.create(workspace=workspace, slug="one")
+    CostCorrection.objects.create(
+        workspace=workspace, agent=agent, repricing_id=uuid4(), day=NOON.date(), calls=3, reason="a new price", **facts
+    )
+    client.force_login(superuser)
+
+    html = client.get(address("costcorrection")).content.decode()
+
+    assert f'<td class="field-before_in_cents">{before}</td>' in html
+    assert f'<td class="field-after_in_cents">{after}</td>' in html
+
+
 def row_of(table: str, place: Workspace) -> Any:
     from django.apps import apps
 

@@ -114,6 +114,18 @@ def test_a_correction_says_what_moved_and_adds_up(workspace: Workspace) -> None:
     assert set(LLMCall.objects.values_list("price_source", flat=True)) == {f"price #{row.pk}"}
 
 
+def test_a_correction_knows_which_costs_were_and_which_are_not_known(workspace: Workspace) -> None:
+    record(workspace, local_call())
+    row = price()
+    apply()
+    row.delete()
+    apply(Selection(priced_too=True))
+
+    gone, found = CostCorrection.objects.order_by("-pk")
+    assert (found.cost_before, found.cost_after) == (None, COST)
+    assert (gone.cost_before, gone.cost_after, gone.no_longer_priced_calls) == (COST, None, 1)
+
+
 def test_a_day_larger_than_one_transaction_has_one_correction(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
