@@ -18,25 +18,21 @@ from uuid import UUID
 
 from django.db.models import Min
 
-from agents import arrivals
+from agents import arrivals, run_arrivals
 from agents.arrivals import CallArrival, call_arrival
-from agents.clock import EARLIEST, TOLERATED_LEAD, days_of, settled
+from agents.clock import EARLIEST, TOLERATED_LEAD, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, note_runs, slug_of
-from agents.rollups import NO_SUMS, Place, Postings, sums_of
-from agents.run_facts import UNSEEN, End, RunFacts, end_from_stored
+from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
+from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
+from agents.run_facts import UNSEEN, End, RunFacts
 from agents.signals import usage_recorded
 from agents.storage import Storage, storage
 from agents.write_lock import writing
 from langchain_plugin import wire
-from langchain_plugin.wire import TokenCounts
 
-RUN_COLUMNS = (
-    "workspace_id", "run_id", "agent_id", "started_at", "reported_started_at", "ended_at", "day", "status",
-    "error_type", "thread_id", "tags", "langchain_run_id", "parent_run_id", "refused_calls",
-)  # fmt: skip
 REFUSAL_COLUMNS = (
     "workspace_id", "refusal_id", "agent_id", "run_id", "kind", "refused_at", "day", "count", "policy_id",
 )  # fmt: skip
@@ -114,22 +110,6 @@ def _not_allowed(key_agent: Agent, reported: str) -> str:
     )
 
 
-@dataclass(slots=True)
-class _Run:
-    """A run while a batch is written: its facts as merged so far, and what they were."""
-
-    run_id: str
-    agent_id: int
-    facts: RunFacts
-    day: date | None = None
-    """Where the run is counted; None until it is."""
-    calls: int = 0
-    """In the ledger before this batch."""
-    changed: bool = False
-    lost_its_start: bool = False
-    """The call that began it was replaced by one that begins later."""
-
-
 class _Report(NamedTuple):
     """What the table has under a call's id."""
 
@@ -146,15 +126,6 @@ class _SortedIn:
     """Measured ones, whose provisional reports are in the table."""
     accepted: list[int] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _RunArrival:
-    index: int
-    event: wire.RunStarted | wire.RunEnded | wire.Refused
-    run_id: str
-    at: datetime
-    ended_at: datetime | None = None
 
 
 class _Batch:
@@ -174,8 +145,8 @@ class _Batch:
         self.latest = received_at + TOLERATED_LEAD
         self.client_id = client_id
         self.calls: list[CallArrival] = []
-        self.told: list[_RunArrival] = []
-        self.runs: dict[str, _Run] = {}
+        self.told: list[RunArrival] = []
+        self.runs: dict[str, Run] = {}
         self.postings = Postings(self.workspace_id)
         self.typical: dict[int, dict[str, Typical]] = {}
         """By agent, once one of its calls lacks tokens."""
@@ -184,12 +155,7 @@ class _Batch:
         if isinstance(event, wire.LLMCall):
             self.calls.append(call_arrival(index, event, self.shift, self.received_at, self.latest))
             return
-        reported = event.refused_at if isinstance(event, wire.Refused) else event.started_at
-        at = settled(reported, self.shift, self.received_at, self.latest)
-        told = _RunArrival(index, event, event.run_id.hex, at)
-        if isinstance(event, wire.RunEnded):
-            told.ended_at = max(at, settled(event.ended_at, self.shift, self.received_at, self.latest))
-        self.told.append(told)
+        self.told.append(run_arrival(index, event, self.shift, self.received_at, self.latest))
 
     def write(self, key_agent: Agent | None) -> None:
         zone_name, retained_from = self.storage.ledger_state()
@@ -246,15 +212,15 @@ class _Batch:
         first = {run_id: (agents[name].id, at) for run_id, (_, name, at) in beginnings.items()}
         store = self.storage
         for row in store.claim_runs(
-            (*RUN_COLUMNS[1:], "calls"),
+            run_arrivals.STORED_COLUMNS,
             self.workspace_id,
             [(run_id, agent, store.time(at), store.day(self.days.of(at))) for run_id, (agent, at) in first.items()],
         ):
-            run = _stored_run(row, store)
+            run = stored_run(row, store)
             self.runs[run.run_id] = run
         for run_id, (agent_id, _) in first.items():
             if run_id not in self.runs:
-                self.runs[run_id] = _Run(run_id, agent_id, RunFacts(), changed=True)
+                self.runs[run_id] = Run(run_id, agent_id, RunFacts(), changed=True)
         if key_agent is not None:
             self._turn_away_runs_of_others(key_agent)
 
@@ -275,7 +241,7 @@ class _Batch:
 
     # ── what is told of runs ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _tell(self, told: _RunArrival) -> None:
+    def _tell(self, told: RunArrival) -> None:
         event = told.event
         if isinstance(event, wire.Refused):
             return
@@ -297,7 +263,7 @@ class _Batch:
         refusals = [(told, told.event) for told in self.told if isinstance(told.event, wire.Refused)]
         if not refusals:
             return
-        fresh: dict[str, tuple[_RunArrival, wire.Refused]] = {}
+        fresh: dict[str, tuple[RunArrival, wire.Refused]] = {}
         for told, event in refusals:
             refusal_id = event.refusal_id.hex
             if refusal_id in fresh:
@@ -443,7 +409,6 @@ class _Batch:
         for run in self.runs.values():
             if not run.changed and run.run_id not in gained:
                 continue
-            sums = gained.get(run.run_id, NO_SUMS)
             facts = run.facts
             if facts.started_at is UNSEEN:
                 facts.started_at = self.received_at  # claimed for events that all turned out to be known
@@ -454,19 +419,9 @@ class _Batch:
                 self.postings.run_begins(day)
                 if run.day is not None:
                     self.postings.run_leaves(run.day)
-            end = facts.end
-            rows.append(
-                (
-                    self.workspace_id, run.run_id, run.agent_id, store.time(facts.started_at),
-                    store.time(facts.reported_started_at) if facts.reported_started_at else None,
-                    store.time(end.ended_at) if end else None, store.day(day), facts.status(run.calls + sums[0]),
-                    end.error_type if end else "", facts.thread_id, store.strings(facts.tags),
-                    facts.langchain_run_id.hex if facts.langchain_run_id else None,
-                    facts.parent_run_id.hex if facts.parent_run_id else None, facts.refused_calls, *sums,
-                )
-            )  # fmt: skip
+            rows.append(run.row(self.workspace_id, day, gained.get(run.run_id, NO_SUMS), store))
             last[run.agent_id] = max(facts.started_at, last.get(run.agent_id, facts.started_at))
-        store.save_runs(RUN_COLUMNS, rows)
+        store.save_runs(run_arrivals.COLUMNS, rows)
         note_runs(last, self.recorded.agents.values())
 
     def _write_price_card(self) -> None:
@@ -475,46 +430,9 @@ class _Batch:
             self.recorded.price_card.append(self.book.card_entry(provider, model, tier, self.received_at))
 
 
-def _stored_run(row: Sequence[Any], store: Storage) -> _Run:
-    (
-        run_id, agent_id, started_at, reported_started_at, ended_at, day, status, error_type, thread_id, tags,
-        langchain_run_id, parent_run_id, refused_calls, calls,
-    ) = row  # fmt: skip
-    facts = RunFacts(
-        store.read_time(started_at),
-        reported_started_at and store.read_time(reported_started_at),
-        end_from_stored(status, ended_at and store.read_time(ended_at), error_type),
-        thread_id,
-        tuple(store.read_json(tags)),
-        langchain_run_id and UUID(store.read_uuid(langchain_run_id)),
-        parent_run_id and UUID(store.read_uuid(parent_run_id)),
-        refused_calls,
-    )
-    return _Run(store.read_uuid(run_id), agent_id, facts, store.read_day(day), calls)
-
-
 def _earliest(workspace_id: int, run_id: str, reported: datetime | None) -> datetime:
     """The start of a run from all that is stored of it; asked only when the call that set it is gone."""
     of_run = {"workspace_id": workspace_id, "run_id": UUID(run_id)}
     call = LLMCall.objects.filter(**of_run).aggregate(at=Min("started_at"))["at"]
     refusal = ReportedRefusal.objects.filter(**of_run).aggregate(at=Min("refused_at"))["at"]
     return min(at for at in (reported, call, refusal) if at is not None)
-
-
-def place_of(call: LLMCall) -> Place:
-    """Where a stored call's sums stand."""
-    return Place(
-        call.day, call.agent_id, call.provider, call.model, call.status, call.effort, tuple(call.tags), call.run_id.hex
-    )
-
-
-def sums_of_stored(call: LLMCall) -> tuple[int, ...]:
-    """A stored call's vector, as it was posted."""
-    return sums_of(
-        TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
-        failed=call.status != LLMCall.Status.OK,
-        basis=call.cost_basis,
-        local_cache_hit=call.served_from_local_cache,
-        cost=call.cost_microcents,
-        saved=call.saved_microcents,
-    )

@@ -21,12 +21,11 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from agents.ledger import place_of, sums_of_stored
 from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
 from agents.price_books import price_book
 from agents.pricing import PriceBook, library
 from agents.pricing.names import bare
-from agents.rollups import Postings, negative, total
+from agents.rollups import Postings, negative, place_of, sums_of_stored, total
 from agents.signals import costs_corrected
 from agents.storage import storage
 from agents.write_lock import writing

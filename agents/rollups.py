@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from agents.models import TagDay, UsageDay, WorkspaceDay
+from agents.models import LLMCall, TagDay, UsageDay, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
 from langchain_plugin.wire import TokenCounts
 
@@ -69,6 +69,25 @@ class Place(NamedTuple):
     tags: tuple[str, ...]
     run_id: str
     """As 32 hex digits, the way the write path names rows."""
+
+
+def place_of(call: LLMCall) -> Place:
+    """Where a stored call's sums stand."""
+    return Place(
+        call.day, call.agent_id, call.provider, call.model, call.status, call.effort, tuple(call.tags), call.run_id.hex
+    )
+
+
+def sums_of_stored(call: LLMCall) -> Sums:
+    """A stored call's vector, as it was posted."""
+    return sums_of(
+        TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
+        failed=call.status != LLMCall.Status.OK,
+        basis=call.cost_basis,
+        local_cache_hit=call.served_from_local_cache,
+        cost=call.cost_microcents,
+        saved=call.saved_microcents,
+    )
 
 
 class Postings:

@@ -11,9 +11,8 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from agents.clock import Days, days_of
-from agents.ledger import place_of, sums_of_stored
 from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal
-from agents.rollups import Postings
+from agents.rollups import Postings, place_of, sums_of_stored
 from agents.signals import days_moved
 from agents.storage import storage
 from agents.write_lock import writing

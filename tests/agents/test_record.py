@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from agents import arrivals, ledger
+from agents import arrivals, ledger, run_arrivals
 from agents.models import Agent, AgentRunLog, LedgerState, LLMCall, ReportedRefusal, UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
 from agents.signals import usage_recorded
@@ -100,7 +100,7 @@ def test_every_fact_of_a_call_is_read_back_as_it_was_sent(workspace: Workspace) 
 
 def test_the_write_path_fills_every_column() -> None:
     assert set(arrivals.COLUMNS) == {field.attname for field in LLMCall._meta.concrete_fields} - {"id"}
-    written = {*ledger.RUN_COLUMNS, *SUM_COLUMNS}
+    written = {*run_arrivals.COLUMNS, *SUM_COLUMNS}
     assert written == {field.attname for field in AgentRunLog._meta.concrete_fields} - {"id"}
     assert set(ledger.REFUSAL_COLUMNS) == {field.attname for field in ReportedRefusal._meta.concrete_fields} - {"id"}
 
