@@ -29,7 +29,7 @@ class ApiKeyAdmin(MembersOnlyAdmin):
     list_display = ("prefix", "name", "workspace", "agent", "may", "last_used_at", "archived_at")
     list_select_related = ("workspace", "agent")
     search_fields = ("prefix", "name")
-    raw_id_fields = ("agent",)
+    autocomplete_fields = ("agent",)
     actions = ("revoke",)
     ordering = ("-pk",)
     show_full_result_count = False

@@ -108,7 +108,7 @@ class BudgetPolicyAdmin(GrantingAdmin):
     search_help_text = "By agent or workspace."
     sortable_by = ()
     show_full_result_count = False
-    raw_id_fields = ("agent",)
+    autocomplete_fields = ("agent",)
     radio_fields = {"scope": admin.HORIZONTAL, "mode": admin.VERTICAL}
     inlines = (GrantInline, ChangeInline, CrossingInline)
     actions = ("archive",)

@@ -507,3 +507,21 @@ def test_a_list_can_be_asked_about_what_it_shows(
 
     assert response.status_code == 200
     assert len(response.context["cl"].result_list) == 1
+
+
+@pytest.mark.parametrize("page", ["/admin/agents/apikey/add/", "/admin/budgets/budgetpolicy/add/"])
+def test_an_owner_cannot_spell_out_the_agents_of_others(
+    page: str, elsewhere: Workspace, workspace: Workspace, owner: User, client: Client
+) -> None:
+    secret = AgentFactory(workspace=elsewhere, slug="secret-merger-bot")
+    mine = AgentFactory(workspace=workspace, slug="support-bot")
+    client.force_login(owner)
+
+    shown = client.get(page, {"agent": secret.pk}).content + client.post(page, {"agent": secret.pk}).content
+    found = client.get(
+        "/admin/autocomplete/",
+        {"term": "bot", "app_label": "agents", "model_name": "apikey", "field_name": "agent"},
+    ).json()
+
+    assert b"secret-merger-bot" not in shown
+    assert [int(result["id"]) for result in found["results"]] == [mine.pk]
