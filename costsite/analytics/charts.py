@@ -14,6 +14,7 @@ SLOTS = 8
 """Categorical colours there are; what has none is "Other"."""
 OTHER = 0
 """The slot of "Other"; 1 to `SLOTS` are categories."""
+OUTLIER_MEDIANS = 4
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ def log_dots(
 ) -> Dots | None:
     """Points (place from 0 to 1, value) over a logarithmic scale.
 
-    A value of 0 has no dot, and counts. An outlier is over four times the median, unless that is 0, and over the 95th
-    percentile. None without a dot.
+    A value of 0 has no dot, and counts. An outlier is over `OUTLIER_MEDIANS` times the median, unless that is 0: no
+    more conditions than a title can say. None without a dot.
     """
     values = sorted(value for _, value in points if value > 0)
     if not values:
@@ -213,7 +214,7 @@ def log_dots(
         return round(height - log10(value / low) / log10(high / low) * (height - headroom), 2)
 
     dots = tuple(
-        Dot(round(100 * place, 3), at(value), median > 0 and value > max(4 * median, p95), index)
+        Dot(round(100 * place, 3), at(value), value > OUTLIER_MEDIANS * median > 0, index)
         for index, (place, value) in enumerate(points)
         if value > 0
     )

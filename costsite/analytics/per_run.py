@@ -83,7 +83,7 @@ def run_plot(runs: Sequence[PlacedRun], usual: PerRun, *, days: Days) -> RunPlot
         return None
     title = f"Median {figures.money(plot.median)} per run"
     if outliers := [priced[dot.index][1] for dot in plot.dots if dot.outlier]:
-        title += f"; {len(outliers)} over 4 × that, the dearest {figures.money(max(outliers))}"
+        title += f"; {len(outliers):,} over {charts.OUTLIER_MEDIANS} × that, the dearest {figures.money(max(outliers))}"
     counted = f"{'Newest n' if usual.cut else 'n'} {usual.n:,}"
     measure = f"Estimated cost of each run, {days}, logarithmic scale. {counted}"
     measure += f" + {usual.left_out}." if usual.left_out else "."

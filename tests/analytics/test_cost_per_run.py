@@ -103,6 +103,18 @@ def test_a_run_that_cost_nothing_counts_though_it_has_no_dot() -> None:
     assert plot.measure.endswith("n 5. p95 0.5400¢. 2 that cost nothing have no dot.")
 
 
+def test_as_many_runs_are_marked_as_the_title_says() -> None:
+    costs = [180_000] * 15 + [720_000, 720_001, 900_000, 1_000_000, 1_200_000, 1_800_000]
+    runs = [PlacedRun(0.5, cost, 0, "20 Nov 12:00", "/runs/1/") for cost in costs]
+
+    plot = run_plot(runs, per_run([(cost, 0) for cost in costs], cut=False), days=Days(NOON.date(), AFTERNOON.date()))
+
+    # The 95th percentile of 21 runs is their 20th, 1.20 cents; over 4 x 0.18 = 0.72 cents are five.
+    assert plot is not None
+    assert plot.title == "Median 0.1800¢ per run; 5 over 4 × that, the dearest 1.80¢"
+    assert [costs[mark.dot.index] for mark in plot.dots if mark.dot.outlier] == costs[16:]
+
+
 def test_where_most_runs_cost_nothing_the_median_has_no_line_and_nothing_is_an_outlier() -> None:
     costs = [0, 0, 0, 180_000]
     runs = [PlacedRun(0.5, cost, 0, "20 Nov 12:00", "/runs/1/") for cost in costs]
