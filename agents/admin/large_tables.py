@@ -19,6 +19,8 @@ NEWEST = 2_000
 """Rows a list pages through. A count of all rows, and a page far down, both take as long as the table is large."""
 MICROCENT_COLUMNS = {"cost_microcents", "saved_microcents"}
 """Stored; people read cents."""
+HASH_COLUMNS = {"prompt_hash", "tool_calls"}
+"""For the site to compare. Whoever holds a key of the workspace could find out short texts by hashing guesses."""
 LEAST_PREFIX = 8
 """Hexadecimal digits: ids begin with the time, so fewer would match days of rows."""
 
@@ -64,7 +66,7 @@ class LargeTableAdmin(ReadOnlyAdmin):
         return "unpriced" if cost is None else f"{cost.normalize():,f}"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        names = [field.name for field in self.opts.fields if field.name not in MICROCENT_COLUMNS | {"id"}]
+        names = [field.name for field in self.opts.fields if field.name not in MICROCENT_COLUMNS | HASH_COLUMNS | {"id"}]
         return [*names, "estimated_cost_in_cents"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

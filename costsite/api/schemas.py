@@ -153,12 +153,14 @@ class CallAnswer(Answer):
     max_output_tokens: int | None
     time_to_first_token_seconds: float | None
     prompt_messages: int
-    tool_calls: list[Any] = Field(description="[name, keyed hash of the arguments] each.")
+    tool_calls: list[str] = Field(description="Names of the tools that the model asked for, in order.")
     tags: list[str]
 
     @classmethod
     def of(cls, row: LLMCall) -> CallAnswer:
         facts = {name: getattr(row, name) for name in cls.model_fields if name != "estimated_cost_cents"}
+        # Not the hashes of arguments: who has a key can hash guesses, and short arguments are soon guessed.
+        facts["tool_calls"] = [name for name, _ in row.tool_calls]
         return cls(**facts, estimated_cost_cents=cents_text(row.cost_microcents))
 
 

@@ -210,7 +210,8 @@ def test_a_run_tells_its_calls_in_their_order(acme: KeyHolder) -> None:
 
     assert [UUID(call["call_id"]) for call in run["llm_calls"]] == [call.call_id for call in calls]
     assert (run["calls"], run["input_tokens"], run["output_tokens"]) == (3, 3_600, 900)
-    assert run["llm_calls"][0]["tool_calls"] == [["search", "abababababababab"]]
+    assert run["llm_calls"][0]["tool_calls"] == ["search"]
+    assert "abababababababab" not in str(run), "hashes are for the site to compare, not for who holds the key"
     assert (run["agent"], run["started_at"], run["status"]) == ("support-bot", "2026-11-20T12:00:00Z", "running")
 
     acme.report(
