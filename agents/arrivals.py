@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _AS_REPORTED: Final = (
     "call_index", "step", "sub_agent", "purpose", "provider", "request_model", "response_model", "service_tier",
-    "effort", "status", "error_type", "max_output_tokens", "time_to_first_token_seconds", "prompt_messages",
+    "effort", "status", "error_type", "usage_basis", "max_output_tokens", "time_to_first_token_seconds", "prompt_messages",
     "thread_id",
 )  # fmt: skip
 """The columns that hold what the event says, as it says it."""
@@ -74,7 +74,7 @@ class CallArrival:
         return sums_of(
             self.tokens,
             failed=self.event.status != "ok",
-            basis=self.basis,
+            estimated=self.event.usage_basis == "estimated",
             local_cache_hit=self.event.served_from_local_cache,
             cost=self.cost,
             saved=self.saved,

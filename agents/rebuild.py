@@ -36,8 +36,8 @@ _REFUSAL: Final = ReportedRefusal._meta.db_table
 _OF_A_CALL: Final = {
     "calls": "1",
     "failed_calls": "CASE WHEN c.status <> 'ok' THEN 1 ELSE 0 END",
-    "estimated_calls": "CASE WHEN c.cost_basis = 'estimated' THEN 1 ELSE 0 END",
-    "unpriced_calls": "CASE WHEN c.cost_basis = 'unpriced' THEN 1 ELSE 0 END",
+    "estimated_calls": "CASE WHEN c.usage_basis = 'estimated' THEN 1 ELSE 0 END",
+    "unpriced_calls": "CASE WHEN c.cost_microcents IS NULL THEN 1 ELSE 0 END",
     "local_cache_hits": "CASE WHEN c.served_from_local_cache THEN 1 ELSE 0 END",
     **{name: f"c.{name}" for name in TokenCounts._fields},
     "cost_microcents": "COALESCE(c.cost_microcents, 0)",

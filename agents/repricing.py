@@ -46,7 +46,7 @@ _READ: Final = (
     "started_at",
     *TokenCounts._fields,
     "served_from_local_cache",
-    "provisional",
+    "usage_basis",
     "cost_basis",
     "cost_microcents",
     "saved_microcents",
@@ -266,7 +266,7 @@ def _charge(book: PriceBook, call: LLMCall) -> bool:
     if cost is None:
         call.cost_basis = LLMCall.CostBasis.UNPRICED
     elif call.cost_basis == LLMCall.CostBasis.UNPRICED:
-        call.cost_basis = LLMCall.CostBasis.ESTIMATED if call.provisional else LLMCall.CostBasis.MEASURED
+        call.cost_basis = call.usage_basis
     call.cost_microcents, call.saved_microcents, call.price_source = cost, saved, source
     return True
 

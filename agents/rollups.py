@@ -31,17 +31,18 @@ WORKSPACE_KEY = ("workspace_id", "day")
 
 
 def sums_of(
-    tokens: TokenCounts, *, failed: bool, basis: str, local_cache_hit: bool, cost: int | None, saved: int
+    tokens: TokenCounts, *, failed: bool, estimated: bool, local_cache_hit: bool, cost: int | None, saved: int
 ) -> Sums:
-    """The vector of one call. `basis`: how sure its cost is; `cost` and `saved` in microcents.
+    """The vector of one call. `cost` (None: unpriced) and `saved` in microcents.
 
-    An estimated call without a price counts as unpriced: what is missing is said before what is rough.
+    An `estimated` call is one whose usage the provider did not report. Whether it has a price is another question: it
+    may count as unpriced too.
     """
     return (
         1,
         1 if failed else 0,
-        1 if basis == "estimated" else 0,
-        1 if basis == "unpriced" else 0,
+        1 if estimated else 0,
+        1 if cost is None else 0,
         1 if local_cache_hit else 0,
         *tokens,
         cost or 0,
@@ -83,7 +84,7 @@ def sums_of_stored(call: LLMCall) -> Sums:
     return sums_of(
         TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
         failed=call.status != LLMCall.Status.OK,
-        basis=call.cost_basis,
+        estimated=call.usage_basis == LLMCall.UsageBasis.ESTIMATED,
         local_cache_hit=call.served_from_local_cache,
         cost=call.cost_microcents,
         saved=call.saved_microcents,

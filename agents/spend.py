@@ -35,6 +35,7 @@ class Spend:
     calls: int = 0
     failed_calls: int = 0
     estimated_calls: int = 0
+    """Calls whose usage the provider did not report, with or without a price."""
     unpriced_calls: int = 0
     """Calls whose cost nobody knows; `cost_microcents` is the sum of the others."""
     local_cache_hits: int = 0

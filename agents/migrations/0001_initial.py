@@ -345,6 +345,15 @@ RUNS_AND_CALLS = [
             ("input_audio_tokens", count()),
             ("output_audio_tokens", count()),
             (
+                "usage_basis",
+                models.CharField(
+                    max_length=10,
+                    choices=[("measured", "Measured"), ("estimated", "Estimated")],
+                    default="measured",
+                    help_text="Whether the provider reported the tokens; with or without a price.",
+                ),
+            ),
+            (
                 "tokens_from",
                 models.CharField(
                     max_length=10,

@@ -24,6 +24,10 @@ class LLMCall(models.Model):
         ESTIMATED = "estimated", "Estimated"
         UNPRICED = "unpriced", "Unpriced"
 
+    class UsageBasis(models.TextChoices):
+        MEASURED = "measured", "Measured"
+        ESTIMATED = "estimated", "Estimated"
+
     class TokensFrom(models.TextChoices):
         CLIENT = "", "The client"
         MEDIAN = "median", "The median of the agent's recent calls"
@@ -69,6 +73,12 @@ class LLMCall(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0)
     input_audio_tokens = models.BigIntegerField(default=0)
     output_audio_tokens = models.BigIntegerField(default=0)
+    usage_basis = models.CharField(
+        max_length=10,
+        choices=UsageBasis,
+        default=UsageBasis.MEASURED,
+        help_text="Whether the provider reported the tokens; with or without a price.",
+    )
     tokens_from = models.CharField(
         max_length=10,
         choices=TokensFrom,

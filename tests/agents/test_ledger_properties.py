@@ -167,7 +167,7 @@ def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
         sums.update(
             calls=1,
             failed_calls=int(call.status != "ok"),
-            estimated_calls=int(call.cost_basis == "estimated"),
+            estimated_calls=int(call.usage_basis == "estimated"),
             unpriced_calls=int(call.cost_microcents is None),
             local_cache_hits=int(call.served_from_local_cache),
             cost_microcents=call.cost_microcents or 0,

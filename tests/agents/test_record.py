@@ -276,6 +276,7 @@ def test_a_call_without_a_price_has_no_cost(workspace: Workspace) -> None:
     record(workspace, llm_call(request_model="house-model", provider=""))
     call = LLMCall.objects.get()
     assert (call.cost_basis, call.cost_microcents, call.estimated_cost_cents) == ("unpriced", None, None)
+    assert call.usage_basis == "measured"
     assert AgentRunLog.objects.get().estimated_cost_cents is None
 
 

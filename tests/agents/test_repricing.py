@@ -231,6 +231,15 @@ def test_an_ended_price_goes_and_what_the_library_gave_stays(workspace: Workspac
     assert_all_sums_agree(workspace)
 
 
+def test_a_cancelled_call_whose_usage_was_reported_is_measured_once_it_has_a_price(workspace: Workspace) -> None:
+    record(workspace, local_call(status="cancelled"))
+    price()
+    apply()
+
+    assert LLMCall.objects.get().cost_basis == "measured"
+    assert_all_sums_agree(workspace)
+
+
 def test_an_estimated_call_stays_estimated_and_its_measured_report_still_replaces_it(workspace: Workspace) -> None:
     call = local_call(usage_basis="estimated", status="cancelled", output_tokens=100)
     record(workspace, call)

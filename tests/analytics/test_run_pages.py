@@ -89,6 +89,17 @@ def test_estimated_and_provisional_calls_are_marked(spend: Spend, as_viewer: Cli
     assert "Cancelled" in html
 
 
+def test_that_usage_was_estimated_is_said_of_a_call_without_a_price_too(spend: Spend, as_viewer: Client) -> None:
+    call = spend(usage_basis="estimated", **UNPRICED)
+
+    html = run_page(as_viewer, call.run_id)
+
+    assert "20 Nov 12:00 OK estimated" in html
+    assert "unpriced estimated provisional" in html
+    assert "Estimated: the provider reported no usage" in html
+    assert "OK estimated" in text_of(as_viewer, "runs")
+
+
 def test_a_run_is_compared_with_the_median_of_its_agent(spend: Spend, as_viewer: Client) -> None:
     for _ in range(4):
         spend()
@@ -252,7 +263,15 @@ def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Clien
     for agent in ("=1+1", "@sum", "＝1+1", "plain"):
         spend(agent=agent)
 
-    assert {row[2] for row in exported(as_viewer)[1:]} == {"'=1+1", "'@sum", "'＝1+1", "plain"}
+    assert {row[2] for row in exported(as_viewer)[1:]} == {
+        "'=1+1",
+        "'@sum",
+        "'＝1+1",
+        "plain",
+        "x;'=HYPERLINK(1)",
+        "'+1;'=2",
+        "a-b, c = d",
+    }
 
 
 def test_an_export_asks_who_one_is(client: Client) -> None:

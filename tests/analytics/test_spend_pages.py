@@ -52,6 +52,18 @@ def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spen
     assert "$0.00" not in blind
 
 
+def test_usage_that_was_not_reported_is_counted_with_or_without_a_price(spend: Spend, as_viewer: Client) -> None:
+    spend()
+    spend(usage_basis="estimated")
+    spend(usage_basis="estimated", **UNPRICED)
+    spend(**UNPRICED)
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "Unpriced calls 2 2 estimated" in html
+    assert "priced 50.0 % usage reported 50.0 %" in html
+
+
 def test_an_agent_whose_cost_is_not_known_is_not_said_to_have_spent_nothing(spend: Spend, as_viewer: Client) -> None:
     spend(cache_read_tokens=100, **UNPRICED)
 

@@ -175,7 +175,8 @@ class CallRow:
     error_type: str
     spend: Spend
     cost: int | None
-    cost_basis: str
+    estimated: bool
+    """The provider did not report its usage."""
     tokens_from: str
     """Where a total came from that the client could not tell: `median`, `nothing`, or empty."""
     provisional: bool
@@ -269,7 +270,7 @@ def _call_row(row: LLMCall) -> CallRow:
         error_type=row.error_type,
         spend=spend,
         cost=row.cost_microcents,
-        cost_basis=row.cost_basis,
+        estimated=row.usage_basis == LLMCall.UsageBasis.ESTIMATED,
         tokens_from=row.tokens_from,
         provisional=row.provisional,
         local_cache_hit=row.served_from_local_cache,

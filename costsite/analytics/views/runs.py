@@ -123,7 +123,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "per_run": usual,
         "lines": lines,
         "unit": unit,
-        "has_estimates": any(call.cost_basis == "estimated" for call in calls),
+        "has_estimates": any(call.estimated for call in calls),
         "bars": panels.token_bars(found.spend),
         "context": panels.context_by_call(
             "context",
