@@ -8,9 +8,29 @@ import sys
 def main() -> None:
     os.umask(0o077)  # what commands make holds costs, sessions and hashed keys; see costsite.wsgi
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
-    from django.core.management import execute_from_command_line
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import CommandError, execute_from_command_line
+    from django.db import DatabaseError
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ImproperlyConfigured, CommandError, DatabaseError) as error:
+        # What settings and arguments raise while they are read, Django would show as a traceback.
+        sentence = _why_the_databases_cannot_be_used() if isinstance(error, DatabaseError) else str(error)
+        if not sentence or "--traceback" in sys.argv:
+            raise
+        sys.exit(sentence)
+
+
+def _why_the_databases_cannot_be_used() -> str:
+    """Empty when they can be: then the error is not one that a command mends."""
+    from costsite.serve.readiness import NotReadyError, require_migrations
+
+    try:
+        require_migrations()
+    except NotReadyError as reason:
+        return str(reason)
+    return ""
 
 
 if __name__ == "__main__":

@@ -11,7 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 def env_str(name: str, default: str = "") -> str:
     """`NAME`, or the content of the file that `NAME_FILE` points to (how secrets are mounted)."""
     if file := os.environ.get(f"{name}_FILE"):
-        return Path(file).read_text(encoding="utf-8").strip()
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
+            raise ImproperlyConfigured(
+                f"{name}_FILE is {file!r}, which cannot be read: {reason}; set it to a file that this user may read."
+            ) from None
     return os.environ.get(name, default)
 
 

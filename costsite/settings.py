@@ -14,13 +14,19 @@ from costsite.environment import env_bool, env_choice, env_int, env_int_pair, en
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-STATE_DIR = Path(env_str("COSTSITE_STATE_DIR") or BASE_DIR / "var")
-"""Databases, the write lock and the secret key of a site that was given none."""
-STATE_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-
 DEBUG = env_bool("COSTSITE_DEBUG", False)
 DEMO = env_bool("COSTSITE_DEMO", False)
 """What `make run` sets: allows the one-time login link. Never on a site with real data."""
+
+STATE_DIR = Path(env_str("COSTSITE_STATE_DIR") or BASE_DIR / ("var/demo" if DEMO else "var"))
+"""Databases, the write lock and the secret key of a site that was given none. The demo's are not among a site's own."""
+try:
+    STATE_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"The state folder {str(STATE_DIR)!r} cannot be made: {error.strerror}."
+        " Set COSTSITE_STATE_DIR to a folder that this user may write to."
+    ) from None
 
 
 def _secret_key() -> str:
@@ -32,7 +38,13 @@ def _secret_key() -> str:
         from django.core.management.utils import get_random_secret_key
 
         fresh = STATE_DIR / f"secret_key.{os.getpid()}"
-        fresh.touch(mode=0o600)
+        try:
+            fresh.touch(mode=0o600)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"The state folder {str(STATE_DIR)!r} cannot be written to: {error.strerror}."
+                " Set COSTSITE_STATE_DIR to a folder that this user may write to."
+            ) from None
         fresh.write_text(get_random_secret_key(), encoding="ascii")
         try:
             os.link(fresh, path)  # the first process wins; a link is all or nothing
@@ -127,7 +139,20 @@ def _sqlite(path: Path) -> dict[str, Any]:
 DATABASE_URL = env_str("DATABASE_URL")
 DATABASES: dict[str, Any] = {"default": _sqlite(STATE_DIR / "costsite.sqlite3")}
 if DATABASE_URL:
-    DATABASES["default"] = dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)
+    # What it says of itself is not repeated in an error: it holds a password.
+    scheme, found, _ = DATABASE_URL.partition("://")
+    if scheme not in {"postgresql", "postgres", "pgsql", "sqlite"}:
+        raise ImproperlyConfigured(
+            f"DATABASE_URL {f'begins with {scheme[:20]}://' if found else 'is no address'}, which this site cannot use;"
+            " set it to postgresql://user:password@host/name, or leave it empty for SQLite."
+        )
+    try:
+        DATABASES["default"] = dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "DATABASE_URL cannot be read; set it to postgresql://user:password@host:port/name, with %40 for an @ in the"
+            " password, %2F for a / and so on."
+        ) from None
     if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         DATABASES["default"] = _sqlite(Path(DATABASES["default"]["NAME"]))
 DATABASE_ROUTERS = ["costsite.queue_database.QueueRouter"]
@@ -214,12 +239,13 @@ COSTSITE_RETENTION_DAYS = env_int("COSTSITE_RETENTION_DAYS", 0, at_least=0)
 COSTSITE_NOTIFY_PRIVATE_ADDRESSES = env_bool("COSTSITE_NOTIFY_PRIVATE_ADDRESSES", False)
 """Owners of workspaces name addresses that this machine opens; its own network is not theirs to reach through it."""
 
+LOG_LEVEL = env_choice("COSTSITE_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")).upper()
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env_str("COSTSITE_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
 # W005, W021: what holds for other hosts of the domain, and for browsers' lists, is for whoever owns the domain to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from costsite.as_typed import python_as_typed
+
 
 class NotReadyError(Exception):
     """The site cannot be served; the message says the mend."""
@@ -30,13 +32,16 @@ def require_migrations() -> None:
             missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
         except DatabaseError as error:
             raise NotReadyError(
-                f"The database {alias!r} cannot be used: {error}. Check DATABASE_URL and COSTSITE_STATE_DIR."
+                f"The database {alias!r} cannot be used: {' '.join(str(error).split())}."
+                " Check DATABASE_URL and COSTSITE_STATE_DIR."
             ) from error
         if missing:
-            commands = " && ".join(f"python manage.py migrate --database {name}" for name in settings.DATABASES)
+            commands = " && ".join(
+                python_as_typed("manage.py", "migrate", "--database", name) for name in settings.DATABASES
+            )
             raise NotReadyError(
                 f"The database {alias!r} lacks {len(missing)} migrations. Run: {commands}"
-                "   (or: python manage.py serve --migrate)"
+                f"   (or: {python_as_typed('manage.py', 'serve', '--migrate')})"
             )
 
 
@@ -48,6 +53,7 @@ def require_free(host: str, port: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise NotReadyError(
                 f"Port {port} on {host} is taken. Stop what uses it, or choose another: --port {port + 1}"
+                f" (with make: PORT={port + 1})"
             ) from error
         raise NotReadyError(
             f"Cannot listen on {host}, port {port}: {error.strerror or error}."

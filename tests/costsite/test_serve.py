@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -305,7 +306,8 @@ def test_it_refuses_without_migrations_and_says_which_commands_mend_that(tmp_pat
     refused = start(tmp_path)
 
     assert refused.process.wait(timeout=30) == 1
-    assert "python manage.py migrate --database default && python manage.py migrate --database queue" in refused.said()
+    command = shlex.join([sys.executable, str(PROJECT / "manage.py"), "migrate", "--database"])
+    assert f"{command} default && {command} queue" in refused.said()
     assert "Traceback" not in refused.said()
 
 
@@ -322,7 +324,7 @@ def test_it_refuses_a_port_in_use_and_names_the_next(migrated: Path) -> None:
 
     assert refused.returncode == 1
     assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
-    assert f"--port {port + 1}" in refused.stderr
+    assert f"--port {port + 1} (with make: PORT={port + 1})" in refused.stderr
 
 
 def test_it_refuses_settings_that_fail_the_checks(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What hinders a command is one sentence that says the mend, never a traceback."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.costsite.test_serve import PROJECT, environment
+
+HERE = shlex.join([sys.executable, "manage.py"]).replace(f"{PROJECT}/", "")
+
+
+def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=PROJECT, env=environment(folder) | settings, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"COSTSITE_WORKERS": "many"}, "COSTSITE_WORKERS is 'many'; set it to a whole number."),
+        ({"COSTSITE_LOG_LEVEL": "loud"}, "COSTSITE_LOG_LEVEL is 'loud'; set it to one of debug, info, "),
+        ({"COSTSITE_STATE_DIR": "/dev/null/state"}, "Set COSTSITE_STATE_DIR to a folder that this user may write to."),
+        ({"COSTSITE_SECRET_KEY_FILE": "/nowhere"}, "COSTSITE_SECRET_KEY_FILE is '/nowhere', which cannot be read: "),
+        (
+            {"DATABASE_URL": "mysql://me:hidden@host/db"},
+            "DATABASE_URL begins with mysql://, which this site cannot use",
+        ),
+        ({"DATABASE_URL": "hidden"}, "DATABASE_URL is no address, which this site cannot use; set it to postgresql://"),
+        ({"DATABASE_URL": "postgresql://me:hidden@host:x/db"}, "DATABASE_URL cannot be read; set it to postgresql://"),
+    ],
+)
+@pytest.mark.parametrize("command", [("check",), ("create_workspace", "acme")], ids=lambda command: command[0])
+def test_a_setting_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, command: tuple[str, ...], settings: dict[str, str], sentence: str
+) -> None:
+    ended = run(tmp_path, *command, **settings)
+
+    assert ended.returncode == 1
+    assert sentence in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert "hidden" not in ended.stderr
+
+
+def test_the_traceback_is_there_for_who_asks(tmp_path: Path) -> None:
+    assert "Traceback" in run(tmp_path, "check", "--traceback", COSTSITE_WORKERS="many").stderr
+
+
+@pytest.mark.parametrize("level", ["info", "Warning"])
+def test_a_log_level_is_good_in_any_case(tmp_path: Path, level: str) -> None:
+    ended = run(tmp_path, "check", COSTSITE_LOG_LEVEL=level)
+
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("command", [("create_workspace", "acme"), ("createsuperuser", "--noinput", "--username=root")])
+def test_a_command_that_needs_tables_says_how_to_make_them(tmp_path: Path, command: tuple[str, ...]) -> None:
+    ended = run(tmp_path, *command, DJANGO_SUPERUSER_PASSWORD="not-a-secret", DJANGO_SUPERUSER_EMAIL="")
+
+    assert ended.returncode == 1
+    assert f"Run: {HERE} migrate --database default && {HERE} migrate --database queue" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    nobody_listens = "postgresql://me:hidden@127.0.0.1:1/costs"
+
+    ended = run(tmp_path, "create_workspace", "acme", DATABASE_URL=nobody_listens)
+
+    assert ended.returncode == 1
+    assert "Check DATABASE_URL" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert "hidden" not in ended.stderr
+
+
+def test_an_argument_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    ended = run(tmp_path, "reprice", "--from", "yesterday")
+
+    assert (ended.returncode, ended.stderr) == (1, "'yesterday' is no day; write it as 2026-11-20.\n")
+
+
+def test_the_demo_keeps_its_data_apart_from_a_site_s_own(tmp_path: Path) -> None:
+    asked = ("shell", "-v0", "-c", "from django.conf import settings; print(settings.STATE_DIR)")
+
+    def folder(**settings: str) -> str:
+        return run(tmp_path, *asked, **settings).stdout.strip()
+
+    assert folder(COSTSITE_STATE_DIR="", COSTSITE_DEMO="true") == str(PROJECT / "var/demo")
+    assert folder(COSTSITE_STATE_DIR="") == str(PROJECT / "var")
+    assert folder(COSTSITE_DEMO="true") == str(tmp_path)
