@@ -13,7 +13,7 @@ import sys
 
 from langchain.agents import create_agent
 from langchain_core.language_models.base import LangSmithParams
-from support_agent import INSTRUCTIONS, ScriptedModel, look_up_order
+from support_agent import INSTRUCTIONS, SCRIPTED, ScriptedModel, look_up_order
 
 from langchain_plugin import BudgetExceeded, CostCallbackHandler
 
@@ -29,6 +29,7 @@ class FrugalModel(ScriptedModel):
 
 
 def main() -> None:
+    print(f"Asking {SCRIPTED}.", flush=True)
     agent = create_agent(FrugalModel(), tools=[look_up_order], system_prompt=INSTRUCTIONS)
     costs = CostCallbackHandler(agent="thrifty-bot", held_wait_seconds=10)
     for run in range(MOST_RUNS):

@@ -3,7 +3,8 @@
 Run it: python examples/support_agent.py "Where is order 1042?"
 
 COSTSITE_URL and COSTSITE_API_KEY say where to report. With OPENAI_API_KEY or ANTHROPIC_API_KEY in the environment it
-asks that provider's model; otherwise a scripted model answers, counts its tokens, and nothing is bought.
+asks that provider's model, and says so before it does; otherwise a scripted model answers, counts its tokens, and
+nothing is bought.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ ORDERS = {
     "1042": "shipped on 19 November with PostNord, expected on 24 November",
     "1043": "paid, packed, waiting for collection",
 }
+SCRIPTED = "a scripted model: nothing is bought"
 
 
 @tool
@@ -73,21 +75,26 @@ class ScriptedModel(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
 
-def model() -> BaseChatModel:
+def model() -> tuple[BaseChatModel, str]:
+    """The model to ask, and in words which it is and who pays."""
     if os.environ.get("OPENAI_API_KEY"):
         from langchain_openai import ChatOpenAI
 
-        return ChatOpenAI(model="gpt-5-mini")
+        mini = ChatOpenAI(model="gpt-5-mini")
+        return mini, "gpt-5-mini with the OPENAI_API_KEY of your environment, which pays for it"
     if os.environ.get("ANTHROPIC_API_KEY"):
         from langchain_anthropic import ChatAnthropic
 
-        return ChatAnthropic(model_name="claude-haiku-4-5", timeout=60, stop=None)
-    return ScriptedModel()
+        haiku = ChatAnthropic(model_name="claude-haiku-4-5", timeout=60, stop=None)
+        return haiku, "claude-haiku-4-5 with the ANTHROPIC_API_KEY of your environment, which pays for it"
+    return ScriptedModel(), SCRIPTED
 
 
 def main() -> None:
     question = " ".join(sys.argv[1:]) or "Where is my order 1042?"
-    agent = create_agent(model(), tools=[look_up_order], system_prompt=INSTRUCTIONS)
+    asked, which = model()
+    print(f"Asking {which}.", flush=True)
+    agent = create_agent(asked, tools=[look_up_order], system_prompt=INSTRUCTIONS)
 
     costs = CostCallbackHandler(agent="support-bot")
     answer = agent.invoke({"messages": [{"role": "user", "content": question}]}, config={"callbacks": [costs]})

@@ -13,7 +13,11 @@ from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
 
-from tests.costsite.test_serve import MANAGE, Site, environment
+import pytest
+
+from costsite.as_typed import python_as_typed
+from costsite.management.commands.demo import EXAMPLE, Command, what_ended_it
+from tests.costsite.test_serve import MANAGE, PROJECT, Site, environment
 
 SUMMARY_LINES = 8
 
@@ -25,7 +29,7 @@ def demo(folder: Path, port: int) -> Iterator[tuple[Site, str]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*MANAGE, "demo", "--port", str(port)],
-            env=environment(folder) | {"COSTSITE_DEMO": "true"},
+            env=surroundings(folder) | {"COSTSITE_DEMO": "true"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -41,6 +45,12 @@ def demo(folder: Path, port: int) -> Iterator[tuple[Site, str]]:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
         assert site.members() == {}
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """With no provider's key: tests buy nothing."""
+    keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+    return {name: value for name, value in environment(folder).items() if name not in keys}
 
 
 def browse(url: str, cookies: CookieJar) -> tuple[str, str]:
@@ -86,7 +96,7 @@ def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: P
             assert len(summary) <= SUMMARY_LINES
             url = re.search(r"Costsite runs on (http://127\.0\.0\.1:\d+)/ \(port \d+ is taken\)", summary[0]).group(1)  # type: ignore[union-attr]
             assert url != f"http://127.0.0.1:{port}"
-            assert "support-bot: 2 calls" in said
+            assert said.index("Asking a scripted model: nothing is bought.") < said.index("support-bot: 2 calls")
             # The scripted model is priced as gpt-5-mini: 180 tokens at 25 microcents, 65 at 200, which is 17,500.
             assert recorded(tmp_path) == ["support-bot 2 ok 17500"]
             assert re.search(r"thrifty-bot answered \d+ letters\. Blocked: \S+¢ of 5\.00¢ is left", said)
@@ -106,8 +116,8 @@ def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: P
             again = subprocess.run(
                 command,
                 shell=True,
-                cwd=Path(__file__).resolve().parents[2],
-                env=environment(tmp_path),
+                cwd=PROJECT,
+                env=surroundings(tmp_path),
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -122,8 +132,46 @@ def test_one_command_gives_a_filled_site_and_a_second_start_keeps_it(tmp_path: P
         assert f"http://127.0.0.1:{port}/" in said_then
         assert password not in said_then, "it is shown once"
         assert key in said_then, "a second terminal's key still works"
+        renew = re.search(r"a new password: (.*)$", said_then, re.MULTILINE).group(1)  # type: ignore[union-attr]
+        asked = subprocess.run(f"{renew} --help", shell=True, cwd=PROJECT, capture_output=True, text=True)
+        assert "Change a user's password" in asked.stdout
         assert len(recorded(tmp_path)) == 3
     assert time.monotonic() - began < 60
+
+
+def test_what_ended_an_agent_is_its_exception_and_not_the_notes_below_it() -> None:
+    chained = """Traceback (most recent call last):
+  File "a.py", line 1, in <module>
+KeyError: 'first'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "a.py", line 3, in <module>
+    agent.invoke(
+    ~~~~~~~~~~~~^
+openai.AuthenticationError: Error code: 401 - Incorrect API key provided
+During task with name 'model' and id '0198'
+"""
+
+    assert what_ended_it(chained) == "openai.AuthenticationError: Error code: 401 - Incorrect API key provided"
+    assert what_ended_it("thrifty-bot has no budget at this site.\n") == "thrifty-bot has no budget at this site."
+    assert what_ended_it("") == "it said nothing"
+
+
+def test_an_agent_that_fails_says_why_and_how_to_run_it_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "no-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1")  # where nobody listens
+
+    Command()._run_agent(EXAMPLE, "http://127.0.0.1:1", "cs_demo")
+
+    said = capsys.readouterr()
+    assert "Asking gpt-5-mini with the OPENAI_API_KEY of your environment" in said.out
+    assert "ConnectionError: Connection error.\n" in said.err
+    to_paste = f"COSTSITE_URL=http://127.0.0.1:1 COSTSITE_API_KEY=cs_demo {python_as_typed(EXAMPLE)}"
+    assert f"Try it yourself: {to_paste}" in said.err
 
 
 def test_it_starts_only_where_sign_in_links_are_allowed(tmp_path: Path) -> None:

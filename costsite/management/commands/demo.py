@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.request
 from typing import Any
@@ -19,6 +21,7 @@ from django.urls import reverse
 from sesame.utils import get_query_string
 
 from agents.models import Workspace
+from costsite.as_typed import path_as_typed, python_as_typed
 from costsite.demo import cast
 from costsite.demo.budgets import give_demo_budgets
 from costsite.demo.people import ADMIN, admin_login, demo_key
@@ -75,7 +78,7 @@ class Command(BaseCommand):
     def _run(
         self, supervisor: Supervisor, url: str, wanted_port: int, link: str, password: str | None, key: str
     ) -> None:
-        log = shown(settings.STATE_DIR / "serve.log")
+        log = path_as_typed(settings.STATE_DIR / "serve.log")
         if not _answers(url, supervisor):
             if not supervisor.stopping.is_set():
                 raise CommandError(f"The site did not answer in {STARTING_SECONDS:.0f} s; {log} says why.")
@@ -83,9 +86,9 @@ class Command(BaseCommand):
         self._run_agent(EXAMPLE, url, key)
         self._run_agent(BUDGETED_EXAMPLE, url, key)
         # The password was shown when it was made, and is not kept.
-        login = f"{ADMIN} / {password}" if password else f"{ADMIN}; a new password: manage.py changepassword {ADMIN}"
+        renew = f"COSTSITE_DEMO=true {python_as_typed('manage.py', 'changepassword', ADMIN)}"
+        login = f"{ADMIN} / {password}" if password else f"{ADMIN}; a new password: {renew}"
         moved = "" if url.endswith(f":{wanted_port}") else f" (port {wanted_port} is taken)"
-        python = shown(sys.executable)
         self.stdout.write(
             "\n".join(
                 (
@@ -93,7 +96,7 @@ class Command(BaseCommand):
                     f"  Dashboard  {url}{link}   signs you in, once",
                     f"  Admin      {url}/admin/   {login}",
                     f"  API key    {key}",
-                    f"  Try        in a second terminal: COSTSITE_URL={url} COSTSITE_API_KEY={key} {python} {EXAMPLE}",
+                    f"  Try        in a second terminal: {_to_paste(EXAMPLE, url, key)}",
                     f"  Log        {log}",
                     "  Stop       Ctrl-C",
                 )
@@ -110,18 +113,39 @@ class Command(BaseCommand):
             "COSTSITE_STATE_DIR": str(settings.STATE_DIR / "agent"),
         }
         command = [sys.executable, str(settings.BASE_DIR / example)]
-        try:
-            ended = subprocess.run(  # noqa: S603 - our own example
-                command, env=environment, capture_output=True, text=True, timeout=AGENT_SECONDS, check=False
+        with tempfile.TemporaryFile("w+") as complaints:
+            agent = subprocess.Popen(  # noqa: S603 - our own example
+                command, env=environment, stdout=subprocess.PIPE, stderr=complaints, text=True
             )
-        except subprocess.TimeoutExpired:
-            self.stderr.write(f"  It did not end in {AGENT_SECONDS:.0f} s; the site runs on without it.")
-            return
-        for line in ended.stdout.splitlines():
-            self.stdout.write(f"  {line}")
-        if ended.returncode:
-            reason = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            self.stderr.write(f"  It failed: {reason}. Try: {shlex.join(command)}")
+            too_long = threading.Timer(AGENT_SECONDS, agent.kill)
+            too_long.start()
+            with agent:
+                for line in agent.stdout or ():  # as it comes: which model is asked is said before it is
+                    self.stdout.write(f"  {line.rstrip()}")
+                    self.stdout.flush()
+            too_long.cancel()
+            complaints.seek(0)
+            if agent.returncode == -signal.SIGKILL:
+                self.stderr.write(f"  It did not end in {AGENT_SECONDS:.0f} s; the site runs on without it.")
+            elif agent.returncode:
+                self.stderr.write(f"  It failed: {what_ended_it(complaints.read())}")
+                self.stderr.write(f"  Try it yourself: {_to_paste(example, url, key)}")
+
+
+def _to_paste(example: str, url: str, key: str) -> str:
+    return f"COSTSITE_URL={url} COSTSITE_API_KEY={key} {python_as_typed(example)}"
+
+
+def what_ended_it(complaints: str) -> str:
+    """The line of a process's standard error that names the exception.
+
+    It is the first that is not indented below the last traceback: after it libraries add notes of their own.
+    """
+    _, traceback, below = complaints.rpartition("Traceback (most recent call last):")
+    lines = [line for line in below.splitlines() if line.strip() and not line.startswith(" ")]
+    if not lines:
+        return "it said nothing"
+    return lines[0] if traceback else lines[-1]
 
 
 def _answers(url: str, supervisor: Supervisor) -> bool:
@@ -134,12 +158,3 @@ def _answers(url: str, supervisor: Supervisor) -> bool:
         if supervisor.stopping.wait(0.1):
             return False
     return False
-
-
-def shown(path: object) -> str:
-    """A path as one types it from the project's folder."""
-    with contextlib.suppress(ValueError):
-        return (
-            os.path.relpath(str(path), settings.BASE_DIR) if str(path).startswith(str(settings.BASE_DIR)) else str(path)
-        )
-    return str(path)
