@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _AS_REPORTED: Final = (
     "call_index", "step", "sub_agent", "purpose", "provider", "request_model", "response_model", "service_tier",
-    "effort", "status", "error_type", "usage_basis", "max_output_tokens", "time_to_first_token_seconds", "prompt_messages",
-    "thread_id",
+    "effort", "status", "error_type", "usage_basis", "max_output_tokens", "time_to_first_token_seconds",
+    "prompt_messages", "thread_id",
 )  # fmt: skip
 """The columns that hold what the event says, as it says it."""
 
