@@ -244,39 +244,65 @@ def month_of_days(by_day: Mapping[date, int | None], days: Days) -> Sparked:
     )
 
 
-def answer(range_name: str, month: Spend, before: Spend, shown: Spend, days: Days, calendar: Calendar) -> str:
+@dataclass(frozen=True)
+class Comparison:
+    """What was spent on the whole days of this month, against as many of the last. In microcents; None: not known."""
+
+    now: int | None
+    days: Days
+    before: int | None
+    days_before: Days
+
+    @property
+    def through(self) -> str:
+        return f"through {self.days.last:%-d %b}"
+
+    @property
+    def note(self) -> str:
+        """Under the month's figure."""
+        if not self.days:
+            return "nothing to compare yet"
+        if self.now is None:
+            return "no price yet"
+        if self.before is None:
+            return f"nothing to compare with: no price on {self.days_before}"
+        written = change(self.now, self.before)
+        if written == "new":
+            return f"new: nothing on {self.days_before}"
+        return f"{written} {self.through} on {self.days_before}"
+
+    @property
+    def answer(self) -> str:
+        """What a chart of this month opens with."""
+        if not self.days:
+            return "The first day of the month: nothing to compare yet"
+        through = self.through
+        one = len(self.days) == 1
+        same = f"the {'first day' if one else f'same {len(self.days)} days'} of {self.days_before.start:%B}"
+        now, before = self.now, self.before
+        if now is None or before is None:
+            return f"Not to be compared with {same}: cost not known"
+        if not now and not before:
+            return f"Nothing spent {through}"
+        if not before:
+            return f"First spending: nothing on {same}"
+        if abs(now - before) * 200 < before:
+            return f"Level with {same} {through}"
+        return f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)} {through} on {same}"
+
+
+def answer(range_name: str, comparison: Comparison, shown: Spend, days: Days, calendar: Calendar) -> str:
     """What a chart of spend opens with: this month against the last, or how much a day in any other range."""
     if shown.cost is None:
         return f"Cost not known: {figures.unpriced_calls(shown.unpriced_calls)}"
     if range_name == DEFAULT_RANGE:
-        return compared(month.cost_microcents, before.cost_microcents, calendar)
+        return comparison.answer
     past = sum(1 for day in days if day <= calendar.today)
     if not shown.cost or not past:
         return f"Nothing spent {days}"
     return f"{figures.money(shown.cost // past)} a day over {past} days"
 
 
-def change(now: Spend, before: int, unit: figures.MoneyUnit | None = None) -> str:
-    """Against microcents before; a dash when what is spent now is not known."""
-    return "–" if now.cost is None else figures.change(now.cost, before, unit)
-
-
-def change_on(now: Spend, before: int, days: Days) -> str:
-    """`change` as the note under a figure."""
-    if now.cost is None:
-        return "no price yet"
-    written = change(now, before)
-    return f"new: nothing on {days}" if written == "new" else f"{written} on {days}"
-
-
-def compared(now: int, before: int, calendar: Calendar) -> str:
-    """The answer a spend chart opens with."""
-    same = calendar.same_days_last_month
-    span = f"the same {len(same)} days of {same.start:%B}"
-    if not now and not before:
-        return "Nothing spent this month"
-    if not before:
-        return f"First spending: nothing on {span}"
-    if abs(now - before) * 200 < before:
-        return f"Level with {span}"
-    return f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)} on {span}"
+def change(now: int | None, before: int | None, unit: figures.MoneyUnit | None = None) -> str:
+    """Between two amounts in microcents; a dash when one of them is not known."""
+    return "–" if now is None or before is None else figures.change(now, before, unit)

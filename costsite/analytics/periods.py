@@ -83,14 +83,19 @@ class Calendar:
         return Days(first_of_month(self.today), self.today + timedelta(days=1))
 
     @property
-    def same_days_last_month(self) -> Days:
-        """As many first days of last month as this month has had, today included; at most all of last month.
+    def compared_days(self) -> Days:
+        """The days of this month that are over, at most as many as last month had; none on its first.
 
-        Whole days against whole days: today is still filling, so the comparison understates this month rather
-        than inventing a rise.
+        Whole days alone: a part of today against a whole day would hide a rise until midnight.
         """
+        start = first_of_month(self.today)
+        return Days(start, start + timedelta(days=len(self.same_days_last_month)))
+
+    @property
+    def same_days_last_month(self) -> Days:
+        """As many first days of last month as this month has had whole; at most all of last month."""
         start = first_of_previous_month(self.today)
-        return Days(start, min(start + timedelta(days=self.today.day), first_of_month(self.today)))
+        return Days(start, min(start + timedelta(days=self.today.day - 1), first_of_month(self.today)))
 
     @property
     def last_30_days(self) -> Days:

@@ -29,16 +29,21 @@ def test_a_day_begins_at_midnight_of_the_ledgers_zone(utc: str, today: date) -> 
 
 
 @pytest.mark.parametrize(
-    ("utc", "before"),
+    ("utc", "days", "before"),
     [
-        ("2026-11-24T12:00:00", Days(date(2026, 10, 1), date(2026, 10, 25))),
-        ("2026-11-01T12:00:00", Days(date(2026, 10, 1), date(2026, 10, 2))),
-        ("2026-03-31T12:00:00", Days(date(2026, 2, 1), date(2026, 3, 1))),
-        ("2026-01-15T12:00:00", Days(date(2025, 12, 1), date(2025, 12, 16))),
+        ("2026-11-24T12:00:00", 23, Days(date(2026, 10, 1), date(2026, 10, 24))),
+        ("2026-11-02T12:00:00", 1, Days(date(2026, 10, 1), date(2026, 10, 2))),
+        ("2026-11-01T12:00:00", 0, Days(date(2026, 10, 1), date(2026, 10, 1))),
+        ("2026-03-31T12:00:00", 28, Days(date(2026, 2, 1), date(2026, 3, 1))),
+        ("2026-01-15T12:00:00", 14, Days(date(2025, 12, 1), date(2025, 12, 15))),
     ],
 )
-def test_a_month_is_compared_with_as_many_days_of_the_last(utc: str, before: Days) -> None:
-    assert at(utc).same_days_last_month == before
+def test_the_whole_days_of_a_month_are_compared_with_as_many_of_the_last(utc: str, days: int, before: Days) -> None:
+    calendar = at(utc)
+
+    assert calendar.same_days_last_month == before
+    assert calendar.compared_days.start == calendar.month_to_date.start
+    assert len(calendar.compared_days) == len(before) == days
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from agents.cost_tracker import CostTracker
 from agents.models import Agent
@@ -24,17 +25,46 @@ OCTOBER = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 def test_the_month_is_summed_and_compared_with_the_same_days_of_the_last(spend: Spend, as_viewer: Client) -> None:
     for _ in range(5):
         spend()  # 5 x 0.18 = 0.90 cents
-    for day in (OCTOBER, OCTOBER, datetime(2026, 10, 24, 23, 59, tzinfo=UTC)):
+    spend(started_at=AFTERNOON)  # of today, which is not over
+    for day in (OCTOBER, OCTOBER, datetime(2026, 10, 23, 23, 59, tzinfo=UTC)):
         spend(started_at=day)  # 3 x 0.18 = 0.54 cents
-    spend(started_at=datetime(2026, 10, 25, 0, 1, tzinfo=UTC))  # after the same 24 days
+    spend(started_at=datetime(2026, 10, 24, 0, 1, tzinfo=UTC))  # after the same 23 days
 
     html = text_of(as_viewer, "dashboard")
 
-    assert "Total spend this month 0.9000¢" in html
-    assert "▲ 0.3600¢ (67 %) on 1 to 24 Oct" in html
-    assert "Up 67 % on the same 24 days of October" in html
-    assert "Runs 5 5 calls" in html
-    assert "Cost per run 0.1800¢ median, n 5" in html
+    assert "Total spend this month 1.08¢" in html
+    assert "▲ 0.3600¢ (67 %) through 23 Nov on 1 to 23 Oct" in html
+    assert "Up 67 % through 23 Nov on the same 23 days of October" in html
+    assert "Change through 23 Nov on 1 to 23 Oct" in html
+    assert "Acme 1.08¢ 100 % ▲ 0.3600¢ (67 %) 6" in html
+    assert "Runs 6 6 calls" in html
+    assert "Cost per run 0.1800¢ median, n 6" in html
+
+
+def test_on_the_first_of_a_month_there_is_nothing_to_compare(
+    spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(started_at=OCTOBER)
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2026, 11, 1, 15, 0, tzinfo=UTC))
+    spend(started_at=datetime(2026, 11, 1, 14, 0, tzinfo=UTC))
+
+    for page in ("/", reverse("workspace", args=["acme"]), reverse("agent", args=[Agent.objects.get().pk])):
+        html = text_of(as_viewer, page)
+        assert "Total spend this month 0.1800¢ nothing to compare yet" in html, page
+        assert "The first day of the month: nothing to compare yet" in html, page
+    assert "Share Change Runs" in text_of(as_viewer, "dashboard")
+    assert "Acme 0.1800¢ 100 % – 1" in text_of(as_viewer, "dashboard")
+
+
+def test_a_month_is_not_compared_with_one_whose_cost_is_not_known(spend: Spend, as_viewer: Client) -> None:
+    spend()
+    spend(started_at=OCTOBER, **UNPRICED)
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "nothing to compare with: no price on 1 to 23 Oct" in html
+    assert "Not to be compared with the same 23 days of October: cost not known" in html
+    assert "Acme 0.1800¢ 100 % – 1" in html
 
 
 def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spend, as_viewer: Client) -> None:

@@ -21,9 +21,11 @@ def within(days: Days) -> Q:
 
 @dataclass(frozen=True)
 class Spans:
-    """The three spans a page compares, and the least run of days that covers them for one pass over a rollup."""
+    """What a page sums up and compares, and the least run of days that covers it for one pass over a rollup."""
 
     month: Days
+    compared: Days
+    """Of this month, the whole days; `before` are as many of the last."""
     before: Days
     shown: Days
     spark: Days
@@ -31,7 +33,11 @@ class Spans:
     @classmethod
     def of(cls, calendar: Calendar, range_name: str) -> Spans:
         return cls(
-            calendar.month_to_date, calendar.same_days_last_month, calendar.days_of(range_name), calendar.last_30_days
+            calendar.month_to_date,
+            calendar.compared_days,
+            calendar.same_days_last_month,
+            calendar.days_of(range_name),
+            calendar.last_30_days,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,7 +14,7 @@ from django.db.models.functions import Coalesce
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import spend_from, sums
-from agents.spend import NOTHING, Spend
+from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
 
@@ -31,8 +32,10 @@ class Spender:
     name: str
     slug: str
     month: Spend
-    before: int
-    """Microcents on the same days of last month."""
+    compared: int | None
+    """Microcents on the whole days of this month; None: not known."""
+    before: int | None
+    """The same on as many days of last month."""
     shown: int
     """Microcents in the range shown."""
     runs: int | None = None
@@ -69,8 +72,9 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
         .values("workspace")
         .annotate(
             **sums(within(spans.month)),
+            **_costs("compared", spans.compared),
+            **_costs("before", spans.before),
             month_runs=Coalesce(Sum("runs", filter=within(spans.month)), 0),
-            before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
             shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
         )
         .order_by()
@@ -81,10 +85,21 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
     ):
         row = by_workspace.get(pk)
         if row is not None:
-            spenders.append(Spender(pk, name, slug, spend_from(row), row["before"], row["shown"], row["month_runs"]))
+            compared, before = _cost_from(row, "compared"), _cost_from(row, "before")
+            spenders.append(Spender(pk, name, slug, spend_from(row), compared, before, row["shown"], row["month_runs"]))
         elif archived_at is None:
-            spenders.append(Spender(pk, name, slug, NOTHING, 0, 0, 0))
+            spenders.append(Spender(pk, name, slug, NOTHING, 0, 0, 0, 0))
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
+
+
+def _costs(name: str, days: Days) -> dict[str, Any]:
+    """Aggregates of `days` that `_cost_from` reads."""
+    columns = {"calls": "calls", "unpriced": "unpriced_calls", "cost": "cost_microcents"}
+    return {f"{name}_{part}": Coalesce(Sum(column, filter=within(days)), 0) for part, column in columns.items()}
+
+
+def _cost_from(row: Mapping[str, Any], name: str) -> int | None:
+    return known_cost(*(int(row[f"{name}_{part}"]) for part in ("calls", "unpriced", "cost")))
 
 
 def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int, CostByDay]:
@@ -118,7 +133,8 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
         .values("agent", "agent__name", "agent__slug")
         .annotate(
             **sums(within(spans.month)),
-            before=Coalesce(Sum("cost_microcents", filter=within(spans.before)), 0),
+            **_costs("compared", spans.compared),
+            **_costs("before", spans.before),
             shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
         )
         .order_by()
@@ -129,7 +145,8 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
             row["agent__name"] or row["agent__slug"],
             row["agent__slug"],
             spend_from(row),
-            row["before"],
+            _cost_from(row, "compared"),
+            _cost_from(row, "before"),
             row["shown"],
         )
         for row in rows

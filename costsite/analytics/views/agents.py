@@ -69,7 +69,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     shown_range = range_name(request)
     spans = Spans.of(calendar, shown_range)
     by_day = agents.agent_by_day(request.user, found.id, spans.all)
-    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
+    month, shown = sum_of(by_day, spans.month), sum_of(by_day, spans.shown)
+    compared, before = sum_of(by_day, spans.compared), sum_of(by_day, spans.before)
+    comparison = panels.Comparison(compared.cost, spans.compared, before.cost, spans.before)
     models = agents.agent_models(request.user, found.id, spans.shown, MODELS)
     names = [model.of[1] for model in models[: panels.SERIES]]
     model_days = agents.agent_model_days(request.user, found.id, spans.shown, names)
@@ -94,13 +96,13 @@ def agent(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "agent": found,
         "month": month,
-        "change": panels.change_on(month, before.cost_microcents, spans.before),
+        "change": comparison.note,
         "runs": agents.count_runs(request.user, found.id, calendar, spans.month),
         "counted_runs": agents.COUNTED_RUNS,
         "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "cost-trend",
-            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
+            title=panels.answer(shown_range, comparison, shown, spans.shown, calendar),
             measure="Estimated cost per day by model",
             totals=by_day,
             series=[

@@ -45,20 +45,21 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     by_day = workspaces.site_by_day(request.user, spans.all)
     named = spenders[: workspaces.MOST_ROWS]
     days = workspaces.workspace_days(request.user, spans.all, [spender.id for spender in named])
-    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
+    month, shown = sum_of(by_day, spans.month), sum_of(by_day, spans.shown)
+    compared, before = sum_of(by_day, spans.compared), sum_of(by_day, spans.before)
+    comparison = panels.Comparison(compared.cost, spans.compared, before.cost, spans.before)
     runs = sum(spender.runs or 0 for spender in spenders)
     dearest = sorted(named, key=lambda spender: -spender.shown)[: panels.SERIES]
     slots = slots_for([spender.id for spender in dearest])
     had_calls = any(spend.calls for spend in by_day.values())
     context = {
         "month": month,
-        "change": panels.change_on(month, before.cost_microcents, spans.before),
-        "compared_days": spans.before,
+        "change": comparison.note,
         "runs": runs,
         "per_run": usual_run(request.user, calendar, RunFilter(days=spans.month)),
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
+            title=panels.answer(shown_range, comparison, shown, spans.shown, calendar),
             measure="Estimated cost per day by workspace",
             totals=by_day,
             series=series_of(dearest, days, slots, "workspace"),

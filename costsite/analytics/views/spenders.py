@@ -33,6 +33,8 @@ class SpenderTable:
     other: Spend
     total: Spend
     unit: figures.MoneyUnit
+    change_head: str
+    """What the changes are between."""
 
 
 def page_of(spender: Spender, kind: str) -> str:
@@ -58,7 +60,13 @@ def spender_table(
 ) -> SpenderTable:
     """At most `MOST_ROWS` of them; the rest in one row, so that the rows add up to `total`."""
     named, rest = spenders[:MOST_ROWS], spenders[MOST_ROWS:]
-    changes = figures.MoneyUnit.for_values([spender.month.cost_microcents - spender.before for spender in named])
+    changes = figures.MoneyUnit.for_values(
+        [
+            spender.compared - spender.before
+            for spender in named
+            if spender.compared is not None and spender.before is not None
+        ]
+    )
     rows = tuple(
         SpenderRow(
             name=spender.name,
@@ -66,10 +74,11 @@ def spender_table(
             spend=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
-            change=panels.change(spender.month, spender.before, changes),
+            change=panels.change(spender.compared, spender.before, changes) if spans.compared else "–",
             trend=panels.month_of_days(days.get(spender.id, {}), spans.spark),
         )
         for spender in named
     )
     unit = figures.MoneyUnit.for_values([total.cost, *(row.spend.cost for row in rows)])
-    return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit)
+    head = f"Change through {spans.compared.last:%-d %b} on {spans.before}" if spans.compared else "Change"
+    return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit, head)

@@ -35,7 +35,6 @@ def workspace_list(request: HttpRequest) -> HttpResponse:
     context = {
         "table": spender_table(spenders, days, total, spans),
         "runs": sum(spender.runs or 0 for spender in spenders),
-        "compared_days": spans.before,
         "no_workspaces": not spenders,
     }
     return page(request, "analytics/workspaces.html", calendar, "workspaces", context)
@@ -51,7 +50,9 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     agents = workspaces.agents_of(request.user, found.id, spans)
     named = agents[: workspaces.MOST_ROWS]
     days = workspaces.agent_days(request.user, spans.all, [agent.id for agent in named])
-    month, before, shown = (sum_of(by_day, days) for days in (spans.month, spans.before, spans.shown))
+    month, shown = sum_of(by_day, spans.month), sum_of(by_day, spans.shown)
+    compared, before = sum_of(by_day, spans.compared), sum_of(by_day, spans.before)
+    comparison = panels.Comparison(compared.cost, spans.compared, before.cost, spans.before)
     runs = workspaces.workspace_runs(request.user, found.id, spans.month)
     dearest = sorted(named, key=lambda agent: -agent.shown)[: panels.SERIES]
     slots = slots_for([agent.id for agent in dearest])
@@ -62,14 +63,13 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "workspace": found,
         "month": month,
-        "change": panels.change_on(month, before.cost_microcents, spans.before),
-        "compared_days": spans.before,
+        "change": comparison.note,
         "runs": runs,
         "per_run": usual_run(request.user, calendar, run_queries.RunFilter(workspace_id=found.id, days=spans.month)),
         "bars": panels.token_bars(month),
         "chart": panels.spend_per_day(
             "spend-per-day",
-            title=panels.answer(shown_range, month, before, shown, spans.shown, calendar),
+            title=panels.answer(shown_range, comparison, shown, spans.shown, calendar),
             measure="Estimated cost per day by agent",
             totals=by_day,
             series=series_of(dearest, days, slots, "agent"),
