@@ -6,34 +6,32 @@ would cost the agent milliseconds a call). The file's lock says that its owner l
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
+from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.losses import Losses
-from langchain_plugin.named_file import create, is_gone, read_at, write_again
-from langchain_plugin.segment import Line, Segment, Source, count_lines, read_lines
+from langchain_plugin.memory_lines import MemoryLines
+from langchain_plugin.named_file import create
+from langchain_plugin.segment import Line, Segment, Source
 
 SEGMENT_BYTES = 1_000_000
 """From here on the file is sealed and another begun: under a steady stream no file is ever fully acknowledged."""
 SEGMENT_SECONDS = 24 * 3600
-MEMORY_MAX_BYTES = 4_000_000
-"""About 10,000 calls, where the folder cannot be written."""
 REOPEN_AFTER_SECONDS = 10.0
 
 
 class Mark(NamedTuple):
-    """How many lines had been appended at some moment, to the file and to memory."""
+    """How many lines had been appended at some moment, to files and to memory."""
 
-    file: int
+    files: int
     memory: int
 
 
@@ -64,31 +62,25 @@ class Spool:
         # instant in between, and a signal handler that appends just then would wait for itself for ever.
         self._is_mine: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]
         self._late: deque[tuple[bytes, int]] = deque()
-        self._fd = -1
-        self._path = Path()
-        self._serial = 0
-        self._opened_monotonic = 0.0
-        self._open_again_monotonic = 0.0
-        self._written = self._settled = 0
+        self._file: ActiveFile | None = None
         self._sealed: deque[Segment] = deque()
-        self._memory: deque[bytes] = deque()
-        self._memory_bytes = 0
-        self._file_in = self._file_out = self._memory_out = 0
-        """Lines, a torn one among them."""
+        self._memory = MemoryLines()
+        self._files_left = 0
+        """Lines that waited in a file and wait no longer."""
+        self._serial = 0
+        self._open_again_monotonic = 0.0
         self._wake_at_events: float = 1
-        self._ends_torn = False
-        self._identity = (0, 0)
-        """Says which file is open: a descriptor can be closed by others, and its number be another file's then."""
 
     def after_fork(self) -> None:
         """In a child: its own name, file and locks. What the parent wrote, or holds in memory, the parent sends.
 
         Closing the inherited file matters: its lock is shared, and would say that the parent lives.
         """
-        fd, sealed = self._fd, self._sealed
+        file, sealed = self._file, self._sealed
         self.client_id = uuid4()
         self._forget()
-        _close(fd)
+        if file is not None:
+            file.close()
         for segment in sealed:
             segment.close()
 
@@ -128,104 +120,43 @@ class Spool:
             self.append(*late)
 
     def _append(self, data: bytes, events: int) -> None:
-        if self._fd < 0 and not self._try_open():
-            self._to_memory(data, events)
-            return
-        if self._written + len(data) > self.room:
+        file = self._file
+        if file is None or file.fd < 0:
+            file = self._try_open()
+            if file is None:
+                self._to_memory(data, events)
+                return
+        if file.written + len(data) > self.room:
             # What waits is older, and as true: dropping it to make room would cost the same, and a rewrite.
             self._losses.count("spool_full", events)
             return
-        if self._ends_torn:
-            data = b"\n" + data
-        try:
-            count = os.write(self._fd, data)
-            if count == len(data):
-                self._ends_torn = False
-                self._written += count
-                self._file_in += events
-                return
-            self._cut_off(count)
-        except BaseException as error:
-            # The write's own error, or what a signal handler raised: that comes just when a write that was made
-            # returns, and may be an OSError too (TimeoutError is one).
-            written = self._written
-            self._believe_the_file()
-            if not isinstance(error, OSError) or error.errno is None or self._written > written:
-                raise
-            self._to_memory(data.lstrip(b"\n"), events, error)
-            return
-        self._to_memory(data.lstrip(b"\n"), events, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-
-    def _cut_off(self, count: int) -> None:
-        """Take the half of a line off that a full disk still took."""
-        with suppress(OSError):
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - count)
-        self._believe_the_file()
-
-    def _believe_the_file(self) -> None:
-        """Take the file's size for what was written: an append may have been cut short before it counted itself."""
-        if self._fd < 0:
-            return
-        try:
-            state = os.fstat(self._fd)
-        except OSError:
-            state = None
-        if state is None or _identity(state) != self._identity:
-            self._leave_file()
-            return
-        size = state.st_size
-        if size > self._written:
-            lines = count_lines(self._fd, self._written, size) - self._ends_torn
-            self._ends_torn = read_at(self._fd, 1, size - 1) != b"\n"
-            self._file_in += lines + self._ends_torn
-        elif size < self._written:
-            self._ends_torn = size > 0 and read_at(self._fd, 1, size - 1) != b"\n"
-        self._written = size
-        if size <= self._settled:
-            self._settled = size
-            # Nothing waits in it, whatever the counts say: a line that something else destroyed was counted too.
-            self._file_out = self._file_in - sum(segment.events for segment in self._sealed)
-
-    def _leave_file(self) -> None:
-        """Something closed its descriptor, as programs do that become daemons, and with it went the lock.
-
-        It is adopted like a dead process's, also by this one; a new name keeps the next file from replacing it.
-        """
-        self._fd = -1
-        self.client_id = uuid4()
-        self._written = self._settled = 0
-        self._file_out = self._file_in - sum(segment.events for segment in self._sealed)
-
-    def _to_memory(self, data: bytes, events: int, error: OSError | None = None) -> None:
+        error = file.append(data, events)
         if error is not None:
             self.complaint = error
-        if self._memory_bytes + len(data) > MEMORY_MAX_BYTES:
-            self._losses.count("memory_full", events)
-            return
-        self._memory_bytes += len(data)
-        self._memory.extend(data.splitlines())
+            self._to_memory(data, events)
 
-    def _try_open(self) -> bool:
+    def _to_memory(self, data: bytes, events: int) -> None:
+        if not self._memory.append(data):
+            self._losses.count("memory_full", events)
+
+    def _try_open(self) -> ActiveFile | None:
         now = time.monotonic()
         if now < self._open_again_monotonic:
-            return False
+            return None
+        if self._file is not None:
+            # Something closed it. A new name keeps the next file from replacing it before it is adopted.
+            self.client_id = uuid4()
+            self._file = None
+        path = self.folder / f"{self.client_id}.jsonl"
         try:
-            path = self.folder / f"{self.client_id}.jsonl"
-            fd = create(path)
+            self._file = ActiveFile(create(path), path, self._left)
         except OSError as error:
             self._open_again_monotonic = now + REOPEN_AFTER_SECONDS
             self.complaint = error
-            return False
-        self._begin_file(fd)
-        self._path = path
-        self._opened_monotonic = now
-        return True
+        return self._file
 
-    def _begin_file(self, fd: int) -> None:
-        self._identity = _identity(os.fstat(fd))
-        self._written = self._settled = 0
-        self._ends_torn = False
-        self._fd = fd
+    def _left(self, events: int) -> None:
+        self._files_left += events
 
     # ── beside the caller's thread ───────────────────────────────────────────────────────────────────────────────
 
@@ -238,12 +169,23 @@ class Spool:
 
     @property
     def pending(self) -> int:
-        """Events that wait, in the file and in memory."""
-        return self._file_in - self._file_out + len(self._memory)
+        """Events that wait, in files and in memory."""
+        return self._in_files() + len(self._memory)
 
     @property
     def pending_bytes(self) -> int:
-        return self._written - self._settled + self._memory_bytes + sum(segment.bytes for segment in self._sealed)
+        file = self._file
+        written = file.written - file.settled if file is not None else 0
+        return written + self._memory.bytes + self._sealed_bytes()
+
+    def _in_files(self) -> int:
+        file = self._file
+        events = file.events if file is not None else 0
+        # A copy: others may look while the sender drops one.
+        return events + sum(segment.events for segment in tuple(self._sealed)) if self._sealed else events
+
+    def _sealed_bytes(self) -> int:
+        return sum(segment.bytes for segment in tuple(self._sealed))
 
     def arm(self, events: int) -> bool:
         """Wake the sender when so many events wait; False, and nothing armed, when they do already."""
@@ -255,35 +197,47 @@ class Spool:
 
     def mark(self) -> Mark:
         with self._held():
-            self._believe_the_file()
-            return Mark(self._file_in, self._memory_out + len(self._memory))
+            if self._file is not None:
+                self._file.believe_size()
+            return Mark(self._files_left + self._in_files(), self._memory.left + len(self._memory))
 
     def has_settled(self, mark: Mark) -> bool:
-        return self._file_out >= mark.file and self._memory_out >= mark.memory
+        return self._files_left >= mark.files and self._memory.left >= mark.memory
 
     def sources(self) -> list[Source]:
         """Where events wait, the oldest first."""
         self.drop_empty_segments()
-        return [*(_SealedFile(self, segment) for segment in self._sealed), _ActiveFile(self), _Memory(self)]
+        with self._held():
+            sources: list[Source] = [
+                _SealedSource(segment, self._held, self.drop_empty_segments, self._left) for segment in self._sealed
+            ]
+            if self._file is not None:
+                sources.append(_ActiveSource(self._file, self._held))
+            return [*sources, _MemorySource(self._memory, self._held)]
 
     def seal(self, *, segment_bytes: int = SEGMENT_BYTES, segment_seconds: float = SEGMENT_SECONDS) -> None:
         """Begin another file when this one is long or old."""
-        if self._fd < 0 or self._written == 0:
+        file = self._file
+        if file is None or file.written == 0:
             return
-        if self._written < segment_bytes and time.monotonic() - self._opened_monotonic < segment_seconds:
+        if file.written < segment_bytes and time.monotonic() - file.opened_monotonic < segment_seconds:
             return
         self.keep_named()
         with self._held():
+            file = self._file
+            if file is None or file.fd < 0:
+                return  # something closed it: it is another's to adopt, and to delete
             sealed_path = self.folder / f"{self.client_id}.{self._serial + 1}.jsonl"
             try:
-                self._path.rename(sealed_path)
+                file.path.rename(sealed_path)
             except OSError:
                 return  # it cannot be written: go on with the file that is open
-            self._believe_the_file()
-            events = self._file_in - self._file_out - sum(segment.events for segment in self._sealed)
-            self._sealed.append(Segment(self._fd, sealed_path, start=self._settled, stop=self._written, events=events))
+            file.believe_size()
+            if file.fd < 0:
+                return
+            self._sealed.append(file.seal(sealed_path))
             self._serial += 1
-            self._fd = -1
+            self._file = None
             self._try_open()
         self.drop_empty_segments()
 
@@ -291,7 +245,7 @@ class Spool:
         with self._held():  # at exit the main thread does this too
             while self._sealed and self._sealed[0].bytes == 0:
                 segment = self._sealed.popleft()
-                self._file_out += segment.events
+                self._left(segment.events)
                 segment.remove()
 
     def keep_named(self) -> None:
@@ -303,141 +257,114 @@ class Spool:
             try:
                 for segment in self._sealed:
                     self.was_deleted |= segment.keep_named()
-                self._believe_the_file()
-                if self._fd >= 0 and is_gone(self._fd, self._path):
-                    self._replace_file()
+                file = self._file
+                if file is not None and file.is_gone():
+                    waits = file.written > file.settled
+                    self._file = file.written_again() if waits else None  # None: the next append makes one
+                    self.was_deleted |= waits
+                    file.close()
             except OSError as error:
                 self.complaint = error
-
-    def _replace_file(self) -> None:
-        gone, waits, ends_torn = self._fd, self._written - self._settled, self._ends_torn
-        if waits:
-            fd = write_again(gone, self._settled, self._written, self._path)
-            self._begin_file(fd)
-            self._written, self._ends_torn = waits, ends_torn
-            self.was_deleted = True
-        else:
-            self._fd = -1  # the next append makes one
-        _close(gone)
 
     def expire(self, held_before: float) -> None:
         """Give up sealed segments that were sealed before a time of the monotonic clock."""
         while self._sealed and self._sealed[0].held_since < held_before:
             with self._held():
                 segment = self._sealed.popleft()
-                self._file_out += segment.events
+                self._left(segment.events)
             self._losses.count("expired", segment.events)
             segment.remove()
 
     def make_room(self, others_bytes: int) -> None:
         """Share the folder's bound with what other processes left or hold there."""
-        self.room = max(0, self._max_bytes - others_bytes - sum(segment.bytes for segment in self._sealed))
+        self.room = max(0, self._max_bytes - others_bytes - self._sealed_bytes())
 
     def own_files(self) -> set[Path]:
         with self._held():
-            return {self._path, *(segment.path for segment in self._sealed)}
+            own = {segment.path for segment in self._sealed}
+            if self._file is not None and self._file.fd >= 0:
+                own.add(self._file.path)
+            return own
 
     def save_memory(self) -> int:
         """At exit: write what waits in memory to the file, should that be possible by now; how many events stay."""
         with self._held():
             self._open_again_monotonic = 0.0
-            if self._fd < 0 and not self._try_open():
+            if (self._file is None or self._file.fd < 0) and self._try_open() is None:
                 return len(self._memory)
             for _ in range(len(self._memory)):
                 waited = len(self._memory)
-                data = self._memory.popleft() + b"\n"
-                self._memory_bytes -= len(data)
-                self._append(data, 1)
+                self._append(self._memory.take(), 1)
                 if len(self._memory) == waited:
                     break  # it came back
-                self._memory_out += 1
+                self._memory.left += 1
             return len(self._memory)
 
     def close_if_empty(self) -> None:
         """At exit: leave no empty file behind. A later append opens a new one."""
         self.drop_empty_segments()
         with self._held():
-            self._believe_the_file()
-            if self._fd >= 0 and self._settled >= self._written and not self._sealed:
+            file = self._file
+            if file is None:
+                return
+            file.believe_size()
+            if file.fd >= 0 and file.settled >= file.written and not self._sealed:
                 with suppress(OSError):
-                    self._path.unlink(missing_ok=True)
-                # Forgotten first: a child that is forked in between would close it again, when it is another's.
-                fd, self._fd = self._fd, -1
-                _close(fd)
+                    file.path.unlink(missing_ok=True)
+                self._file = None
+                file.close()
 
 
-def _identity(state: os.stat_result) -> tuple[int, int]:
-    return state.st_dev, state.st_ino
+Held = Callable[[], AbstractContextManager[None]]
+"""Holds the spool's lock."""
 
 
-def _close(fd: int) -> None:
-    if fd >= 0:
-        with suppress(OSError):
-            os.close(fd)
-
-
-class _SealedFile:
-    def __init__(self, spool: Spool, segment: Segment) -> None:
-        self._spool = spool
+class _SealedSource:
+    def __init__(
+        self, segment: Segment, held: Held, drop_empty: Callable[[], None], on_left: Callable[[int], None]
+    ) -> None:
         self._segment = segment
+        self._held = held
+        self._drop_empty = drop_empty
+        self._on_left = on_left
 
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
         return self._segment.read(max_events, max_bytes)
 
     def settle(self, end: int, lines: int) -> None:
-        with self._spool._held():
+        with self._held():
             waited = self._segment.events
             self._segment.settle(end, lines)
-            self._spool._file_out += waited - self._segment.events
-        self._spool.drop_empty_segments()
+            self._on_left(waited - self._segment.events)
+        self._drop_empty()
 
 
-class _ActiveFile:
+class _ActiveSource:
     """What was written so far. The size is taken while no append is under way, so a line is never half of one."""
 
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        with spool._held():
-            spool._believe_the_file()
-            self._identity = spool._identity
-            self._fd, self._start, self._stop = spool._fd, spool._settled, spool._written
+    def __init__(self, file: ActiveFile, held: Held) -> None:
+        self._file = file
+        self._held = held
+        file.believe_size()
+        self._start, self._stop = file.settled, file.written
 
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        return [] if self._fd < 0 else read_lines(self._fd, self._start, self._stop, max_events, max_bytes)
+        return self._file.read(self._start, self._stop, max_events, max_bytes)
 
     def settle(self, end: int, lines: int) -> None:
-        spool = self._spool
-        with spool._held():
-            spool._believe_the_file()
-            if spool._fd < 0 or spool._identity != self._identity:
-                return  # it was replaced meanwhile: what was sent is sent again, and counted once
-            spool._file_out += lines
-            spool._settled = end
-            spool._believe_the_file()
-            if spool._settled >= spool._written > 0:
-                with suppress(OSError):
-                    os.ftruncate(self._fd, 0)
-                    spool._written = spool._settled = 0
-                    spool._ends_torn = False
+        with self._held():
+            self._file.settle(end, lines)  # where it was replaced meanwhile: what was sent is sent again, counted once
 
 
-class _Memory:
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+class _MemorySource:
+    def __init__(self, memory: MemoryLines, held: Held) -> None:
+        self._memory = memory
+        self._held = held
 
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        lines: list[Line] = []
-        with self._spool._held():
-            for data in self._spool._memory:
-                max_bytes -= len(data) + 1
-                if len(lines) == max_events or max_bytes < 0:
-                    break
-                lines.append(Line(data, len(lines) + 1))
-        return lines
+        with self._held():
+            return self._memory.read(max_events, max_bytes)
 
     def settle(self, end: int, lines: int) -> None:
-        spool = self._spool
-        with spool._held():
-            for _ in range(end):
-                spool._memory_bytes -= len(spool._memory.popleft()) + 1
-            spool._memory_out += end
+        with self._held():
+            self._memory.settle(end)

@@ -17,11 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.losses import Losses
+from langchain_plugin.memory_lines import MEMORY_MAX_BYTES
 from langchain_plugin.named_file import create
 from langchain_plugin.segment import WINDOW_BYTES, read_lines
-from langchain_plugin.spool import MEMORY_MAX_BYTES, Spool
+from langchain_plugin.spool import Spool
 from langchain_plugin.waiting import look_into
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,11 @@ ROOT = Path(__file__).parents[2]
 
 def spool_in(folder: Path, *, max_bytes: int = 10_000_000) -> Spool:
     return Spool(folder, Losses(), max_bytes=max_bytes, wake=lambda: None)
+
+
+def open_file(spool: Spool) -> ActiveFile:
+    assert spool._file is not None
+    return spool._file
 
 
 def line(number: int, size: int = 0) -> bytes:
@@ -80,8 +87,8 @@ def test_nobody_else_can_read_it_and_no_other_program_inherits_it(tmp_path: Path
     assert path.name == f"{spool.client_id}.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert fcntl.fcntl(spool._fd, fcntl.F_GETFL) & os.O_APPEND
-    assert fcntl.fcntl(spool._fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    assert fcntl.fcntl(open_file(spool).fd, fcntl.F_GETFL) & os.O_APPEND
+    assert fcntl.fcntl(open_file(spool).fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
 
 
 def test_an_append_is_one_write_however_many_events_it_has(tmp_path: Path) -> None:
@@ -342,11 +349,19 @@ def test_a_folder_that_cannot_be_made_again_leaves_what_waits_readable(tmp_path:
     assert [path.read_bytes() for path in (tmp_path / "spool").iterdir()] == [line(1) + line(2)]
 
 
+def test_a_file_that_something_closed_is_not_sealed_and_so_not_deleted(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(1), 1)
+    os.close(open_file(spool).fd)
+    spool.seal(segment_bytes=1)
+    assert adopted(tmp_path, except_for=spool.own_files()) == [1]
+
+
 def test_a_descriptor_that_something_else_closed_costs_no_event(tmp_path: Path) -> None:
     # As a program does that becomes a daemon: it closes all there are.
     spool = spool_in(tmp_path)
     spool.append(line(1), 1)
-    os.close(spool._fd)
+    os.close(open_file(spool).fd)
     spool.append(line(2), 1)
     spool.append(line(3), 1)
     assert sorted(numbers(spool)) == [2, 3]
@@ -360,7 +375,7 @@ def test_a_descriptor_that_is_anothers_by_now_is_not_cut(tmp_path: Path) -> None
     (read,) = active.read(1, 1000)
     other = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)
     os.write(other, b"of the program itself")
-    os.dup2(other, spool._fd)
+    os.dup2(other, open_file(spool).fd)
     active.settle(read.end, 1)
     assert (tmp_path / "other").read_bytes() == b"of the program itself"
     os.close(other)
@@ -525,7 +540,7 @@ def test_a_child_lets_go_of_all_files_though_one_was_closed_already(tmp_path: Pa
     spool.seal(segment_bytes=1)
     spool.append(line(2), 1)
     sealed = spool._sealed[0]._fd
-    os.close(spool._fd)
+    os.close(open_file(spool).fd)
     spool.after_fork()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(sealed)

@@ -1,0 +1,160 @@
+"""The file that a process appends its events to: what was written, what of it is settled, and if it is still there.
+
+Its size is believed before any count: an append may have been cut short by a signal before it counted itself, and
+something else may have cut the file, closed its descriptor or deleted its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from langchain_plugin.named_file import is_gone, read_at, write_again
+from langchain_plugin.segment import Line, Segment, count_lines, read_lines
+
+
+class ActiveFile:
+    """One open, locked file. Whoever calls this holds the spool's lock, but for `read`.
+
+    Args:
+        fd: As `named_file.create` made it.
+        path: Where it has its name.
+        on_left: Told how many lines wait no longer: they were settled, or are lost with the file.
+
+    """
+
+    def __init__(self, fd: int, path: Path, on_left: Callable[[int], None]) -> None:
+        self.path = path
+        self.fd = fd
+        """-1: it was closed, or something else closed it."""
+        self.events = 0
+        """Lines that wait in it, a torn one among them."""
+        self.written = 0
+        self.settled = 0
+        """Bytes from its start, both."""
+        self.opened_monotonic = time.monotonic()
+        self._on_left = on_left
+        self._ends_torn = False
+        self._identity = _identity(os.fstat(fd))
+        """Says which file it is: a descriptor can be closed by others, and its number be another file's then."""
+
+    def append(self, data: bytes, events: int) -> OSError | None:
+        """Write lines at its end; the error where nothing of them could be kept.
+
+        What a signal handler raises meanwhile passes through; the file's size then says what was written.
+        """
+        if self._ends_torn:
+            data = b"\n" + data
+        try:
+            count = os.write(self.fd, data)
+            if count == len(data):
+                self._ends_torn = False
+                self.written += count
+                self.events += events
+                return None
+            self._cut_off(count)
+        except BaseException as error:
+            # The write's own error, or what a signal handler raised: that comes just when a write that was made
+            # returns, and may be an OSError too (TimeoutError is one).
+            written = self.written
+            self.believe_size()
+            if not isinstance(error, OSError) or error.errno is None or self.written > written:
+                raise
+            return error
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def believe_size(self) -> None:
+        """Take the file's size for what was written."""
+        if self.fd < 0:
+            return
+        try:
+            state = os.fstat(self.fd)
+        except OSError:
+            state = None
+        if state is None or _identity(state) != self._identity:
+            # Something closed its descriptor, as programs do that become daemons, and with it went the lock: it is
+            # adopted like a dead process's, also by this one.
+            self.fd = -1
+            self.written = self.settled = 0
+            self._let_go_of(self.events)
+            return
+        size = state.st_size
+        if size > self.written:
+            lines = count_lines(self.fd, self.written, size) - self._ends_torn
+            self._ends_torn = read_at(self.fd, 1, size - 1) != b"\n"
+            self.events += lines + self._ends_torn
+        elif size < self.written:
+            self._ends_torn = size > 0 and read_at(self.fd, 1, size - 1) != b"\n"
+        self.written = size
+        if size <= self.settled:
+            self.settled = size
+            # Nothing waits in it, whatever the count says: a line that something else destroyed was counted too.
+            self._let_go_of(self.events)
+
+    def read(self, start: int, stop: int, max_events: int, max_bytes: int) -> list[Line]:
+        """Lines between two positions, at most so many; none when it is closed."""
+        return [] if self.fd < 0 else read_lines(self.fd, start, stop, max_events, max_bytes)
+
+    def settle(self, end: int, lines: int) -> None:
+        """Everything before `end` needs to be kept no longer; nothing is changed where it was closed meanwhile."""
+        self.believe_size()
+        if self.fd < 0:
+            return
+        self._let_go_of(min(lines, self.events))
+        self.settled = end
+        self.believe_size()
+        if self.settled >= self.written > 0:
+            with suppress(OSError):
+                os.ftruncate(self.fd, 0)
+                self.written = self.settled = 0
+                self._ends_torn = False
+
+    def is_gone(self) -> bool:
+        """It is open, and nobody else will find it under its name any more."""
+        self.believe_size()
+        return self.fd >= 0 and is_gone(self.fd, self.path)
+
+    def written_again(self) -> ActiveFile:
+        """A new file under the same name, with what waits in this one.
+
+        Raises:
+            OSError: It cannot be written; what waits can still be read from this one.
+
+        """
+        waits = self.written - self.settled
+        again = ActiveFile(write_again(self.fd, self.settled, self.written, self.path), self.path, self._on_left)
+        again.written, again.events = waits, self.events
+        again.opened_monotonic, again._ends_torn = self.opened_monotonic, self._ends_torn
+        return again
+
+    def seal(self, path: Path) -> Segment:
+        """Itself as a segment, under the name it has been given; this object is closed then."""
+        segment = Segment(self.fd, path, start=self.settled, stop=self.written, events=self.events)
+        self.fd = -1
+        return segment
+
+    def close(self) -> None:
+        """Let go of it, and of its lock."""
+        # Forgotten first: a child that is forked in between would close it again, when it is another's.
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+
+    def _cut_off(self, count: int) -> None:
+        """Take the half of a line off that a full disk still took."""
+        with suppress(OSError):
+            os.ftruncate(self.fd, os.fstat(self.fd).st_size - count)
+        self.believe_size()
+
+    def _let_go_of(self, events: int) -> None:
+        self.events -= events
+        self._on_left(events)
+
+
+def _identity(state: os.stat_result) -> tuple[int, int]:
+    return state.st_dev, state.st_ino
