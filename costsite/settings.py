@@ -126,6 +126,8 @@ _SQLITE_OPTIONS: dict[str, Any] = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     # FULL: an event that was answered "accepted" survives a power cut; batching hides what the sync costs.
+    # 64 MB of pages a connection at most: what a batch touches of the indexes stays at hand while a page is drawn.
+    # 256 MB mapped: these are read where the system keeps them, one copy for all connections.
     "init_command": (
         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536; PRAGMA mmap_size=268435456;"
     ),
@@ -175,9 +177,9 @@ Q_CLUSTER: dict[str, Any] = {
     "max_attempts": 5,
     "ack_failures": False,
     "catch_up": False,  # the tick computes what is due; missed ticks need no replay
-    "recycle": 200,
-    "save_limit": 1000,
-    "poll": 0.5,
+    "recycle": 200,  # tasks; then another process takes over, so that what a library leaks stays small
+    "save_limit": 1000,  # successful tasks that the admin shows: most of a day of ticks
+    "poll": 0.5,  # seconds an idle cluster sleeps: people are told within one, and it is few questions to a database
     "label": "Background work",
 } | ({"redis": REDIS_URL} if REDIS_URL else {"orm": QUEUE_DATABASE})
 
@@ -223,6 +225,8 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+"""As `costsite.serve.web` bounds every body: twice the largest batch, so that the API itself says of one that it is too
+large."""
 
 # ── the ledger ───────────────────────────────────────────────────────────────────────────────────────────────────
 

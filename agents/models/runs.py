@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
-from agents.models.calls import LLMCall
 from agents.models.people import Agent, Workspace
 from agents.models.sums import UsageSums
 from agents.models.visibility import VisibleQuerySet
@@ -58,9 +57,3 @@ class AgentRunLog(UsageSums):
     @property
     def duration(self) -> timedelta | None:
         return self.ended_at - self.started_at if self.ended_at else None
-
-    def llm_calls(self) -> models.QuerySet[LLMCall]:
-        """Its calls in the order they began, at most a page of them for the caller to slice."""
-        return LLMCall.objects.filter(Q(workspace_id=self.workspace_id, run_id=self.run_id)).order_by(
-            "started_at", "id"
-        )
