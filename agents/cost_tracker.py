@@ -120,7 +120,7 @@ class CostTracker:
 
     def _in_reach(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         if self._reader is not None:
-            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]
+            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]  # both tables have a VisibleQuerySet
         if self._workspace is not None:
             rows = rows.filter(workspace=self._workspace)
         if self._start is not None:

@@ -24,6 +24,7 @@ from django_q.tasks import async_task
 from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
 from agents.price_books import price_book
 from agents.pricing import PriceBook, library
+from agents.pricing.entered import came_from_entered_price
 from agents.pricing.names import bare
 from agents.rollups import Postings, negative, place_of, sums_of_stored, total
 from agents.signals import costs_corrected
@@ -261,7 +262,7 @@ def _charge(book: PriceBook, call: LLMCall) -> bool:
     )
     if (cost, saved) == (call.cost_microcents, call.saved_microcents):
         return False
-    if not source and not call.price_source.startswith("price #"):
+    if not source and not came_from_entered_price(call.price_source):
         return False
     if cost is None:
         call.cost_basis = LLMCall.CostBasis.UNPRICED

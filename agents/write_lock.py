@@ -24,7 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 try:
     import fcntl
 except ImportError:  # pragma: no cover - where there is no flock, SQLite's own waiting must do
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ def owned_workspace_ids(request: HttpRequest) -> set[int]:
     known: set[int] | None = getattr(request, "_owned_workspace_ids", None)
     if known is None:
         known = set(Workspace.objects.owned_by(request.user).values_list("pk", flat=True))
-        request._owned_workspace_ids = known  # type: ignore[attr-defined]
+        request._owned_workspace_ids = known  # type: ignore[attr-defined]  # kept on the request it was read for
     return known
 
 

@@ -14,7 +14,7 @@ from agents.keys import DEFAULT_SCOPES, create_key
 from agents.models import ApiKey
 
 
-class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class NewKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
     scopes = forms.MultipleChoiceField(
         choices=ApiKey.Scope.choices, widget=forms.CheckboxSelectMultiple, initial=DEFAULT_SCOPES, label="May"
     )
@@ -98,7 +98,7 @@ class ApiKeyAdmin(MembersOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": "The new API key",
             "opts": self.opts,
-            "key": request._made_key,  # type: ignore[attr-defined]
+            "key": request._made_key,  # type: ignore[attr-defined]  # by `save_model`, just now
             "row": obj,
         }
         response = TemplateResponse(request, "admin/agents/apikey/made.html", context)

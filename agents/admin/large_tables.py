@@ -25,7 +25,7 @@ LEAST_PREFIX = 8
 """Hexadecimal digits: ids begin with the time, so fewer would match days of rows."""
 
 
-class NewestPaginator(Paginator):  # type: ignore[type-arg]
+class NewestPaginator(Paginator):  # type: ignore[type-arg]  # generic in the stubs alone
     """Knows of at most `NEWEST` rows, and counts no further."""
 
     @cached_property
@@ -66,7 +66,9 @@ class LargeTableAdmin(ReadOnlyAdmin):
         return "unpriced" if cost is None else f"{cost.normalize():,f}"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        names = [field.name for field in self.opts.fields if field.name not in MICROCENT_COLUMNS | HASH_COLUMNS | {"id"}]
+        names = [
+            field.name for field in self.opts.fields if field.name not in MICROCENT_COLUMNS | HASH_COLUMNS | {"id"}
+        ]
         return [*names, "estimated_cost_in_cents"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -14,7 +14,7 @@ from agents.admin.access import AnyInline, MembersOnlyAdmin, changeable, is_supe
 from agents.models import Agent, Membership, Workspace
 
 
-class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
     """A member is named by their username, typed: a list to choose from would tell every owner who else has a login."""
 
     user = forms.ModelChoiceField(

@@ -147,7 +147,7 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         known: dict[tuple[int, str, str], int] | None = getattr(request, "_unpriced_models", None)
         if known is None:
             known = unpriced_models(Workspace.objects.visible_to(request.user))
-            request._unpriced_models = known  # type: ignore[attr-defined]
+            request._unpriced_models = known  # type: ignore[attr-defined]  # kept on the request it was read for
         return known
 
 

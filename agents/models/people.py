@@ -40,8 +40,8 @@ class ArchivableQuerySet(VisibleQuerySet[Row]):
         return self.archived().update(archived_at=None)
 
     # As Django's own delete: never a whole table by a slip on the manager.
-    archive.queryset_only = True  # type: ignore[attr-defined]
-    restore.queryset_only = True  # type: ignore[attr-defined]
+    archive.queryset_only = True  # type: ignore[attr-defined]  # how Django asks for it
+    restore.queryset_only = True  # type: ignore[attr-defined]  # how Django asks for it
 
 
 class AgentQuerySet(ArchivableQuerySet["Agent"]):

@@ -170,9 +170,8 @@ class PriceBook:
         input_tokens: int,
         followed: frozenset[int],
     ) -> Found:
-        label = f"price #{price.id}"
         if price.prices is not None:
-            return Found(price.prices, label, *ALWAYS, -1, None)
+            return Found(price.prices, price.source, *ALWAYS, -1, None)
         if price.id in followed:
             logger.error(
                 "Price #%s is the same as itself by way of others; change one of %s.", price.id, sorted(followed)
@@ -184,7 +183,7 @@ class PriceBook:
             found = self._find(target, (price.same_as_model,), service_tier, at, input_tokens, followed | {price.id})
             begins, ends = max(begins, found.begins), min(ends, found.ends)
             if found.prices is not None:
-                return found._replace(source=f"{label}, as {found.source}", begins=begins, ends=ends)
+                return found._replace(source=f"{price.source}, as {found.source}", begins=begins, ends=ends)
         return NOT_FOUND._replace(begins=begins, ends=ends)
 
 

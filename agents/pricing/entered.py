@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from agents.pricing.names import same_provider
 from langchain_plugin import wire
+
+_SOURCE: Final = "price #"
+
+
+def came_from_entered_price(source: str) -> bool:
+    """Whether a `price_source` begins at a price that somebody entered: its own, or that of the model it is the same
+    as.
+    """
+    return source.startswith(_SOURCE)
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,11 @@ class EnteredPrice:
     effective_to: datetime | None = None
     same_as_provider: str = ""
     same_as_model: str = ""
+
+    @property
+    def source(self) -> str:
+        """For the `price_source` of calls that it prices."""
+        return f"{_SOURCE}{self.id}"
 
     def covers(self, provider: str, names: Iterable[str]) -> bool:
         """True when it speaks of a model under any of `names`, at any time."""

@@ -15,7 +15,7 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="costsite"'}
 
 def key_of(request: HttpRequest) -> ApiKey:
     """The key that `BearerKey` let in."""
-    key: ApiKey = request.auth  # type: ignore[attr-defined]
+    key: ApiKey = request.auth  # type: ignore[attr-defined]  # put there by ninja
     return key
 
 

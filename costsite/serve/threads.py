@@ -12,7 +12,7 @@ import threading
 from waitress.task import ThreadedTaskDispatcher
 
 
-class WarmestFirst(ThreadedTaskDispatcher):  # type: ignore[misc]
+class WarmestFirst(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
     def __init__(self) -> None:
         super().__init__()
         self.queue_cv = _LastAsleepWakesFirst(self.lock)
