@@ -60,7 +60,7 @@ lock: ## Remake the locks from pyproject.toml (needs uv; UPGRADE=1 takes the new
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: run serve
-run: $(VENV)/.site ## Run the site with a month of demo data and a real agent (PORT=8000)
+run: $(VENV)/.site ## Run the site with a month of demo data, in var/demo, and a real agent (PORT=8000)
 	@COSTSITE_DEMO=true $(BIN)/python manage.py demo $(if $(PORT),--port $(PORT))
 
 serve: $(VENV)/.site ## Run the site with your own data: web and background work (PORT=8000)
