@@ -109,20 +109,22 @@ def spend_per_day(
     names = [one.name for one in shown] + (["Other"] if others and shown else ["Spend"] if others else [])
     slots = [one.slot for one in shown] + [charts.OTHER if shown else 1]
     chart = charts.stacked_columns(rows, slots, height=CHART_HEIGHT, label=figures.axis_money)
+    unit = figures.MoneyUnit.for_values([column.total for column in chart.columns])
     bars = []
     for day, parts, column in zip(days, rows, chart.columns, strict=True):
         so_far = " so far" if day == calendar.today else ""
         spend = spent[day]
-        tip = [f"{day:%a %-d %b}{so_far}: {figures.sum_of_money(spend.cost, spend.unpriced_calls)}"]
+        tip = [f"{day:%a %-d %b}{so_far}: {figures.sum_of_money(spend.cost, spend.unpriced_calls, unit)}"]
         biggest = sorted(zip(parts, names, strict=False), reverse=True)[:5]
         if len(names) > 1:
-            tip += [f"{who}: {figures.money(value)}" for value, who in biggest if value]
+            tip += [f"{who}: {unit.write(value)}" for value, who in biggest if value]
         href = day_href(day) if day_href and day <= calendar.today else ""
         bars.append(Bar(column, day_tick(day, days), tuple(tip) if spend.calls else (), href, day == calendar.today))
-    legend = [LegendEntry(one.name, one.slot, one.href, figures.money(one.within(days))) for one in shown]
+    whole = sum(spent.values(), NOTHING)
+    sums_unit = figures.MoneyUnit.for_values([whole.cost])
+    legend = [LegendEntry(one.name, one.slot, one.href, sums_unit.write(one.within(days))) for one in shown]
     if others and shown:
-        legend.append(LegendEntry("Other", charts.OTHER, "", figures.money(others)))
-    unit = figures.MoneyUnit.for_values([column.total for column in chart.columns])
+        legend.append(LegendEntry("Other", charts.OTHER, "", sums_unit.write(others)))
     table = []
     for day, parts in zip(days, rows, strict=True):
         if day <= calendar.today:
@@ -131,7 +133,6 @@ def spend_per_day(
             known = [*(one.values.get(day, 0) for one in shown), others_cost][: len(names)]
             whole_day = figures.UNPRICED if cost is None else figures.sum_of_money(cost, unpriced, unit)
             table.append((f"{day:%a %-d %b}", *(unit.write(part) for part in known), whole_day))
-    whole = sum(spent.values(), NOTHING)
     return Stack(
         id=name,
         title=title,

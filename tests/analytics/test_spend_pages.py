@@ -169,6 +169,34 @@ def test_today_is_drawn_as_unfinished(spend: Spend, as_viewer: Client) -> None:
     assert html.count('fill="url(#spend-per-day-hatch)"') == 1
 
 
+def test_who_is_archived_or_inactive_is_marked_among_those_that_spent(
+    cast: Cast, spend: Spend, as_viewer: Client
+) -> None:
+    for agent in ("at-rest", "gone", "well"):
+        spend(agent=agent)
+    Agent.objects.filter(slug="at-rest").update(active=False)
+    Agent.objects.filter(slug="gone").update(archived_at=AFTERNOON)
+
+    html = text_of(as_viewer, "workspace", "acme")
+
+    assert re.search(r"at-rest Inactive 0\.1800¢ .* gone Archived 0\.1800¢ .* well 0\.1800¢", html)
+    cast.acme.archived_at = AFTERNOON
+    cast.acme.save()
+    assert "Acme Archived 0.5400¢" in text_of(as_viewer, "dashboard")
+
+
+def test_one_sum_is_written_in_one_way_on_a_page(spend: Spend, as_viewer: Client) -> None:
+    spend(agent="dear", input_tokens=0, output_tokens=1_000_000)  # 200 cents
+    spend(agent="cheap", input_tokens=0, output_tokens=112_300)  # 22.46 cents
+
+    page = as_viewer.get(reverse("workspace", args=["acme"]))
+    chart = page.context["chart"]
+
+    assert [(entry.name, entry.value) for entry in chart.legend] == [("dear", "$2.00"), ("cheap", "$0.22")]
+    assert "22.46¢" not in page.context["chart"].bars[19].tip_text
+    assert ("Fri 20 Nov", "$2.00", "$0.22", "$2.22") in chart.rows
+
+
 def test_more_series_than_colours_are_summed_as_other(spend: Spend, as_viewer: Client) -> None:
     for number in range(9):
         for _ in range(9 - number):
@@ -178,7 +206,7 @@ def test_more_series_than_colours_are_summed_as_other(spend: Spend, as_viewer: C
 
     # 9 + 8 + ... + 3 calls are the seven named; 2 + 1 calls the rest: 3 x 0.18 = 0.54 cents
     assert [entry.name for entry in chart.legend] == [f"agent-{number}" for number in range(7)] + ["Other"]
-    assert chart.legend[-1].value == "0.5400¢"
+    assert chart.legend[-1].value == "0.54¢"  # in the unit of all 45 calls: 8.10 cents
     assert len({entry.slot for entry in chart.legend}) == 8
 
 

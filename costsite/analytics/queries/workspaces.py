@@ -39,6 +39,8 @@ class Spender:
     shown: int
     """Microcents in the range shown."""
     runs: int | None = None
+    active: bool = True
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,19 @@ def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
         row = by_workspace.get(pk)
         if row is not None:
             compared, before = _cost_from(row, "compared"), _cost_from(row, "before")
-            spenders.append(Spender(pk, name, slug, spend_from(row), compared, before, row["shown"], row["month_runs"]))
+            spenders.append(
+                Spender(
+                    pk,
+                    name,
+                    slug,
+                    spend_from(row),
+                    compared,
+                    before,
+                    row["shown"],
+                    row["month_runs"],
+                    archived=archived_at is not None,
+                )
+            )
         elif archived_at is None:
             spenders.append(Spender(pk, name, slug, NOTHING, 0, 0, 0, 0))
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
@@ -130,7 +144,7 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
     rows = (
         UsageDay.objects.visible_to(user)
         .filter(within(spans.all), workspace_id=workspace_id)
-        .values("agent", "agent__name", "agent__slug")
+        .values("agent", "agent__name", "agent__slug", "agent__active", "agent__archived_at")
         .annotate(
             **sums(within(spans.month)),
             **_costs("compared", spans.compared),
@@ -148,6 +162,8 @@ def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
             _cost_from(row, "compared"),
             _cost_from(row, "before"),
             row["shown"],
+            active=row["agent__active"],
+            archived=row["agent__archived_at"] is not None,
         )
         for row in rows
     ]

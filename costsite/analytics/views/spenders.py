@@ -18,6 +18,8 @@ from costsite.analytics.queries.workspaces import MOST_ROWS, Spender
 class SpenderRow:
     name: str
     href: str
+    state: str
+    """A word where it is not as usual: archived or inactive; else empty."""
     spend: Spend
     runs: int | None
     share: str
@@ -71,6 +73,7 @@ def spender_table(
         SpenderRow(
             name=spender.name,
             href=page_of(spender, kind),
+            state="Archived" if spender.archived else "" if spender.active else "Inactive",
             spend=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
