@@ -284,6 +284,13 @@ RUNS_AND_CALLS = [
                 models.Index(F("workspace"), F("started_at").desc(), F("id").desc(), name="run_by_workspace"),
                 models.Index(F("agent"), F("started_at").desc(), F("id").desc(), name="run_by_agent"),
                 models.Index(fields=["started_at", "id"], name="run_by_time"),
+                models.Index(
+                    F("workspace"), F("status"), F("started_at").desc(), F("id").desc(), name="run_by_workspace_status"
+                ),
+                models.Index(
+                    F("agent"), F("status"), F("started_at").desc(), F("id").desc(), name="run_by_agent_status"
+                ),
+                models.Index(fields=["status", "started_at", "id"], name="run_by_status"),
             ],
         },
     ),

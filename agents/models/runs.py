@@ -49,6 +49,12 @@ class AgentRunLog(UsageSums):
             models.Index(F("workspace"), F("started_at").desc(), F("id").desc(), name="run_by_workspace"),
             models.Index(F("agent"), F("started_at").desc(), F("id").desc(), name="run_by_agent"),
             models.Index(fields=["started_at", "id"], name="run_by_time"),
+            # Without these, the few that failed would be looked for among all that went well.
+            models.Index(
+                F("workspace"), F("status"), F("started_at").desc(), F("id").desc(), name="run_by_workspace_status"
+            ),
+            models.Index(F("agent"), F("status"), F("started_at").desc(), F("id").desc(), name="run_by_agent_status"),
+            models.Index(fields=["status", "started_at", "id"], name="run_by_status"),
         ]
 
     def __str__(self) -> str:

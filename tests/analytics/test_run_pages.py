@@ -6,6 +6,7 @@ import csv
 import re
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -198,6 +199,76 @@ def test_run_logs_are_filtered_by_agent_workspace_and_day(cast: Cast, spend: Spe
 
     assert [row.run_id for row in page.rows] == [wanted.run_id]
     assert "No runs match these filters on 1 Nov 2026" in text_of(as_viewer, f"{reverse('runs')}?day=2026-11-01")
+
+
+def test_run_logs_are_filtered_by_status(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend()
+    failed = spend(agent="triage", status="error")
+    spend(cast.elsewhere, agent="stranger", status="error")
+    triage = Agent.objects.get(slug="triage").pk
+    bot = Agent.objects.get(slug="support-bot").pk
+
+    def found(**query: Any) -> list[Any]:
+        return [row.run_id for row in as_viewer.get(reverse("runs"), query).context["run_page"].rows]
+
+    for beside in ({}, {"agent": triage}, {"workspace": "acme"}, {"day": "2026-11-20"}):
+        assert found(status="error", **beside) == [failed.run_id], beside
+    assert found(status="error", agent=bot) == []
+    assert len(found(status="no such status")) == 2
+    assert [row[0] for row in exported(as_viewer, "?status=error")[1:]] == [str(failed.run_id)]
+
+
+def test_the_filter_bar_offers_what_one_sees_and_keeps_what_one_chose(cast: Cast, spend: Spend, client: Client) -> None:
+    spend()
+    spend(agent="triage", status="error")
+    spend(cast.elsewhere, agent="stranger")
+    triage = Agent.objects.get(slug="triage").pk
+
+    def offered(person: Any, name: str, query: str = "") -> list[str]:
+        client.force_login(person)
+        html = client.get(reverse("runs") + query).content.decode()
+        select = re.search(rf'<select id="{name}".*?</select>', html, re.S)
+        assert select is not None
+        return re.findall(r"<option[^>]*>(.*?)</option>", select[0])
+
+    assert offered(cast.viewer, "agent") == ["All agents", "support-bot", "triage"]
+    assert offered(cast.superuser, "agent") == [
+        "All agents",
+        "stranger · Elsewhere",
+        "support-bot · Acme",
+        "triage · Acme",
+    ]
+    assert offered(cast.superuser, "agent", "?workspace=elsewhere") == ["All agents", "stranger"]
+    assert offered(cast.viewer, "status") == ["Any status", "Running", "OK", "Failed", "Cancelled", "Refused"]
+    client.force_login(cast.viewer)
+    html = client.get(reverse("runs"), {"agent": triage, "status": "error"}).content.decode()
+    assert f'<option value="{triage}" selected>' in html
+    assert '<option value="error" selected>' in html
+
+
+def test_an_agent_beyond_those_that_are_listed_is_filtered_by_too(
+    spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend()
+    spend(agent="triage")
+    monkeypatch.setattr("costsite.analytics.views.runs.LISTED_AGENTS", 1)
+
+    response = as_viewer.get(reverse("runs"), {"agent": Agent.objects.get(slug="triage").pk})
+
+    assert [row.agent_name for row in response.context["run_page"].rows] == ["triage"]
+    assert ">triage</option>" in response.content.decode()
+
+
+def test_older_runs_of_a_status_keep_the_status(spend: Spend, as_viewer: Client) -> None:
+    for minute in range(60):
+        spend(status="error" if minute % 2 else "ok", started_at=NOON + timedelta(minutes=minute))
+    for _ in range(45):
+        spend(status="error")
+
+    response = as_viewer.get(reverse("runs"), {"status": "error"})
+
+    older = response.context["run_page"].older
+    assert f"?status=error&amp;before={older}" in response.content.decode()
 
 
 def test_filtering_by_what_one_may_not_see_does_not_show_it(cast: Cast, spend: Spend, as_viewer: Client) -> None:

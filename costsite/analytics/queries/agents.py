@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
@@ -91,6 +91,14 @@ def find_agent(user: User, pk: int) -> AgentFacts | None:
     rows: Any = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk)
     row = rows.annotate(owned=owned).first()
     return None if row is None else AgentFacts.of(row, owned=row.owned)
+
+
+def visible_agents(user: User, workspace_id: int | None, limit: int) -> list[AgentFacts]:
+    """By name, of one workspace or of all one sees; those that are archived last."""
+    rows = Agent.objects.visible_to(user).select_related("workspace")
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
+    return [AgentFacts.of(row) for row in rows.order_by(F("archived_at").asc(nulls_first=True), "slug", "pk")[:limit]]
 
 
 def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offset: int, limit: int) -> list[AgentRow]:

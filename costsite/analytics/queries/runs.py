@@ -21,7 +21,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
-"""Three indexes have this order: of all runs, of each workspace's, of each agent's."""
+"""Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
+STATUSES = AgentRunLog.Status
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class RunFilter:
     agent_id: int | None = None
     days: Days | None = None
     """Of the run's start."""
+    status: str = ""
+    """One of `STATUSES`; empty: any."""
 
 
 def list_runs(
@@ -148,6 +151,8 @@ def first_runs(
         rows = rows.filter(
             started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
         )
+    if wanted.status:
+        rows = rows.filter(status=wanted.status)
     if wanted.agent_id is not None:
         return rows.filter(agent_id=wanted.agent_id).visible_to(user).firsts(*order, most=most)
     if wanted.workspace_id is not None:

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Exists, OuterRef, Sum
+from django.db.models import Exists, F, OuterRef, Sum
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
@@ -61,7 +61,7 @@ def find_workspace(user: User, slug: str) -> WorkspaceFacts | None:
 
 def visible_workspaces(user: User, limit: int) -> list[WorkspaceFacts]:
     """By name; those that are archived last."""
-    rows = Workspace.objects.visible_to(user).order_by("archived_at", "name")[:limit]
+    rows = Workspace.objects.visible_to(user).order_by(F("archived_at").asc(nulls_first=True), "name")[:limit]
     return [WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None) for row in rows]
 
 

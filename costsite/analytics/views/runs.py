@@ -23,6 +23,7 @@ CALLS_PER_PAGE = 200
 COMPARED_RUNS = 200
 """A run is compared with the median of this many newest runs of its agent."""
 LISTED_WORKSPACES = 200
+LISTED_AGENTS = 200
 
 
 def day_wanted(text: str) -> Days | None:
@@ -50,14 +51,22 @@ def wanted_runs(request: HttpRequest) -> tuple[runs.RunFilter, dict[str, Any]]:
     agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
     if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
         agent = None
+    agents_listed = agents.visible_agents(request.user, workspace.id if workspace else None, LISTED_AGENTS)
+    if agent is not None and all(one.id != agent.id for one in agents_listed):
+        agents_listed.append(agent)
     days = day_wanted(request.GET.get("day", ""))
-    wanted = runs.RunFilter(workspace.id if workspace else None, agent.id if agent else None, days)
+    status = request.GET.get("status", "")
+    status = status if status in runs.STATUSES.values else ""
+    wanted = runs.RunFilter(workspace.id if workspace else None, agent.id if agent else None, days, status)
     shown = {
         "workspaces": listed,
         "wanted_workspace": workspace,
         "wanted_agent": agent,
+        "agents": agents_listed,
         "wanted_day": days.start if days else None,
-        "filtered": any((workspace, agent, days)),
+        "statuses": runs.STATUSES.choices,
+        "wanted_status": status,
+        "filtered": any((workspace, agent, days, status)),
     }
     return wanted, shown
 
@@ -77,7 +86,7 @@ def run_logs(request: HttpRequest) -> HttpResponse:
     context = shown | {
         "run_page": run_page,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
-        "kept": ("workspace", "agent", "day"),
+        "kept": ("workspace", "agent", "status", "day"),
     }
     return page(request, "analytics/runs.html", calendar, "runs", context)
 
