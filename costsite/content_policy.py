@@ -1,4 +1,4 @@
-"""One content policy for every page, the admin's too: nothing inline, nothing from elsewhere."""
+"""What every answer says beside itself, the admin's too: nothing inline, nothing from elsewhere, nothing kept."""
 
 from __future__ import annotations
 
@@ -28,4 +28,6 @@ class ContentPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        # What somebody may see is not for a shared computer's history, nor for a proxy's memory.
+        response.headers.setdefault("Cache-Control", "private, no-store")
         return response

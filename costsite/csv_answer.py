@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -11,8 +12,10 @@ from django.http import StreamingHttpResponse
 
 Row = TypeVar("Row")
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet compute a cell; agents, models and tags are names that anyone may choose."""
+_FORMULA = re.compile(r"(^|[;,|\t])\s*[=+\-@＝＋－＠]|^[\t\r\n]")
+"""What makes a spreadsheet compute a cell, or what follows where it splits one: at a semicolon in half the world.
+Agents, models and tags are names that anyone may choose.
+"""
 
 
 class Column(NamedTuple):
@@ -51,6 +54,10 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    return _FORMULA.sub(_defused, value) if isinstance(value, str) else value
+
+
+def _defused(found: re.Match[str]) -> str:
+    """The same with an apostrophe before what would be computed."""
+    separator = found.group(1) or ""
+    return f"{separator}'{found.group()[len(separator) :]}"

@@ -47,6 +47,10 @@ LARGEST_BODY_BYTES: Final = 4 * 1024 * 1024
 """As settings.DATA_UPLOAD_MAX_MEMORY_SIZE. Refused by the length that is promised, before a byte of it is read."""
 BODY_IN_MEMORY_BYTES: Final = 128 * 1024
 """More goes to a file: so many bytes times the connections is what strangers can make a process hold."""
+LARGEST_ANSWER_BYTES: Final = 256 * 1024 * 1024
+"""More than any file here. What a reader has not taken goes to disk, and the thread to the next request: one that
+waited for its reader would wait for ever, as the limit of silence does not apply to it.
+"""
 RECEIVE_BYTES: Final = 64 * 1024
 OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
 """A batch of a hundred events makes thousands that live until it is answered, and no circles. Python's own 700 has it
@@ -100,6 +104,7 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
         max_request_body_size=LARGEST_BODY_BYTES + 1,
         inbuf_overflow=BODY_IN_MEMORY_BYTES,
         recv_bytes=RECEIVE_BYTES,
+        outbuf_high_watermark=LARGEST_ANSWER_BYTES,
         asyncore_use_poll=True,  # select() ends at file descriptor 1,023
         log_socket_errors=False,  # a client that goes is no news
         clear_untrusted_proxy_headers=False,  # settings.SECURE_PROXY_SSL_HEADER decides what is believed
