@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,11 +87,16 @@ def test_an_argument_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_the_demo_keeps_its_data_apart_from_a_site_s_own(tmp_path: Path) -> None:
-    asked = ("shell", "-v0", "-c", "from django.conf import settings; print(settings.STATE_DIR)")
+    checkout = tmp_path / "checkout"
+    for name in ("__init__.py", "environment.py", "settings.py"):
+        (checkout / "costsite").mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / "costsite" / name, checkout / "costsite" / name)
 
-    def folder(**settings: str) -> str:
-        return run(tmp_path, *asked, **settings).stdout.strip()
+    def folder(**settings: str) -> Path:
+        asked = [sys.executable, "-c", "from costsite import settings; print(settings.STATE_DIR)"]
+        said = subprocess.run(asked, cwd=checkout, env=environment(tmp_path) | settings, capture_output=True, text=True)
+        return Path(said.stdout.strip())
 
-    assert folder(COSTSITE_STATE_DIR="", COSTSITE_DEMO="true") == str(PROJECT / "var/demo")
-    assert folder(COSTSITE_STATE_DIR="") == str(PROJECT / "var")
-    assert folder(COSTSITE_DEMO="true") == str(tmp_path)
+    assert folder(COSTSITE_STATE_DIR="", COSTSITE_DEMO="true") == checkout / "var/demo"
+    assert folder(COSTSITE_STATE_DIR="") == checkout / "var"
+    assert folder(COSTSITE_DEMO="true") == tmp_path

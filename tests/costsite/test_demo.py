@@ -14,6 +14,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from costsite.as_typed import python_as_typed
 from costsite.management.commands.demo import EXAMPLE, Command, what_ended_it
@@ -160,8 +161,11 @@ During task with name 'model' and id '0198'
 
 
 def test_an_agent_that_fails_says_why_and_how_to_run_it_again(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(settings, "STATE_DIR", tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "no-key")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1")  # where nobody listens
 
