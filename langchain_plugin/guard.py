@@ -11,7 +11,7 @@ from langchain_plugin.allowance import Allowance, Model, Size
 from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.decisions import Stopped, stopped_here
 from langchain_plugin.estimate import input_bound
-from langchain_plugin.shown import MICROCENTS_PER_CENT
+from langchain_plugin.wire import MICROCENTS_PER_CENT
 
 if TYPE_CHECKING:
     from langchain_plugin.leasing import LeaseKeeper

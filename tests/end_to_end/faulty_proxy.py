@@ -33,13 +33,16 @@ class TakenThenBroken:
     """Passed on; then the connection breaks, and the client cannot know."""
 
 
+EVENTS = "/api/v1/events"
+
 Fault = Answer | Late | TakenThenBroken
 
 
 class FaultyProxy:
-    """On a port of its own. `faults` are used up by one POST each; without any, all is passed on.
+    """On a port of its own. `faults` are used up by one batch of events each; what else comes, and what finds none, is
+    passed on.
 
-    `posted_at` holds the monotonic time of each POST that came in.
+    `posted_at` holds the monotonic time of each batch that came in.
     """
 
     def __init__(self, site_port: int) -> None:
@@ -82,6 +85,9 @@ def _handler_for(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path != EVENTS:
+                self._pass_on(body)
+                return
             proxy.posted_at.append(time.monotonic())
             fault = proxy.faults.popleft() if proxy.faults else None
             if isinstance(fault, Answer):
