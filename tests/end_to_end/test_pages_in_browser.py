@@ -169,6 +169,20 @@ def test_light_and_dark_follow_the_readers_preference(
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
 
 
+@pytest.mark.parametrize("width", [1200, 360])
+def test_the_words_of_an_empty_site_keep_off_the_border(live_server: Any, browser: Browser, width: int) -> None:
+    MembershipFactory(user=UserFactory(username="olive"))
+    page = browser.new_context(viewport={"width": width, "height": 740}).new_page()
+    log_in(page, live_server.url)
+    for path in ("/", "/analytics/", "/runs/"):
+        page.goto(live_server.url + path)
+
+        panel, words = page.locator(".panel.empty").bounding_box(), page.locator(".panel.empty h2").bounding_box()
+        assert panel is not None, path
+        assert words is not None, path
+        assert words["x"] - panel["x"] >= 16, path
+
+
 def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, browser: Browser) -> None:
     page = browser.new_context(viewport={"width": 360, "height": 740}).new_page()
     log_in(page, live_server.url)
