@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="PREFIX",
         help="also send, with the key in force, what waits for this site under another key that is no longer valid",
     )
+    flush.add_argument(
+        "--from-url",
+        metavar="URL",
+        help="also send, to the site in force, what waits for it under another address: a mistyped or a former one",
+    )
     options = parser.parse_args(arguments)
     try:
         config = Config.resolve()
@@ -46,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return doctor(config)
     if options.command == "status":
         return status(config)
-    return send_all(config, options.timeout, options.from_key)
+    return send_all(config, options.timeout, from_key=options.from_key, from_url=options.from_url)
 
 
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -174,15 +180,19 @@ def _file_line(file: Waiting) -> str:
 
 
 def _mend_of_foreign(folder: Folder, config: Config) -> str:
+    from_key = "" if folder.key_prefix == config.key_prefix else f" --from-key {shlex.quote(folder.key_prefix)}"
     if folder.url and folder.url == config.url:
-        return f"the key in force is another: `costsite flush --from-key {folder.key_prefix}` sends these with it."
-    return f"the site in force is another: `COSTSITE_URL={folder.url} costsite flush` with that site's key sends these."
+        return f"the key in force is another: `costsite flush{from_key}` sends these with it."
+    return (
+        f"another site, or another address of the one in force: `costsite flush --from-url {shlex.quote(folder.url)}"
+        f"{from_key}` sends these to the one in force; COSTSITE_URL and that site's key send them there."
+    )
 
 
 # ── flush ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def send_all(config: Config, timeout: float, from_key: str | None) -> int:
+def send_all(config: Config, timeout: float, *, from_key: str | None = None, from_url: str | None = None) -> int:
     """Send what waits; 0 only when nothing is left."""
     if config.api_key is None:
         print("There is no API key: set COSTSITE_API_KEY to send what waits.", file=sys.stderr)
@@ -190,16 +200,16 @@ def send_all(config: Config, timeout: float, from_key: str | None) -> int:
     # COSTSITE_DISABLED switches the agents' reports off, not a command that somebody typed.
     config = replace(config, disabled=False)
     targets = [config.spool_folder]
-    if from_key is not None:
+    if from_key is not None or from_url is not None:
+        url = config.url if from_url is None else from_url.rstrip("/")
+        key = config.key_prefix if from_key is None else from_key
         others = [
             folder.path
             for folder in folders(config.state_dir)
-            if folder.url == config.url
-            and folder.key_prefix.startswith(from_key)
-            and folder.path != config.spool_folder
+            if folder.url == url and folder.key_prefix.startswith(key) and folder.path != config.spool_folder
         ]
-        if not others or not from_key:
-            print(f"Nothing waits for {config.url} under a key that begins with {from_key!r}.", file=sys.stderr)
+        if not others or not key:
+            print(f"Nothing waits for {url} under a key that begins with {key!r}.", file=sys.stderr)
             return 2
         targets += others
     deadline = time.monotonic() + timeout
@@ -210,6 +220,7 @@ def send_all(config: Config, timeout: float, from_key: str | None) -> int:
             reporter.drain(max(0.0, deadline - time.monotonic()))
         except CheckFailed as error:
             print(error, file=sys.stderr)
+        reporter.let_go()  # else what was left would look as if its process were alive: this one
         remaining = look_into(target)
         left += remaining.events
         print(f"{target}: {_count(reporter.sent, 'event')} sent, {remaining.events} left.")

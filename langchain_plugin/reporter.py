@@ -166,6 +166,10 @@ class Reporter:
         """
         return self._sender.drain(timeout)
 
+    def let_go(self) -> None:
+        """Give up what dead processes left, so that another process can send it."""
+        self._adoption.release()
+
     def check(self) -> KeyInfo:
         """Ask the site once whether address and key are right.
 

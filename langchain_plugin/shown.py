@@ -6,8 +6,6 @@ from decimal import Decimal
 
 from langchain_plugin.wire import MICROCENTS_PER_CENT
 
-__all__ = ["MICROCENTS_PER_CENT", "show_cents"]
-
 
 def show_cents(microcents: int) -> str:
     """Cents as people read them: `0.4137¢` under a cent, `41.37¢` above, three figures of the very small."""

@@ -249,6 +249,29 @@ def test_what_waits_under_a_replaced_key_is_sent_only_when_asked(
     assert main(["flush", "--from-key", "cs_8888888888"]) == 2
 
 
+def test_what_waits_under_a_mistyped_address_is_sent_only_when_asked(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_behind(call(1), url="http://127.0.0.1:1/foo")
+    assert main(["flush"]) == 0
+    assert site.events == []
+    assert main(["status"]) == 1
+    assert "`costsite flush --from-url http://127.0.0.1:1/foo` sends these" in capsys.readouterr().out
+    assert main(["flush", "--from-url", "http://127.0.0.1:1/foo"]) == 0
+    assert [event["call_id"] for event in site.events] == ["1"]
+    assert main(["status"]) == 0
+    assert main(["flush", "--from-url", "http://elsewhere"]) == 2
+
+
+def test_what_could_not_be_sent_is_not_said_to_be_a_living_processs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COSTSITE_URL", "http://127.0.0.1:9")
+    leave_behind(call(1), url="http://127.0.0.1:9")
+    assert main(["flush", "--timeout", "1"]) == 1
+    assert "alive" not in capsys.readouterr().out
+
+
 def test_without_a_key_nothing_can_be_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("COSTSITE_API_KEY")
     assert main(["flush"]) == 2

@@ -197,6 +197,8 @@ def test_at_exit_one_step_that_fails_keeps_no_other_from_its_turn(
 
     def step(name: str) -> Any:
         def take(*_: Any, **__: Any) -> int:
+            if threading.current_thread() is not threading.main_thread():
+                return 0  # the sender takes some of these for itself
             taken.append(name)
             if name == failing:
                 raise error
