@@ -11,6 +11,7 @@ every number is copied at once (LangChain's cache changes the same objects later
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -210,8 +211,18 @@ def _tier_name(tier: Any, raw: dict[str, Any]) -> str:
     return _name(tier or raw.get("service_tier") or "")
 
 
+_TOOL_NAME = re.compile(r"[\w.:/-]{1,64}")
+"""What providers take for the name of a tool. The name in a call is the model's own writing, and may be anything."""
+NO_TOOL_NAME = "unknown tool"
+
+
 def _tool_calls(message: Any) -> list[tuple[str, Any]]:
-    return [(_name(call.get("name") or ""), call.get("args")) for call in _asked_tools(message)[:MAX_TOOL_CALLS]]
+    return [(_tool_name(call.get("name")), call.get("args")) for call in _asked_tools(message)[:MAX_TOOL_CALLS]]
+
+
+def _tool_name(name: Any) -> str:
+    """A name as it is; text that is no name stays in the process."""
+    return name if isinstance(name, str) and _TOOL_NAME.fullmatch(name) else NO_TOOL_NAME
 
 
 def _asked_tools(message: Any) -> list[dict[str, Any]]:

@@ -580,6 +580,12 @@ def test_tool_calls_are_listed_with_those_that_do_not_parse() -> None:
     assert read.tool_calls == [("search", {"q": "x"}), ("write", "{not json")]
 
 
+@pytest.mark.parametrize("name", ["the customer's card is 4111 1111", "x" * 65, "", None, "two\nlines"])
+def test_what_a_model_wrote_in_place_of_a_tools_name_is_not_passed_on(name: Any) -> None:
+    invalid = [{"name": name, "args": "{", "id": "1", "error": None, "type": "invalid_tool_call"}]
+    assert read_usage(result(metadata(1, 1), invalid_tool_calls=invalid)).tool_calls == [("unknown tool", "{")]
+
+
 def test_no_more_tool_calls_are_listed_than_the_wire_takes() -> None:
     calls = [{"name": f"t{i}", "args": {}, "id": str(i), "type": "tool_call"} for i in range(100)]
 
