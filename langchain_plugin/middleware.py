@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEAST_WAIT_SECONDS = 0.05
 
 
-class BudgetMiddleware(AgentMiddleware[Any, Any, Any]):
+class BudgetMiddleware(AgentMiddleware):  # not by its parameters: LangChain 1.0 has two, later ones three
     """Put the first of an agent's middleware, beside the callback in its config.
 
     Args:
