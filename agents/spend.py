@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 MICROCENTS_PER_CENT = 1_000_000
+MICROCENTS_PER_USD = 100 * MICROCENTS_PER_CENT
 
 
 def cents(microcents: int) -> Decimal:

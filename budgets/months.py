@@ -31,8 +31,3 @@ def month_named(name: str, days: Days) -> Month:
     """The month 'YYYY-MM'. ValueError on anything else."""
     first, after = month_bounds(name)
     return Month(name, days.start(first), days.start(after))
-
-
-def told(at: datetime, days: Days) -> str:
-    """A time as people are told it: "1 December 00:00 (Europe/Berlin)"."""
-    return f"{at.astimezone(days.zone):%-d %B %H:%M} ({days.zone.key})"

@@ -12,11 +12,11 @@ from django.conf import settings
 from agents.models import Agent, LedgerState, UsageDay
 from agents.output_bounds import LEAST_TOKENS, output_bounds
 from agents.price_books import price_book
+from agents.spend import MICROCENTS_PER_USD
 from langchain_plugin import wire
 
 USED_WITHIN: Final = timedelta(days=30)
 MAX_MODELS: Final = 100
-MICROCENTS_PER_USD: Final = 100_000_000
 BOUNDS_KEPT_SECONDS: Final = 300.0
 AGENTS_KEPT: Final = 1_000
 

@@ -275,8 +275,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         if call.forget_task is not None:
             call.forget_task()
         settled = settle(call, status, usage, refused_by_provider=refused_by_provider)
+        is_local_hit = usage is not None and usage.served_from_local_cache
         if call.taken is not None and self._guard is not None:
-            is_local_hit = usage is not None and usage.served_from_local_cache
             self._guard.after_call(call, settled.counts, served_from_local_cache=is_local_hit)
         reporter = self.reporter
         if reporter.sends:
@@ -286,7 +286,6 @@ class CostCallbackHandler(BaseCallbackHandler):
         run = call.run
         if not call.reported:
             request = call.request
-            is_local_hit = usage is not None and usage.served_from_local_cache
             self._sums(run).add(
                 CountedCall(
                     request.provider,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 
-from agents.models import Workspace
-from tests.factories import WorkspaceFactory
+from agents.models import Membership, Workspace
+from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.no_skips_in_ci import pytest_sessionfinish
 
 __all__ = ["pytest_sessionfinish", "workspace"]
@@ -15,6 +16,32 @@ __all__ = ["pytest_sessionfinish", "workspace"]
 @pytest.fixture
 def workspace(db: None) -> Workspace:
     return WorkspaceFactory(slug="acme", name="Acme")
+
+
+@pytest.fixture
+def elsewhere(db: None) -> Workspace:
+    """Where nobody of the cast belongs."""
+    return WorkspaceFactory(slug="elsewhere", name="Elsewhere")
+
+
+@pytest.fixture
+def owner(workspace: Workspace) -> User:
+    person: User = UserFactory(username="olive", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
+    return person
+
+
+@pytest.fixture
+def viewer(workspace: Workspace) -> User:
+    person: User = UserFactory(username="vera", is_staff=True)
+    MembershipFactory(user=person, workspace=workspace)
+    return person
+
+
+@pytest.fixture
+def superuser(db: None) -> User:
+    person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
+    return person
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -27,6 +27,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from agents.pricing.names import spellings
+from agents.spend import MICROCENTS_PER_USD
 from langchain_plugin import wire
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MICROCENTS_PER_USD: Final = 100_000_000
 SMALLEST_SHARE: Final = Fraction(1, 1_000_000)
 """How far the nearest whole microcent per million tokens may be from a listed price."""
 _BILLED_OTHERWISE: Final = ("audio_hours", "input_audio_hours", "output_audio_hours", "input_mchars")

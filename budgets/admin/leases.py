@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from agents.admin.access import ReadOnlyAdmin, is_superuser, minute, owned_workspace_ids
+from agents.admin.access import ReadOnlyAdmin, changeable, is_superuser, minute, owned_workspace_ids
 from agents.models import Client
 from budgets.enforcement import BudgetEnforcementService
 from budgets.models import SpendLease
+from budgets.models.leases import SpendLeaseQuerySet
 from budgets.money import in_both, in_cents
 
 Holders = dict[tuple[int, UUID], Client]
@@ -79,11 +80,9 @@ class SpendLeaseAdmin(ReadOnlyAdmin):
         return is_superuser(request.user) or bool(owned_workspace_ids(request))
 
     @admin.action(description="Release", permissions=["release"])
-    def release(self, request: HttpRequest, leases: QuerySet[SpendLease]) -> HttpResponse | None:
+    def release(self, request: HttpRequest, leases: SpendLeaseQuerySet) -> HttpResponse | None:
         """Asks first: a process that lives may spend what it has until its own end of it."""
-        if not is_superuser(request.user):
-            leases = leases.filter(workspace_id__in=owned_workspace_ids(request))
-        chosen = list(leases.filter(released_at=None).select_related("agent", "workspace"))
+        chosen = list(changeable(request, leases).filter(released_at=None).select_related("agent", "workspace"))
         if "confirmed" not in request.POST:
             holders = _holders(chosen)
             context = {

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from costsite.api.errors import ApiError
-from costsite.api.problems import code_of, field_of, problems_of, rejection, sentence_of
+from costsite.api.problems import details_of, problems_of, rejection, sentence_of
 from langchain_plugin import wire
 
 _BATCH = TypeAdapter(wire.EventBatch)
@@ -76,10 +76,7 @@ def _read_leniently(body: bytes) -> Batch:
     try:
         envelope = _ENVELOPE.validate_python(parsed)
     except ValidationError as error:
-        details = [
-            {"code": code_of(problem), "where": field_of(problem), "message": sentence_of(problem)}
-            for problem in problems_of(error)[:20]
-        ]
+        details = details_of(error)
         message = f"The batch cannot be read: {'; '.join(detail['message'] for detail in details[:3])}."
         raise ApiError(422, "bad_batch", message, details=details) from None
 

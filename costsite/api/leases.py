@@ -16,13 +16,13 @@ from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
-from budgets.months import told
 from budgets.price_card import fallback_of, price_card
+from budgets.words import instant_in_words
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.body import read_body
 from costsite.api.errors import ApiError, ErrorAnswer
 from costsite.api.parameters import ledger_days
-from costsite.api.problems import code_of, field_of, problems_of, sentence_of
+from costsite.api.problems import details_of
 from langchain_plugin import wire
 
 router = Router(tags=["Leases"], auth=BearerKey(ApiKey.Scope.EVENTS_WRITE))
@@ -72,10 +72,7 @@ def _read(adapter: TypeAdapter[Asked], request: HttpRequest) -> Asked:
     try:
         return adapter.validate_json(read_body(request) or b"{}")
     except ValidationError as error:
-        details = [
-            {"code": code_of(problem), "where": field_of(problem), "message": sentence_of(problem)}
-            for problem in problems_of(error)[:20]
-        ]
+        details = details_of(error)
         message = f"The request cannot be read: {'; '.join(detail['message'] for detail in details[:3])}."
         raise ApiError(422, "bad_request", message, details=details) from None
 
@@ -117,6 +114,7 @@ def _news(agent: str, standing: Standing) -> wire.BudgetNews:
 
 def facts_of(refused: Refused, reach: KeyReach) -> wire.RefusalFacts:
     shown = reach.opens(refused.policy)
+    month_end = refused.month.ends_at
     waits_for_the_month = refused.kind == "exhausted"
     return wire.RefusalFacts(
         kind=refused.kind.value,
@@ -129,8 +127,8 @@ def facts_of(refused: Refused, reach: KeyReach) -> wire.RefusalFacts:
         left_microcents=refused.left,
         held_microcents=refused.held if shown else None,
         asked_microcents=refused.asked,
-        blocked_until=refused.month.ends_at if waits_for_the_month else None,
-        blocked_until_text=told(refused.month.ends_at, ledger_days()) if waits_for_the_month else "",
+        blocked_until=month_end if waits_for_the_month else None,
+        blocked_until_text=instant_in_words(month_end, ledger_days().zone.key) if waits_for_the_month else "",
         retry_after_seconds=refused.retry_after.total_seconds() if refused.retry_after else None,
     )
 

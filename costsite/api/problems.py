@@ -34,6 +34,7 @@ _SENTENCES = {
     "model_type": "must be an object",
 }
 _WHOLE_EVENT = "the event"
+MAX_DETAILS = 20
 
 
 def shortened(text: str, length: int = 60) -> str:
@@ -67,6 +68,14 @@ def field_of(problem: ErrorDetails) -> str:
 
 def problems_of(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def details_of(error: ValidationError) -> list[dict[str, str]]:
+    """The first problems, as an `ErrorBody` lists them."""
+    return [
+        {"code": code_of(problem), "where": field_of(problem), "message": sentence_of(problem)}
+        for problem in problems_of(error)[:MAX_DETAILS]
+    ]
 
 
 def rejection(index: int, error: ValidationError) -> wire.Rejection:

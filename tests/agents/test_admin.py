@@ -36,31 +36,6 @@ def _cheap_passwords(settings: Any) -> None:
 
 
 @pytest.fixture
-def elsewhere(db: None) -> Workspace:
-    return WorkspaceFactory(slug="elsewhere", name="Elsewhere")
-
-
-@pytest.fixture
-def owner(workspace: Workspace) -> User:
-    person: User = UserFactory(username="olive", is_staff=True)
-    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
-    return person
-
-
-@pytest.fixture
-def viewer(workspace: Workspace) -> User:
-    person: User = UserFactory(username="vera", is_staff=True)
-    MembershipFactory(user=person, workspace=workspace)
-    return person
-
-
-@pytest.fixture
-def superuser(db: None) -> User:
-    person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
-    return person
-
-
-@pytest.fixture
 def filled(workspace: Workspace, elsewhere: Workspace) -> Iterator[None]:
     """A row of every table in Acme and in Elsewhere."""
     for place in (workspace, elsewhere):

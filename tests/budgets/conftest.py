@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 
 from agents import ledger
 from agents.ledger import Recorded
-from agents.models import Agent, LedgerState, Membership, Workspace
+from agents.models import Agent, LedgerState, Workspace
 from budgets.policies import By
-from tests.factories import AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
+from tests.factories import AgentFactory, llm_call
 
 TOKENS_PER_CENT = 4_000
 CENT = 1_000_000
@@ -32,32 +31,6 @@ def support_bot(workspace: Workspace) -> Agent:
 def zone(db: None) -> LedgerState:
     state, _ = LedgerState.objects.update_or_create(pk=1, defaults={"time_zone": "UTC"})
     return state
-
-
-@pytest.fixture
-def elsewhere(db: None) -> Workspace:
-    """Where nobody of the cast belongs."""
-    return WorkspaceFactory(slug="elsewhere", name="Elsewhere")
-
-
-@pytest.fixture
-def owner(workspace: Workspace) -> User:
-    person: User = UserFactory(username="olive", is_staff=True)
-    MembershipFactory(user=person, workspace=workspace, role=Membership.Role.OWNER)
-    return person
-
-
-@pytest.fixture
-def viewer(workspace: Workspace) -> User:
-    person: User = UserFactory(username="vera", is_staff=True)
-    MembershipFactory(user=person, workspace=workspace)
-    return person
-
-
-@pytest.fixture
-def superuser(db: None) -> User:
-    person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
-    return person
 
 
 def spend(

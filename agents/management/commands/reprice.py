@@ -11,8 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.models import Workspace
 from agents.repricing import Change, Repriced, Selection, reprice
-
-MICROCENTS_PER_USD = 100_000_000
+from agents.spend import MICROCENTS_PER_USD
 
 
 class Command(BaseCommand):
