@@ -34,6 +34,7 @@ class KnownAgent:
     active: bool
     effort: str
     default_model: str
+    compact_at_tokens: int | None
     last_run_at: datetime | None
 
 
@@ -87,13 +88,14 @@ def _look_up(workspace_id: int, slugs: list[str], storage: Storage) -> dict[str,
     places = ", ".join(["%s"] * len(slugs))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, slug, active, effort, default_model, last_run_at FROM {Agent._meta.db_table}"
+            "SELECT id, slug, active, effort, default_model, compact_at_tokens, last_run_at"
+            f" FROM {Agent._meta.db_table}"
             f" WHERE workspace_id = %s AND slug IN ({places})",
             [workspace_id, *slugs],
         )
         return {
-            slug: KnownAgent(agent_id, slug, bool(active), effort, default_model, at and storage.read_time(at))
-            for agent_id, slug, active, effort, default_model, at in cursor.fetchall()
+            slug: KnownAgent(agent_id, slug, bool(active), effort, model, compact_at, at and storage.read_time(at))
+            for agent_id, slug, active, effort, model, compact_at, at in cursor.fetchall()
         }
 
 

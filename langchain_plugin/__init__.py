@@ -15,9 +15,11 @@ from langchain_plugin._version import __version__
 
 if TYPE_CHECKING:
     from langchain_plugin.budget_exceeded import BudgetExceeded
+    from langchain_plugin.effort import with_effort
     from langchain_plugin.errors import CheckFailed, ConfigError, CostsiteError
     from langchain_plugin.handler import CostCallbackHandler
     from langchain_plugin.last_run import LastRun
+    from langchain_plugin.tuning import compaction_middleware, effort_middleware
 
 __all__ = [
     "BudgetExceeded",
@@ -27,6 +29,9 @@ __all__ = [
     "CostsiteError",
     "LastRun",
     "__version__",
+    "compaction_middleware",
+    "effort_middleware",
+    "with_effort",
 ]
 
 _HOMES = {
@@ -36,6 +41,9 @@ _HOMES = {
     "CostCallbackHandler": "handler",
     "CostsiteError": "errors",
     "LastRun": "last_run",
+    "compaction_middleware": "tuning",
+    "effort_middleware": "tuning",
+    "with_effort": "effort",
 }
 
 

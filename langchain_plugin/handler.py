@@ -109,6 +109,33 @@ class CostCallbackHandler(BaseCallbackHandler):
         """
         return self.reporter.check()
 
+    # ── what the agent's owner set at the site ───────────────────────────────────────────────────────────────────
+
+    @property
+    def effort(self) -> str:
+        """How hard the agent's model is to think: `low`, `medium`, `high`, or empty when nobody said, or none heard.
+
+        Of the agent whose run this is asked in, else of the one this handler is for. It comes with the site's answers,
+        so a process that is running hears of a change with its next report.
+        """
+        return self.effort_of(None)
+
+    def effort_of(self, agent: str | None) -> str:
+        """`effort`, of an agent by its name."""
+        settings = self._settings_of(agent)
+        return settings.effort if settings is not None else ""
+
+    def compact_at_tokens_of(self, agent: str | None) -> int | None:
+        """From how many tokens on a conversation is to be compacted; None when nobody said, or none heard."""
+        settings = self._settings_of(agent)
+        return settings.compact_at_tokens if settings is not None else None
+
+    def _settings_of(self, agent: str | None) -> wire.AgentSettings | None:
+        if agent is None:
+            run = self._tree.run_of(None)
+            agent = run.agent if run is not None else self._agent_name
+        return self.reporter.news.agent_settings(wire.clean_name(agent))
+
     # ── for `BudgetMiddleware` ───────────────────────────────────────────────────────────────────────────────────
 
     def let_runs_start(self) -> None:

@@ -131,6 +131,7 @@ _THREAD_KEYS = ("thread_id", "session_id", "conversation_id")
 _ASKED_KEYS = frozenset(
     {
         *("speed", "service_tier", "reasoning_effort", "effort", "thinking_level", "reasoning", "output_config"),
+        "thinking_budget",
         *_MAX_OUTPUT_KEYS,
         *("n", "candidate_count", "cache_control", "tools", "functions"),
     }
@@ -260,7 +261,13 @@ def _effort(params: dict[str, Any]) -> str:
             effort = nested.get("effort")
         elif type(nested) is str:  # Ollama's way
             effort = nested
+        elif type(budget := params.get("thinking_budget")) is int:
+            effort = _EFFORT_OF_BUDGET.get(budget)
     return _name(effort) if type(effort) is str else ""
+
+
+_EFFORT_OF_BUDGET = {1_024: "low", 8_192: "medium", 24_576: "high"}
+"""Google's equivalents for the models that take a number of tokens: those that `effort.py` sets."""
 
 
 def _sub_agent(metadata: dict[str, Any], namespace: str) -> str:

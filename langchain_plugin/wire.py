@@ -287,6 +287,8 @@ class AgentSettings(AnswerModel):
     active: bool = True
     effort: Name = ""
     default_model: Name = ""
+    compact_at_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """The size of a conversation from which on it is to be compacted; None: nobody said."""
 
 
 class Notice(AnswerModel):

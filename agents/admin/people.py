@@ -98,7 +98,9 @@ class AgentAdmin(ArchivingAdmin):
     list_filter = ("active",)
     list_select_related = ("workspace",)
     search_fields = ("slug", "name")
-    fields = ("workspace", "slug", "name", "effort", "default_model", "owner", "active", "archived_at")
+    fields = (
+        "workspace", "slug", "name", "effort", "default_model", "compact_at_tokens", "owner", "active", "archived_at",
+    )  # fmt: skip
     raw_id_fields = ("owner",)
     readonly_fields = ("archived_at",)
     ordering = ("slug", "pk")

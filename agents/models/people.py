@@ -8,7 +8,7 @@ from typing import Self
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -123,14 +123,22 @@ class Agent(models.Model):
         choices=Effort,
         default=Effort.UNSET,
         blank=True,
-        help_text="Shown on pages and told to clients with each Receipt; the agent's code does not follow it by"
-        " itself.",
+        help_text="Told to the agent's processes with the answer to their next report; code that uses"
+        " effort_middleware or with_effort follows it.",
     )
     default_model = models.CharField(
         max_length=200,
         blank=True,
         help_text="Shown on pages, told to clients with each Receipt and priced for their leases; the agent's code does"
         " not follow it by itself.",
+    )
+    compact_at_tokens = models.PositiveIntegerField(
+        "compact from (tokens)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="The size of a conversation from which on it is summarized; code that uses compaction_middleware"
+        " follows it. Empty: as its code has it.",
     )
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

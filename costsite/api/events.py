@@ -62,6 +62,7 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
                 active=agent.active,
                 effort=agent.effort,
                 default_model=wire.clean_name(agent.default_model),  # entered by people, who paste what they like
+                compact_at_tokens=agent.compact_at_tokens,
             )
             for name, agent in sorted(recorded.agents.items())
         ],
