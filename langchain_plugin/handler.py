@@ -60,8 +60,20 @@ class CostCallbackHandler(BaseCallbackHandler):
         self, agent: str | None = None, *, api_key: str | None = None, url: str | None = None, **settings: Any
     ) -> None:
         super().__init__()
-        self.config = Config.resolve(agent=agent, api_key=api_key, url=url, **settings)
-        self.reporter = Reporter.shared(self.config)
+        config = Config.resolve(agent=agent, api_key=api_key, url=url, **settings)
+        self._set_up(config, Reporter.shared(config))
+
+    @classmethod
+    def reporting_to(cls, reporter: Reporter) -> CostCallbackHandler:
+        """A handler of a reporter that is not shared, with its settings."""
+        handler = cls.__new__(cls)
+        BaseCallbackHandler.__init__(handler)
+        handler._set_up(reporter.config, reporter)
+        return handler
+
+    def _set_up(self, config: Config, reporter: Reporter) -> None:
+        self.config = config
+        self.reporter = reporter
         tree = _trees.get(self.reporter)
         if tree is None:
             tree = _trees.setdefault(self.reporter, RunTree())
