@@ -63,10 +63,15 @@ class LiveSite:
 
     def manage(self, *arguments: str) -> str:
         """The output of a management command."""
+        ran = self.try_to_manage(*arguments)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def try_to_manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A management command that may fail."""
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(), check=True,
-            stdout=subprocess.PIPE, text=True,
-        ).stdout  # fmt: skip
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(), capture_output=True, text=True
+        )
 
     def start(self) -> None:
         """Returns when it answers. Does nothing when it runs."""

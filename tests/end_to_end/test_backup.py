@@ -1,0 +1,112 @@
+"""A copy made while agents report, and the site that comes of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from langchain_plugin import CostCallbackHandler
+from tests.end_to_end.live_site import LiveSite, exactly
+from tests.langchain_plugin.models import ScriptedModel
+
+
+@pytest.fixture
+def busy_site(tmp_path: Path) -> LiveSite:
+    site = LiveSite(tmp_path / "site")
+    site.state_dir.mkdir()
+    site.prepare()
+    return site
+
+
+def test_a_copy_made_under_load_is_a_whole_site_with_what_was_accepted_before(
+    busy_site: LiveSite, tmp_path: Path
+) -> None:
+    busy_site.start()
+    costs = CostCallbackHandler(
+        agent="worker", api_key=busy_site.key, url=busy_site.url, state_dir=tmp_path / "state", send_after_seconds=0.02
+    )
+    model, stopped = ScriptedModel(), threading.Event()
+
+    def call_until_stopped() -> None:
+        while not stopped.is_set():
+            model.invoke("Hello", {"callbacks": [costs]})
+
+    for _ in range(100):
+        model.invoke("Hello", {"callbacks": [costs]})
+    assert costs.flush(60)
+    caller = threading.Thread(target=call_until_stopped)
+    caller.start()
+    try:
+        for number in range(3):
+            said = busy_site.manage("backup", str(tmp_path / f"copy-{number}"))
+            assert "keep it where only you can read" in said
+    finally:
+        stopped.set()
+        caller.join()
+    assert costs.flush(60)
+    busy_site.stop()
+
+    restored = LiveSite(tmp_path / "restored", key=busy_site.key)
+    restored.state_dir.mkdir()
+    restored.manage("restore", str(tmp_path / "copy-2"))
+    recorded = restored.recorded("worker")
+    assert 100 <= recorded.calls <= model.calls
+    assert recorded == exactly(recorded.calls)
+    assert restored.manage("rebuild_rollups", "--check").strip() == "Every sum agrees with the calls."
+    # Its key still opens it, and what came after the copy is counted once when it is sent again.
+    restored.start()
+    try:
+        again = CostCallbackHandler(
+            agent="worker", api_key=restored.key, url=restored.url, state_dir=tmp_path / "state-2"
+        )
+        model.invoke("Hello", {"callbacks": [again]})
+        assert again.flush(60)
+        assert restored.recorded("worker") == exactly(recorded.calls + 1)
+    finally:
+        restored.stop()
+
+
+def test_a_site_that_runs_is_not_replaced_and_one_that_stopped_is_set_aside(
+    busy_site: LiveSite, tmp_path: Path
+) -> None:
+    busy_site.manage("backup", str(tmp_path / "copy"))
+    busy_site.manage("create_workspace", "later")
+    busy_site.start()
+    ran = busy_site.try_to_manage("restore", str(tmp_path / "copy"))
+    assert (ran.returncode, "stop the site first" in ran.stderr) == (1, True), ran.stderr
+    busy_site.stop()
+
+    said = busy_site.manage("restore", str(tmp_path / "copy"))
+    before = busy_site.state_dir / "costsite.sqlite3.before-1"
+    assert f"What was there before: {before}" in said
+    assert before.exists()
+    assert "already" not in busy_site.manage("create_workspace", "later")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda copy: shutil.rmtree(copy), "holds no copy of a site"),
+        (lambda copy: (copy / "costsite.sqlite3").write_bytes(b"nonsense" * 1_000), "is damaged"),
+        (lambda copy: os.truncate(copy / "costsite.sqlite3", 50_000), "is damaged"),
+    ],
+    ids=["no copy", "nonsense", "half of it"],
+)  # fmt: skip
+def test_what_is_no_whole_copy_replaces_nothing(
+    spoil: object, sentence: str, busy_site: LiveSite, tmp_path: Path
+) -> None:
+    busy_site.manage("backup", str(tmp_path / "copy"))
+    spoil(tmp_path / "copy")  # type: ignore[operator]
+
+    ran = busy_site.try_to_manage("restore", str(tmp_path / "copy"))
+    assert (ran.returncode, sentence in ran.stderr) == (1, True), ran.stderr
+    busy_site.manage("create_api_key", "acme")  # the workspace is still there
+
+
+def test_a_folder_that_exists_is_not_written_over(busy_site: LiveSite, tmp_path: Path) -> None:
+    ran = busy_site.try_to_manage("backup", str(tmp_path))
+    assert (ran.returncode, f"{tmp_path} exists; name a folder that does not." in ran.stderr) == (1, True), ran.stderr
