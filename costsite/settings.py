@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "costsite.apps.CostsiteConfig",
 ]
 MIDDLEWARE = [
+    "costsite.health.probes.ProbeMiddleware",
     "costsite.api.errors.ApiErrorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -242,6 +243,9 @@ COSTSITE_RETENTION_DAYS = env_int("COSTSITE_RETENTION_DAYS", 0, at_least=0)
 """Days of calls that `manage.py retention` keeps; 0 keeps all. At least 400, so that a year can be compared."""
 COSTSITE_NOTIFY_PRIVATE_ADDRESSES = env_bool("COSTSITE_NOTIFY_PRIVATE_ADDRESSES", False)
 """Owners of workspaces name addresses that this machine opens; its own network is not theirs to reach through it."""
+
+COSTSITE_METRICS_TOKEN = env_str("COSTSITE_METRICS_TOKEN")
+"""What Prometheus sends as its bearer token; empty: there is no /metrics, for its figures are the whole site's."""
 
 LOG_LEVEL = env_choice("COSTSITE_LOG_LEVEL", "info", ("debug", "info", "warning", "error", "critical")).upper()
 LOGGING: dict[str, Any] = {

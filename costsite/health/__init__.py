@@ -1,0 +1,1 @@
+"""What machines ask of the site: whether it lives, whether it may be sent requests, and its gauges for Prometheus."""
