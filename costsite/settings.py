@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -71,6 +72,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "axes",
     "django_q",
     "ninja",
     "costsite.apps.CostsiteConfig",
@@ -87,6 +89,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "costsite.urls"
 WSGI_APPLICATION = "costsite.wsgi.application"
@@ -195,7 +198,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 if DEMO:
     AUTHENTICATION_BACKENDS.append("sesame.backends.ModelBackend")
     SESAME_ONE_TIME = True
@@ -203,6 +206,18 @@ if DEMO:
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
+
+# Guessing a password takes an address ten tries, then a quarter of an hour. By name and address together, so that
+# nobody can lock another out from elsewhere.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "costsite.client_address.client_address"
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
 
 STATIC_URL = "static/"
 STATIC_ROOT = STATE_DIR / "static"
@@ -235,6 +250,8 @@ COSTSITE_REGISTER_AGENTS = env_bool("COSTSITE_REGISTER_AGENTS", True)
 """Agents register themselves by their first event; when False, unknown ones are booked to `unregistered`."""
 COSTSITE_MAX_AGENTS_PER_WORKSPACE = env_int("COSTSITE_MAX_AGENTS_PER_WORKSPACE", 1000, at_least=1)
 """So that a name with a timestamp in it cannot fill the workspace; what is over is booked to `unregistered`."""
+COSTSITE_REQUESTS_PER_MINUTE = env_int("COSTSITE_REQUESTS_PER_MINUTE", 30_000, at_least=0)
+"""Of one key, to one web process: far above what agents need, for a lease that has to wait is one that is not had."""
 COSTSITE_UNPRICED_MODELS = env_choice("COSTSITE_UNPRICED_MODELS", "allow", ("allow", "refuse", "assume"))
 """What a budget does with calls of a model without a price: an unknown cost must not stop anyone unasked."""
 COSTSITE_FALLBACK_PRICE = env_int_pair("COSTSITE_FALLBACK_PRICE", (5, 25))
@@ -254,6 +271,7 @@ LOGGING: dict[str, Any] = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"axes": {"level": "WARNING"}},  # each login is four lines to it; who is locked out is a warning
 }
 # W005, W021: what holds for other hosts of the domain, and for browsers' lists, is for whoever owns the domain to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]

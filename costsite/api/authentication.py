@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import HttpBearer
@@ -9,7 +12,9 @@ from ninja.security import HttpBearer
 from agents.keys import find_key, note_use
 from agents.models import ApiKey
 from costsite.api.errors import ApiError
+from costsite.api.pace import Pace
 
+_pace = Pace(settings.COSTSITE_REQUESTS_PER_MINUTE)
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="costsite"'}
 
 
@@ -51,6 +56,14 @@ class BearerKey(HttpBearer):
                 "missing_scope",
                 f'This API key lacks the scope "{self.scope.value}"; use a key that has it '
                 f"(`manage.py create_api_key {key.workspace.slug} --scope {self.scope.value}`).",
+            )
+        if wait := _pace.wait_seconds(key.pk, time.monotonic()):
+            raise ApiError(
+                429,
+                "too_many_requests",
+                f"This key makes more than {settings.COSTSITE_REQUESTS_PER_MINUTE:,} requests a minute;"
+                f" send the same again in {wait} s, and more events in each batch.",
+                headers={"Retry-After": str(wait)},
             )
         note_use(key, timezone.now())
         return key

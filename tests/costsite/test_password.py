@@ -39,8 +39,8 @@ def test_the_new_password_opens_the_site_and_other_browsers_are_logged_out(vera:
     page = browser.post("/password/", entered(OLD, NEW, NEW), follow=True)
 
     assert "Your password is changed" in page.content.decode()
-    assert Client().login(username="vera", password=NEW)
-    assert not Client().login(username="vera", password=OLD)
+    vera.refresh_from_db()
+    assert (vera.check_password(NEW), vera.check_password(OLD)) == (True, False)
     assert browser.get("/").status_code == 200
     assert elsewhere.get("/").status_code == 302
 
@@ -53,11 +53,14 @@ def test_the_new_password_opens_the_site_and_other_browsers_are_logged_out(vera:
         (entered(OLD, "12345678", "12345678"), "This password is entirely numeric"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_changes(browser: Client, form: dict[str, str], problem: str) -> None:
+def test_what_is_wrong_is_said_and_nothing_changes(
+    vera: User, browser: Client, form: dict[str, str], problem: str
+) -> None:
     page = browser.post("/password/", form)
 
     assert problem in page.content.decode()
-    assert Client().login(username="vera", password=OLD)
+    vera.refresh_from_db()
+    assert vera.check_password(OLD)
 
 
 def test_it_is_in_the_menu_of_every_page_under_the_content_policy(browser: Client) -> None:
