@@ -70,7 +70,7 @@ class LiveSite:
     def try_to_manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A management command that may fail."""
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self._environment(), capture_output=True, text=True
+            self.manage_command(*arguments), cwd=ROOT, env=self.environment(), capture_output=True, text=True
         )
 
     def start(self) -> None:
@@ -79,8 +79,8 @@ class LiveSite:
             return
         with (self.state_dir / "site.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "costsite.serve.web", "--port", str(self.port), *WEB],
-                cwd=ROOT, env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log,
+                self.web_command(),
+                cwd=ROOT, env=self.environment(), stdin=subprocess.PIPE, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
@@ -116,7 +116,13 @@ class LiveSite:
             connection.close()
         return Recorded(calls, distinct, of_runs, of_days, tokens)
 
-    def _environment(self) -> dict[str, str]:
+    def web_command(self) -> list[str]:
+        return [sys.executable, "-m", "costsite.serve.web", "--port", str(self.port), *WEB]
+
+    def manage_command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "manage.py", *arguments]
+
+    def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DJANGO_"))}
         return inherited | {"COSTSITE_STATE_DIR": str(self.state_dir), "COSTSITE_LOG_LEVEL": "WARNING"}
 
