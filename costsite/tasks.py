@@ -13,7 +13,7 @@ from collections.abc import Callable
 from django.utils import timezone
 from django_q.models import Schedule
 
-from agents import repricing, retention
+from agents import repricing, retention, server_clock
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
 from budgets.notifications import sending
@@ -50,6 +50,7 @@ def schedule_tick() -> None:
 def due_work() -> dict[str, Callable[[], str]]:
     """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
     return {
+        "clock": server_clock.follow,
         "repricing": repricing.sweep,
         "retention": retention.sweep,
         "crossings": crossings.sweep,

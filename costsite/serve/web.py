@@ -31,6 +31,7 @@ from urllib.parse import quote
 from waitress import create_server, wasyncore
 
 from costsite.serve import lifeline
+from costsite.serve.stamps import StampedChannel
 from costsite.serve.threads import WarmestFirst
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
         clear_untrusted_proxy_headers=False,  # settings.SECURE_PROXY_SSL_HEADER decides what is believed
         ident=None,
     )
+    server.channel_class = StampedChannel
     stopping = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -114,8 +114,3 @@ def test_what_is_no_month_is_said_with_the_mend(month: str) -> None:
 def test_a_month_ends_where_the_next_begins() -> None:
     assert clock.month_bounds("2026-12") == (date(2026, 12, 1), date(2027, 1, 1))
     assert clock.month_of(date(2026, 12, 31)) == "2026-12"
-
-
-@pytest.mark.parametrize(("seconds", "shift"), [(60, 0), (61, 61), (-60, 0), (-61, -61)])
-def test_clocks_that_agree_within_a_minute_are_left_alone(seconds: int, shift: int) -> None:
-    assert clock.clock_shift(NOON, NOON + timedelta(seconds=seconds)) == timedelta(seconds=shift)

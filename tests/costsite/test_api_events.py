@@ -12,11 +12,13 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 from django.test import override_settings
+from django.utils import timezone
 
-from agents.models import Agent, AgentRunLog, Client, LLMCall, ModelPrice, Workspace
+from agents.models import Agent, AgentRunLog, Client, LedgerState, LLMCall, ModelPrice, Workspace
 from budgets.policies import By, set_budget
+from costsite.arrival import ARRIVED_AT, ARRIVED_MONOTONIC
 from langchain_plugin import wire
-from tests.costsite.api_client import KeyHolder, batch, error_of
+from tests.costsite.api_client import EVENTS, KeyHolder, batch, error_of
 from tests.factories import AgentFactory, WorkspaceFactory, llm_call
 
 
@@ -202,12 +204,55 @@ def test_bytes_that_are_no_utf_8_cost_only_their_event(acme: KeyHolder) -> None:
     )
 
 
-def test_a_call_from_before_the_ledger_is_too_old_and_says_so(acme: KeyHolder) -> None:
-    receipt = acme.report(spoiled(started_at="1999-12-31T23:59:59Z", ended_at="2000-01-01T00:00:00Z"), soon())
+def test_a_call_from_before_what_the_ledger_keeps_is_too_old_and_says_so(acme: KeyHolder) -> None:
+    LedgerState.objects.create(pk=1, time_zone="UTC", retained_from="2025-10-01")
+
+    receipt = acme.report(spoiled(started_at="2025-09-30T23:59:59Z", ended_at="2025-10-01T00:00:00Z"), soon())
 
     assert receipt.accepted == [1]
     assert receipt.rejected[0].code == "too_old"
     assert "set the clock" in receipt.rejected[0].message
+
+
+def test_a_call_of_a_host_that_did_not_know_the_time_yet_is_kept_at_the_time_it_came(acme: KeyHolder) -> None:
+    """It started at 1970, made its call, was told the time, and sent the call with the right one."""
+    receipt = acme.report(spoiled(started_at="1970-01-01T00:00:09Z", ended_at="1970-01-01T00:00:11Z"))
+
+    assert receipt.accepted == [0]
+    call = LLMCall.objects.get()
+    assert datetime.now(UTC) - call.started_at < timedelta(minutes=1)
+    assert call.reported_started_at == datetime(1970, 1, 1, 0, 0, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("server", [datetime(1970, 1, 1, 0, 5, tzinfo=UTC), datetime(2019, 12, 31, tzinfo=UTC)])
+def test_a_server_that_lost_the_time_asks_to_be_asked_again_and_loses_nothing(
+    acme: KeyHolder, server: datetime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = json.dumps(batch(soon(), soon())).encode()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(timezone, "now", lambda: server)
+        response = acme.post(body)
+
+    assert (response.status_code, error_of(response).code) == (503, "server_clock")
+    assert response.headers["Retry-After"] == "60"
+    assert "Set the clock of the server" in error_of(response).message
+    assert "Set the clock of the server" in caplog.text
+    assert not LLMCall.objects.exists()
+    assert wire.Receipt.model_validate_json(acme.post(body).content).accepted == [0, 1]
+
+
+@pytest.mark.parametrize("off_by", [timedelta(days=730), timedelta(days=-20)])
+def test_a_server_whose_clock_jumped_does_not_move_the_calls_of_those_whose_clock_did_not(
+    acme: KeyHolder, off_by: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truly = datetime.now(UTC) + timedelta(days=30)  # far enough from the release that a clock may be behind
+    LedgerState.objects.create(pk=1, time_zone="UTC", trusted_day=truly.date())  # as the tick keeps it
+    monkeypatch.setattr(timezone, "now", lambda: truly + off_by)
+
+    response = acme.post(json.dumps(batch(soon(started_at=truly, ended_at=truly), sent_at=truly.isoformat())).encode())
+
+    assert (response.status_code, error_of(response).code) == (503, "server_clock")
+    assert not LLMCall.objects.exists()
 
 
 def test_a_call_from_the_future_is_kept_at_the_time_it_came(acme: KeyHolder) -> None:
@@ -236,12 +281,45 @@ def test_times_of_a_clock_that_is_off_are_moved_by_what_it_is_off(
     truly = datetime.now(UTC) - timedelta(minutes=1)
     call = soon(started_at=truly + off_by, ended_at=truly + off_by + timedelta(seconds=2))
 
-    receipt = acme.report(call, sent_at=(datetime.now(UTC) + off_by).isoformat())
+    receipt = report_until_believed(acme, call, off_by)
 
     assert abs(LLMCall.objects.get().started_at - truly) < timedelta(seconds=30)
     [notice] = receipt.notices
     assert notice.code == "clock_differs"
     assert told in notice.message
+
+
+def report_until_believed(acme: KeyHolder, call: wire.LLMCall, off_by: timedelta) -> wire.Receipt:
+    """The Receipt, once the server has seen the difference twice; each sending says its own time."""
+    client_id = str(uuid4())
+    for _ in range(10):
+        sent_at = (datetime.now(UTC) + off_by).isoformat()
+        response = acme.post(json.dumps(batch(call, client_id=client_id, sent_at=sent_at)).encode())
+        if response.status_code == 200:
+            return wire.Receipt.model_validate_json(response.content)
+        assert (response.status_code, error_of(response).code) == (503, "clock_unsure")
+        time.sleep(float(response.headers["Retry-After"]))
+    raise AssertionError("never believed")
+
+
+def test_a_batch_that_stood_at_the_door_of_a_paused_server_is_not_moved_to_when_it_woke(acme: KeyHolder) -> None:
+    """The client gave up after 15 s, and again 31 s after the first; then the server came back and read all of it."""
+    began = datetime.now(UTC) - timedelta(hours=30)
+    call, client_id = soon(started_at=began, ended_at=began), str(uuid4())
+
+    def post(sent_at: datetime, read_at: float) -> Any:
+        body = json.dumps(batch(call, client_id=client_id, sent_at=sent_at.isoformat()))
+        stamps = {ARRIVED_AT: datetime.now(UTC).timestamp(), ARRIVED_MONOTONIC: read_at}
+        return acme.client.post(EVENTS, body, content_type="application/json", **stamps)
+
+    for number, waited in enumerate((0, 15, 31)):
+        response = post(began + timedelta(seconds=waited), read_at=1_000 + number / 100)
+        assert (response.status_code, error_of(response).code) == (503, "clock_unsure")
+        assert "the batch is 10" in error_of(response).message
+
+    receipt = wire.Receipt.model_validate_json(post(datetime.now(UTC), read_at=1_001.5).content)
+    assert (receipt.accepted, receipt.notices) == ([0], [])
+    assert LLMCall.objects.get().started_at == began
 
 
 def test_a_clock_less_than_a_minute_off_is_left_alone(acme: KeyHolder) -> None:
