@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import re
 import shlex
@@ -16,9 +18,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+
+from costsite.serve import readiness
+from tests.factories import llm_call
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, str(PROJECT / "manage.py")]
@@ -267,6 +274,44 @@ def test_a_request_that_came_in_whole_is_answered_before_the_site_stops(own_site
 
     assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 20
     assert own_site.process.wait(timeout=30) == 0
+
+
+def manage(site: Site, *arguments: str) -> str:
+    return subprocess.run(
+        [*MANAGE, *arguments], env=environment(site.log.parent), check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_a_request_that_hangs_does_not_keep_the_port_from_the_next_site(own_site: Site) -> None:
+    """Killed with a batch in hand that waits for the database, which may take it 20 s; somebody starts it again."""
+    manage(own_site, "create_workspace", "acme")
+    key = manage(own_site, "create_api_key", "acme")
+    now = datetime.now(UTC).isoformat()
+    call = llm_call().model_dump(mode="json") | {"started_at": now, "ended_at": now}
+    body = json.dumps({"batch_id": str(uuid4()), "client_id": str(uuid4()), "sent_at": now, "events": [call]}).encode()
+    post = (
+        f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    with (own_site.log.parent / "costsite.sqlite3.write-lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with connections(own_site, 1, post + body) as (hanging,):
+            assert own_site.get("/login/") == 200, "and so the batch is at the database"
+            own_site.process.kill()
+            own_site.process.wait()
+
+            until(lambda: can_listen(own_site.port), seconds=30, what="a free port")
+            hanging.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                hanging.recv(1)  # free while the batch still hangs, not because it was given up
+
+
+def can_listen(port: int) -> bool:
+    try:
+        readiness.require_free("127.0.0.1", port)
+    except readiness.NotReadyError:
+        return False
+    return True
 
 
 def test_static_files_are_served_without_collecting_them(site: Site) -> None:
