@@ -282,20 +282,50 @@ def manage(site: Site, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def test_a_request_that_hangs_does_not_keep_the_port_from_the_next_site(own_site: Site) -> None:
-    """Killed with a batch in hand that waits for the database, which may take it 20 s; somebody starts it again."""
-    manage(own_site, "create_workspace", "acme")
-    key = manage(own_site, "create_api_key", "acme")
+def new_key(site: Site) -> str:
+    manage(site, "create_workspace", "acme")
+    return manage(site, "create_api_key", "acme")
+
+
+def post_of_a_call(key: str) -> bytes:
+    """A request with a batch of one call."""
     now = datetime.now(UTC).isoformat()
     call = llm_call().model_dump(mode="json") | {"started_at": now, "ended_at": now}
     body = json.dumps({"batch_id": str(uuid4()), "client_id": str(uuid4()), "sent_at": now, "events": [call]}).encode()
-    post = (
+    head = (
         f"POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode()
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def whole_answer(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+def test_a_database_file_that_is_replaced_while_it_is_served_takes_nothing_in(own_site: Site) -> None:
+    key = new_key(own_site)
+    database = own_site.log.parent / "costsite.sqlite3"
+    copy = shutil.copy(database, database.with_name("copy.sqlite3"))
+    with connections(own_site, 1, post_of_a_call(key)) as (client,):
+        assert whole_answer(client).startswith(b"HTTP/1.1 200")
+
+    Path(copy).replace(database)
+
+    with connections(own_site, 1, post_of_a_call(key)) as (client,):
+        answer = whole_answer(client)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b'"code":"database_replaced"' in answer
+    assert own_site.get("/login/") == 503
+    assert "was replaced, moved or deleted while the site runs; nothing is written. Stop the site" in own_site.said()
+
+
+def test_a_request_that_hangs_does_not_keep_the_port_from_the_next_site(own_site: Site) -> None:
+    """Killed with a batch in hand that waits for the database, which may take it 20 s; somebody starts it again."""
+    post = post_of_a_call(new_key(own_site))
     with (own_site.log.parent / "costsite.sqlite3.write-lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with connections(own_site, 1, post + body) as (hanging,):
+        with connections(own_site, 1, post) as (hanging,):
             assert own_site.get("/login/") == 200, "and so the batch is at the database"
             own_site.process.kill()
             own_site.process.wait()
