@@ -67,6 +67,13 @@ def judge(sent_at: datetime, received_at: datetime) -> None:
         raise wrong(received_at)
 
 
+def require_plausible(now: datetime, state: LedgerState | None) -> None:
+    """Raise ServerClockError when the clock says a time that cannot be, without a client's clock to compare it with."""
+    retained_from = state and state.retained_from
+    if now < RELEASED or (state and retained_from and now < state.days().start(retained_from)):
+        raise wrong(now)
+
+
 def wrong(now: datetime) -> ServerClockError:
     return ServerClockError(
         f"This server's clock says {now:%Y-%m-%d %H:%M} UTC, which cannot be; nothing was written. Set the clock of the"
