@@ -8,4 +8,4 @@ class AgentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from agents import checks  # noqa: F401 - registers the system checks
+        from agents import checks, database_file  # noqa: F401 - register the system checks, and a receiver

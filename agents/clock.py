@@ -8,27 +8,52 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-TOLERATED_SKEW: Final = timedelta(seconds=60)
+from langchain_plugin.wire import CLOCK_TOLERANCE_SECONDS
+
+TOLERATED_SKEW: Final = timedelta(seconds=CLOCK_TOLERANCE_SECONDS)
 """Below this the difference between two clocks is mostly the batch's way through the network."""
 TOLERATED_LEAD: Final = timedelta(minutes=5)
 """How far ahead of the server a call may begin: one clock of a host can be off while the batch's was not."""
 EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """No agent ran before; a clock that lost its battery says 1970."""
-
-
-def clock_shift(sent_at: datetime, received_at: datetime) -> timedelta:
-    """What to add to the times of a batch: nothing while both clocks agree within a minute."""
-    difference = received_at - sent_at
-    return difference if abs(difference) > TOLERATED_SKEW else timedelta(0)
+RELEASED: Final = datetime(2026, 11, 1, tzinfo=UTC)
+"""No server ran this version before: one whose clock says so is wrong. To be moved on with each release."""
+CATCH_UP_DAYS: Final = 3
+"""How far the trusted day follows the clock for each day the clock shows: a long weekend without the site at once."""
 
 
 def settled(reported: datetime, shift: timedelta, received_at: datetime, latest: datetime) -> datetime:
-    """A reported time in UTC as the ledger keeps it: shifted, and never later than it can have been.
+    """A reported time in UTC as the ledger keeps it: shifted, and neither later nor earlier than it can have been.
 
-    `latest` is `received_at` + `TOLERATED_LEAD`; a time after it becomes the time received.
+    `latest` is `received_at` + `TOLERATED_LEAD`; a time after it, or before `EARLIEST`, becomes the time received: a
+    host that learns the time after it began to work is no reason to lose what it spent.
     """
     at = (reported + shift if shift else reported).astimezone(UTC)
-    return received_at if at > latest else at
+    return received_at if at > latest or at < EARLIEST else at
+
+
+def trusted_next(trusted: date, moved_on: date, today: date) -> date:
+    """Where the trusted day goes when the clock says `today`: towards it, by at most `CATCH_UP_DAYS`.
+
+    `moved_on` is what the clock said when the day was last moved. Until the clock says something else nothing moves:
+    ticks that see the same wrong day again and again do not make it right.
+    """
+    if today == moved_on:
+        return trusted
+    step = timedelta(days=CATCH_UP_DAYS)
+    return max(trusted - step, min(trusted + step, today))
+
+
+def server_is_wrong(received_at: datetime, sent_at: datetime, trusted: date | None) -> bool:
+    """Of a server and a client that disagree, whether it is the server that is wrong: two clocks against one.
+
+    The third is the ledger's trusted day. Where it speaks for neither, or there is none, the server is believed.
+    """
+    if received_at < RELEASED:
+        return True
+    if trusted is None:
+        return False
+    return abs((received_at.date() - trusted).days) > CATCH_UP_DAYS >= abs((sent_at.date() - trusted).days)
 
 
 class Days:

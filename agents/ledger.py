@@ -18,9 +18,9 @@ from uuid import UUID
 
 from django.db.models import Min
 
-from agents import arrivals, run_arrivals
+from agents import arrivals, run_arrivals, server_clock
 from agents.arrivals import CallArrival, call_arrival
-from agents.clock import EARLIEST, TOLERATED_LEAD, days_of
+from agents.clock import TOLERATED_LEAD, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
@@ -83,7 +83,7 @@ def record(
     """Write what is new of `events` (index in the batch, event) in one transaction.
 
     `client`: the primary key of the process that reports, where that is known. `clock_shift` is added to every time the
-    events report (`agents.clock.clock_shift`). `key_agent`: the one agent the key may report for. An event that cannot
+    events report (`agents.client_clocks`). `key_agent`: the one agent the key may report for. An event that cannot
     be booked is rejected by itself, with the mend; the others are written.
     `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and it is sent again.
     """
@@ -175,10 +175,11 @@ class _Batch:
     # ── who and when ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _turn_away_too_old(self, retained_from: date | None) -> None:
-        horizon = EARLIEST
-        if retained_from is not None:
-            horizon = max(horizon, self.days.start(retained_from))
-
+        if retained_from is None:
+            return
+        horizon = self.days.start(retained_from)
+        if self.received_at < horizon:
+            raise server_clock.wrong(self.received_at)
         for index, at in (
             *((call.index, call.started_at) for call in self.calls if call.started_at < horizon),
             *((told.index, told.at) for told in self.told if told.at < horizon),

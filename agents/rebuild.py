@@ -2,7 +2,11 @@
 
 One statement per workspace, day and table adds up the calls and takes the stored sums off. A statement sees one moment
 of the database, so no lock is held while it reads, however long the day. And because sums only ever move by
-differences, what it found stays right whatever is recorded before it is posted.
+differences, what it found stays right whatever is recorded, or moved to another day, before it is posted.
+
+Not so what retention does: it deletes calls and leaves their sums. Its horizon is stored before anything is deleted, so
+a comparison that missed a call was made behind a horizon that can be read by now. It is read again after each
+comparison, and again where a difference is posted: what lies before it stays as it is.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ from langchain_plugin.wire import TokenCounts
 
 MENDED_AT_ONCE: Final = 100
 """Differences in one transaction: well under 200 ms."""
+A_ZONE: Final = timedelta(days=2)
+"""More than two time zones put an instant apart, which is 26 hours."""
 
 _CALL: Final = LLMCall._meta.db_table
 _RUN: Final = AgentRunLog._meta.db_table
@@ -57,6 +63,8 @@ class Difference:
     """What must be added to a row of sums to make it right; a row that is not there counts as zeros."""
 
     workspace: Workspace
+    day: date
+    """Of the calls that were compared; none of a run's lies before it."""
     table: type[models.Model]
     key: tuple[Any, ...]
     """The values of the table's key behind the workspace; of a run, its id."""
@@ -74,9 +82,9 @@ def differences(workspace: Workspace) -> Iterator[Difference]:
     zone_name, retained_from = storage().ledger_state()
     days = days_of(zone_name)
     for day in _days(workspace, days, retained_from):
-        yield from _lost_runs(workspace, day)
-        yield from _runs(workspace, day, days)
-        yield from _rollups(workspace, day, days)
+        found = [*_lost_runs(workspace, day), *_runs(workspace, day, days), *_rollups(workspace, day, days)]
+        if found and not _is_gone(day):
+            yield from found
 
 
 def mend(found: Iterator[Difference]) -> Iterator[Difference]:
@@ -87,9 +95,16 @@ def mend(found: Iterator[Difference]) -> Iterator[Difference]:
     while batch := list(islice(found, MENDED_AT_ONCE)):
         # Alone: what differs comes in an order of its own, and two orders of locking would deadlock on PostgreSQL.
         with writing(alone=True):
-            for difference in batch:
+            standing = [difference for difference in batch if not _is_gone(difference.day)]
+            for difference in standing:
                 _post(difference, storage())
-        yield from batch
+        yield from standing
+
+
+def _is_gone(day: date) -> bool:
+    """Whether retention has let go of the day, or is about to."""
+    retained_from = storage().ledger_state()[1]
+    return retained_from is not None and day < retained_from
 
 
 # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,8 +119,9 @@ def _days(workspace: Workspace, days: Days, retained_from: date | None) -> Itera
     ends += [days.of(at) for at in starts.values() if at is not None]
     if not ends:
         return
-    day = max(min(ends), retained_from) if retained_from else min(ends)
-    while day <= max(ends):
+    first, last = min(ends) - A_ZONE, max(ends) + A_ZONE
+    day = max(first, retained_from) if retained_from else first
+    while day <= last:
         yield day
         day += timedelta(days=1)
 
@@ -116,7 +132,10 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
     here = [workspace.pk, store.day(day)]
     calls = f"FROM {_CALL} AS c WHERE {of_day}"
     tagged = f"FROM {_CALL} AS c {_TAGS[connection.vendor]} WHERE {of_day}"
-    begun, ended = store.time(days.start(day)), store.time(days.start(day + timedelta(days=1)))
+    # Runs are counted on their day; their start is what is indexed. While a change of the time zone is under way, or
+    # was interrupted, the two may be of different zones.
+    begun = store.time(days.start(day - A_ZONE))
+    ended = store.time(days.start(day + A_ZONE + timedelta(days=1)))
     for table, key, parts in (
         (
             UsageDay,
@@ -140,8 +159,8 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
                 (f"SELECT c.workspace_id, 0 AS runs, {_ADDENDS} {calls}", here),
                 (
                     f"SELECT workspace_id, 1 AS runs, {_NOTHING} FROM {_RUN}"
-                    " WHERE workspace_id = %s AND started_at >= %s AND started_at < %s",
-                    [workspace.pk, begun, ended],
+                    " WHERE workspace_id = %s AND day = %s AND started_at >= %s AND started_at < %s",
+                    [*here, begun, ended],
                 ),
             ],
         ),
@@ -151,7 +170,7 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
         parts.append((f"SELECT {minus} FROM {table._meta.db_table} AS c WHERE {of_day}", here))
         for row in _unbalanced(key, sums, parts):
             missing = dict(zip(sums, map(int, row[len(key) :]), strict=True))
-            yield Difference(workspace, table, (day, *row[1 : len(key)]), missing)
+            yield Difference(workspace, day, table, (day, *row[1 : len(key)]), missing)
 
 
 def _runs(workspace: Workspace, day: date, days: Days, run_id: str | None = None) -> Iterator[Difference]:
@@ -179,7 +198,7 @@ def _runs(workspace: Workspace, day: date, days: Days, run_id: str | None = None
     ]
     for row in _unbalanced(("run_id",), sums, parts):
         missing = dict(zip(sums, map(int, row[1:]), strict=True))
-        yield Difference(workspace, AgentRunLog, (store.read_uuid(row[0]),), missing)
+        yield Difference(workspace, day, AgentRunLog, (store.read_uuid(row[0]),), missing)
 
 
 def _lost_runs(workspace: Workspace, day: date) -> Iterator[Difference]:
@@ -193,7 +212,7 @@ def _lost_runs(workspace: Workspace, day: date) -> Iterator[Difference]:
             [workspace.pk, store.day(day)],
         )
         for (run_id,) in cursor.fetchall():
-            yield Difference(workspace, AgentRunLog, (store.read_uuid(run_id),), {})
+            yield Difference(workspace, day, AgentRunLog, (store.read_uuid(run_id),), {})
 
 
 def _unbalanced(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet, Sum
 
+from agents import server_clock
 from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal, Workspace, WorkspaceDay
 from agents.models.ledger_state import LEAST_RETENTION_DAYS
 from agents.write_lock import only_job, writing
@@ -42,11 +43,15 @@ def first_kept_day() -> date | None:
 def sweep(seconds: float = 60.0) -> str:
     """Delete what is older than COSTSITE_RETENTION_DAYS, for at most `seconds`; the next sweep goes on.
 
-    AlreadyRunningError while somebody runs `manage.py retention --delete`. Cheap when nothing is due.
+    Nothing while the server's clock is doubted: what it calls old may be of yesterday. AlreadyRunningError while
+    somebody runs `manage.py retention --delete`. Cheap when nothing is due.
     """
     first_kept = first_kept_day()
     if first_kept is None:
         return "all calls are kept"
+    server_clock.follow()
+    if problem := server_clock.doubt(LedgerState.current()):
+        return problem
     # A question per workspace, because days are indexed by workspace.
     old = (LLMCall.objects.filter(workspace=workspace, day__lt=first_kept) for workspace in Workspace.objects.all())
     if not any(calls.exists() for calls in old):

@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
-MICROCENTS_PER_CENT = 1_000_000
+from langchain_plugin import wire
+
+MICROCENTS_PER_CENT = wire.MICROCENTS_PER_CENT
 MICROCENTS_PER_USD = 100 * MICROCENTS_PER_CENT
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 from django.db import OperationalError, connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from agents.database_file import file_name, require_same_file
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - where there is no flock, SQLite's own waiting must do
@@ -57,9 +59,12 @@ def writing(*, alone: bool = False, first: bool = False) -> Iterator[None]:
     after: list[Callable[[], object]] = []
     _held.after = after
     try:
-        with _file_lock(connection, first), transaction.atomic():
-            _enter(connection, alone)
-            yield
+        with _file_lock(connection, first):
+            with transaction.atomic():
+                _enter(connection, alone)
+                yield
+            # After the commit: one into a file that is no longer there must not be told to anybody.
+            require_same_file(connection)
     finally:
         _held.after = None
     for act in after:
@@ -207,11 +212,9 @@ def _waited_in_vain() -> OperationalError:
 
 
 def _lock_path(connection: BaseDatabaseWrapper) -> Path | None:
-    """Beside the database file; None where there is no file, or where the database queues its writers itself."""
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor != "sqlite" or ":memory:" in name or name.startswith("file:"):
-        return None
-    return Path(name).with_name(Path(name).name + ".write-lock")
+    """Beside the database file; None where the database queues its writers itself."""
+    name = file_name(connection)
+    return None if name is None else Path(f"{name}.write-lock")
 
 
 def _locked(path: Path, deadline: float) -> int:

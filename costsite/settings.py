@@ -80,6 +80,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "costsite.health.probes.ProbeMiddleware",
     "costsite.api.errors.ApiErrorMiddleware",
+    "costsite.replaced_database.ReplacedDatabaseMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "costsite.content_policy.ContentPolicyMiddleware",

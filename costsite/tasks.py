@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from django.db import connections
 from django.utils import timezone
-from django_q.models import Schedule
+from django_q.models import Schedule, Task
 
-from agents import repricing, retention
+from agents import repricing, retention, server_clock
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
 from budgets.notifications import sending
@@ -21,6 +22,7 @@ from budgets.notifications import sending
 log = logging.getLogger(__name__)
 
 TICK = "costsite tick"
+TICK_FUNCTION = "costsite.tasks.tick"
 
 
 def schedule_tick() -> None:
@@ -28,7 +30,7 @@ def schedule_tick() -> None:
     schedule, made = Schedule.objects.get_or_create(
         name=TICK,
         defaults={
-            "func": "costsite.tasks.tick",
+            "func": TICK_FUNCTION,
             "schedule_type": Schedule.MINUTES,
             "minutes": 1,
             "repeats": -1,
@@ -37,7 +39,7 @@ def schedule_tick() -> None:
     )
     if not made:
         Schedule.objects.filter(pk=schedule.pk).update(
-            func="costsite.tasks.tick",
+            func=TICK_FUNCTION,
             args=None,
             kwargs=None,
             hook=None,
@@ -47,9 +49,21 @@ def schedule_tick() -> None:
         )
 
 
+def ticks_seen() -> frozenset[str]:
+    """The ticks that were done of late, by any process: another answer within minutes means that work goes on.
+
+    Ids and no times: whatever the clock does, a new one is new.
+    """
+    try:
+        return frozenset(Task.objects.filter(func=TICK_FUNCTION).values_list("id", flat=True))
+    finally:
+        connections.close_all()  # who asks does so once in a while, and keeps nobody's connection
+
+
 def due_work() -> dict[str, Callable[[], str]]:
     """What each tick looks at, by name. Each finds out itself whether anything is due, cheap when nothing is."""
     return {
+        "clock": server_clock.follow,
         "repricing": repricing.sweep,
         "retention": retention.sweep,
         "crossings": crossings.sweep,

@@ -98,7 +98,9 @@ Purpose = Literal["agent", "compaction"]
 
 
 class WireModel(BaseModel):
-    """Unknown fields are an error: a count under a misspelt name would be a count lost in silence."""
+    """Unknown fields are an error: a count under a misspelt name would be a count lost in silence. The server then
+    takes an event without them, and says so.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -262,7 +264,6 @@ class AnswerModel(BaseModel):
 
 RejectionCode = Literal[
     "unknown_type",
-    "unknown_field",
     "missing_field",
     "bad_value",
     "too_large",

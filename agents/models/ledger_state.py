@@ -15,10 +15,19 @@ LEAST_RETENTION_DAYS = 400
 
 
 class LedgerState(models.Model):
-    """One row. Days and months in every other table are in `time_zone`; rows before `retained_from` are gone."""
+    """One row. Days and months in every other table are in `time_zone`; rows before `retained_from` are gone.
+
+    `trusted_day` is what the server's clock is judged by: see `agents.server_clock`.
+    """
 
     time_zone = models.CharField(max_length=64)
     retained_from = models.DateField(null=True, help_text="The first day whose calls are kept; empty: all of them.")
+    trusted_day = models.DateField(
+        null=True, help_text="Today, as far as the server's clock is believed: it follows the clock by few days a day."
+    )
+    trusted_day_moved_on = models.DateField(
+        null=True, help_text="What the clock said when the trusted day was last moved."
+    )
 
     class Meta:
         verbose_name_plural = "ledger state"

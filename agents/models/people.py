@@ -22,7 +22,7 @@ def new_hash_key() -> str:
     return secrets.token_hex(16)
 
 
-class ArchivableQuerySet(VisibleQuerySet[Row]):
+class KeptQuerySet(VisibleQuerySet[Row]):
     """Rows that are archived, never deleted: their money stays."""
 
     def live(self) -> Self:
@@ -31,8 +31,12 @@ class ArchivableQuerySet(VisibleQuerySet[Row]):
     def archived(self) -> Self:
         return self.exclude(archived_at=None)
 
+
+class ArchivableQuerySet(KeptQuerySet[Row]):
+    """Rows that are archived by setting a date and no more."""
+
     def archive(self) -> int:
-        """Archive those that are not; how many. A budget's change is kept: that one is `budgets.policies.archive`."""
+        """Archive those that are not; how many."""
         return self.live().update(archived_at=timezone.now())
 
     def restore(self) -> int:

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agents.models import Agent, ApiKey, Workspace
-from agents.models.people import ArchivableQuerySet
+from agents.models.people import KeptQuerySet
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.lines import DEFAULT_THRESHOLDS, problem_with
 
@@ -25,7 +25,9 @@ def default_thresholds() -> list[int]:
     return list(DEFAULT_THRESHOLDS)
 
 
-class BudgetPolicyQuerySet(ArchivableQuerySet["BudgetPolicy"]):
+class BudgetPolicyQuerySet(KeptQuerySet["BudgetPolicy"]):
+    """Archived by `budgets.policies.archive` alone, which keeps the change: there is no archiving many at once."""
+
     def covering(self, workspace_id: int, agent_ids: Iterable[int]) -> Self:
         """Live policies that the spend of these agents counts against: their own, their workspace's, the site's."""
         return self.live().filter(

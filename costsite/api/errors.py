@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from agents.database_file import DatabaseReplacedError
 from costsite.api.problems import shortened
 from langchain_plugin import wire
 
@@ -88,6 +89,8 @@ def _http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
 
 def _database_busy(request: HttpRequest, error: Exception) -> HttpResponse:
     """Locked, serialisation failed, full, gone: never the fault of what was sent, and the transaction was undone."""
+    if isinstance(error, DatabaseReplacedError):
+        return ErrorAnswer(replaced(error))
     log.warning("%s %s: the database did not take part: %s", request.method, request.path, error)
     return ErrorAnswer(
         ApiError(
@@ -96,6 +99,17 @@ def _database_busy(request: HttpRequest, error: Exception) -> HttpResponse:
             f"The database could not answer now; nothing was written. Send the same again in {RETRY_AFTER_SECONDS} s.",
             headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
+    )
+
+
+def replaced(_error: DatabaseReplacedError) -> ApiError:
+    """Where the file is, is for the log: whoever asks may be anybody."""
+    return ApiError(
+        503,
+        "database_replaced",
+        "The site's database file was replaced while the site runs; nothing was written. Its log says how to mend that;"
+        " send the same again then.",
+        headers={"Retry-After": "60"},
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from ninja import Router
 
+from agents import server_clock
+from agents.client_clocks import ASK_AGAIN_SECONDS, ClientClocks
 from agents.clients import note_client, note_rejected
-from agents.clock import clock_shift
 from agents.ledger import Recorded
 from agents.models import ApiKey
 from agents.models.people import UNREGISTERED
@@ -19,9 +20,13 @@ from budgets.news import budget_news
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
 from costsite.api.body import read_body
+from costsite.api.errors import ApiError
 from costsite.api.openapi import BATCH_REF
+from costsite.arrival import Arrival, arrival_of
 from langchain_plugin import wire
 
+log = logging.getLogger(__name__)
+client_clocks = ClientClocks()
 router = Router(tags=["Events"], auth=BearerKey(ApiKey.Scope.EVENTS_WRITE))
 
 _REQUEST_BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": BATCH_REF}}}}
@@ -37,16 +42,39 @@ def post_events(request: HttpRequest) -> HttpResponse:
     # The body is read here and never as a ninja argument: that costs four to five times as much an event, and one
     # bad event would turn the others away.
     key = key_of(request)
+    arrival = arrival_of(request.META)
+    received_at = arrival.at
     batch = read_batch(read_body(request))
-    received_at = timezone.now()
-    shift = clock_shift(batch.sent.sent_at, received_at)
-    client = note_client(key.workspace, batch.sent, now=received_at)
-    recorded = record_storable(
-        key.workspace, batch.events, client=client, received_at=received_at, clock_shift=shift, key_agent=key.agent
-    )
+    try:
+        server_clock.judge(batch.sent.sent_at, received_at)
+        shift = _shift(batch.sent, arrival)
+        client = note_client(key.workspace, batch.sent, now=received_at)
+        recorded = record_storable(
+            key.workspace, batch.events, client=client, received_at=received_at, clock_shift=shift, key_agent=key.agent
+        )
+    except server_clock.ServerClockError as error:
+        log.error("%s", error)  # noqa: TRY400 - where it was raised says nothing more
+        retry = {"Retry-After": str(server_clock.ASK_AGAIN_SECONDS)}
+        raise ApiError(503, "server_clock", str(error), headers=retry) from error
     receipt = _receipt(key, batch, recorded, shift)
     note_rejected(client, len(receipt.rejected))
     return HttpResponse(receipt.model_dump_json(), content_type="application/json")
+
+
+def _shift(sent: wire.EventBatch, arrival: Arrival) -> timedelta:
+    """What to add to the times of the batch. ApiError 503 where only another sending can tell."""
+    difference = arrival.at - sent.sent_at
+    shift = client_clocks.shift(sent.client_id, difference, monotonic=arrival.monotonic)
+    if shift is None:
+        seconds = round(difference.total_seconds())
+        raise ApiError(
+            503,
+            "clock_unsure",
+            f"By its sent_at the batch is {seconds:,} s old: the sender's clock is behind, or the batch waited. Send it"
+            f" again in {ASK_AGAIN_SECONDS:.0f} s, with the sent_at of then: that tells which.",
+            headers={"Retry-After": f"{ASK_AGAIN_SECONDS:.0f}"},
+        )
+    return shift
 
 
 def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) -> wire.Receipt:

@@ -16,7 +16,6 @@ _CODES = {
     "union_tag_invalid": "unknown_type",
     "union_tag_not_found": "missing_field",
     "missing": "missing_field",
-    "extra_forbidden": "unknown_field",
     "string_too_long": "too_large",
     "too_long": "too_large",
     "less_than_equal": "too_large",

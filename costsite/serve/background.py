@@ -15,10 +15,13 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "costsite.settings")
     django.setup()
     from django.core.management import call_command
+    from django.db import connections
 
     from costsite.tasks import schedule_tick
 
     schedule_tick()
+    connections["default"].ensure_connection()  # whose file it is holds for all workers: agents.database_file
+    connections.close_all()
     call_command("qcluster", skip_checks=True)
 
 

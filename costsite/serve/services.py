@@ -7,7 +7,9 @@ import sys
 
 from django.conf import settings
 
+from costsite.serve.pulse import Pulse
 from costsite.serve.supervisor import Service
+from costsite.tasks import ticks_seen
 
 THREADS = 8
 """Per web process. The interpreter runs one at a time; the others wait for the disk or the database.
@@ -15,6 +17,9 @@ THREADS = 8
 With SQLite, six reporters (batches of 20) and two readers on two processors, 2, 8 and 16 threads took 4,000, 3,900 and
 3,600 events a second: more threads win nothing but room, as a page or a file that takes long holds one.
 """
+
+LONGEST_WITHOUT_A_TICK_SECONDS = 420.0
+"""There is one a minute, unless every worker is at a task, which takes 300 s at most."""
 
 
 def default_web_processes() -> int:
@@ -34,5 +39,11 @@ def site_services(host: str, port: int, *, web_processes: int | None = None, acc
     return [
         Service("The web service", web, grace_seconds=12),
         # A task that is cut off is taken up again, so a deploy does not wait for a long one.
-        Service("The background service", [sys.executable, "-m", "costsite.serve.background"], grace_seconds=20),
+        Service(
+            "The background service",
+            [sys.executable, "-m", "costsite.serve.background"],
+            grace_seconds=20,
+            pulse=Pulse(ticks_seen),
+            longest_silence_seconds=LONGEST_WITHOUT_A_TICK_SECONDS,
+        ),
     ]

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from costsite.serve.pulse import Pulse
+
 POLL_SECONDS = 0.2
 STEADY_SECONDS = 60.0
 """A service that ran this long was well: its next end starts again without the waits of earlier ones."""
@@ -33,6 +35,9 @@ class Service:
     command: Sequence[str]
     grace_seconds: float
     """How long it may take to stop by itself before it is killed."""
+    pulse: Pulse | None = None
+    longest_silence_seconds: float = 0.0
+    """Without a pulse for so long it is started again, though its process is there."""
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
@@ -48,6 +53,12 @@ class Service:
             self.command, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
         self.started_at = time.monotonic()
+        if self.pulse is not None:
+            self.pulse.expect()
+
+    @property
+    def silent(self) -> bool:
+        return self.pulse is not None and self.pulse.silent_seconds > self.longest_silence_seconds
 
     def ask_to_stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -99,16 +110,18 @@ class Supervisor:
                     if time.monotonic() >= service.start_again_at:
                         service.start(self.folder, self.output)
                 elif (code := service.process.poll()) is not None:
-                    self._bury(service, code)
+                    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+                    self._bury(service, how)
+                elif service.silent:
+                    self._bury(service, f"has done nothing for {service.longest_silence_seconds:.0f} s")
 
-    def _bury(self, service: Service, code: int) -> None:
+    def _bury(self, service: Service, how: str) -> None:
         if time.monotonic() - service.started_at > STEADY_SECONDS:
             service.failures = 0
         wait = min(2.0**service.failures, LONGEST_WAIT_SECONDS)
         service.failures += 1
         service.kill_what_is_left()
         service.start_again_at = time.monotonic() + wait
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         self.say(f"{service.name} {how}; starting it again in {wait:.0f} s.")
 
     def stop(self) -> None:

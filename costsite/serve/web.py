@@ -31,6 +31,7 @@ from urllib.parse import quote
 from waitress import create_server, wasyncore
 
 from costsite.serve import lifeline
+from costsite.serve.stamps import StampedChannel
 from costsite.serve.threads import WarmestFirst
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
         clear_untrusted_proxy_headers=False,  # settings.SECURE_PROXY_SSL_HEADER decides what is believed
         ident=None,
     )
+    server.channel_class = StampedChannel
     stopping = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -122,22 +124,30 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
     while not stopping.is_set():
         wasyncore.loop(timeout=1, use_poll=True, map=channels, count=1)
     until = time.monotonic() + STOPPING_SECONDS
-    while time.monotonic() < until and _something_waits(listening, server.active_channels.values()):
+    while time.monotonic() < until:
+        # One pass of the loop takes one connection, so a burst stands in the kernel's queue, and closing the socket
+        # resets it. The port is given back once the queue is empty: the next start must not wait for one that hangs.
+        if listening.fileno() != -1 and not _readable(listening):
+            server.del_channel(channels)
+            listening.close()
+        if listening.fileno() == -1 and not _something_waits(server.active_channels.values()):
+            break
         wasyncore.loop(timeout=0.1, use_poll=True, map=channels, count=1)
     server.task_dispatcher.shutdown(timeout=1)
 
 
-def _something_waits(listening: socket.socket, channels: Iterable[Any]) -> bool:
-    """Whether a request is being answered, or has come in and only the kernel knows of it yet.
+def _something_waits(channels: Iterable[Any]) -> bool:
+    """Whether a request is being answered, or has come in and only the kernel knows of it yet."""
+    channels = list(channels)
+    if any(channel.requests or channel.total_outbufs_len for channel in channels):
+        return True
+    return _readable(*(channel.socket for channel in channels))
 
-    One pass of the loop takes one connection, so a burst stands in the kernel's queue; closing the socket resets it.
-    """
+
+def _readable(*sockets: socket.socket) -> bool:
     arriving = select.poll()
-    arriving.register(listening, select.POLLIN)
-    for channel in list(channels):
-        if channel.requests or channel.total_outbufs_len:
-            return True
-        arriving.register(channel.socket, select.POLLIN)
+    for one in sockets:
+        arriving.register(one, select.POLLIN)
     return bool(arriving.poll(0))
 
 

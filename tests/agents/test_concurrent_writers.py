@@ -68,7 +68,7 @@ call_command("rebuild_rollups", "--check")
 
 
 def done(process: subprocess.Popen[str]) -> str:
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return out
 
@@ -105,7 +105,7 @@ def test_a_writer_that_is_killed_leaves_whole_batches(start: Start) -> None:
     time.sleep(0.003)  # into the next one
     victim.send_signal(signal.SIGKILL)
     said += victim.stdout.readlines()
-    victim.wait(timeout=10)
+    victim.wait(timeout=60)
     done(other)
 
     counted = done(start("-c", COUNT)).split()

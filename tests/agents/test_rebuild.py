@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import chain
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 
 from agents.models import AgentRunLog, LedgerState, LLMCall, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.rebuild import differences, mend
+from agents.retention import let_go
 from tests.agents.test_ledger_properties import assert_adds_up, report, what_stands
 from tests.agents.test_record import refused, run_ended, run_started
 from tests.factories import NOON, WorkspaceFactory, llm_call
@@ -106,6 +109,44 @@ def test_days_whose_calls_were_let_go_keep_their_sums(busy: Workspace) -> None:
     LedgerState.objects.update(retained_from=NOON.date() + timedelta(days=1))
     rebuild()
     assert list(UsageDay.objects.values_list("day", "calls").order_by("pk")) == kept
+
+
+SUMS = ("UsageDay", "TagDay", "WorkspaceDay")
+
+
+@pytest.fixture
+def ten_days(workspace: Workspace) -> Workspace:
+    """Ten days of calls, the first of them counted wrong."""
+    LedgerState.objects.create(pk=1, time_zone="UTC")
+    report(workspace, [[llm_call(started_at=NOON - timedelta(days=days), tags=["eu"]) for days in range(10)]])
+    WorkspaceDay.objects.filter(day=NOON.date() - timedelta(days=9)).update(calls=7)
+    return workspace
+
+
+def test_what_retention_deletes_while_sums_are_compared_is_not_taken_off_them(ten_days: Workspace) -> None:
+    before = what_stands(ten_days)
+    found = differences(ten_days)
+    first = next(found)  # compared, with nine days still to come
+    list(let_go(NOON.date() - timedelta(days=2)))
+
+    mended = list(mend(chain([first], found)))
+
+    assert mended == [], "what is gone cannot be mended any more"
+    assert LLMCall.objects.count() == 3
+    kept = what_stands(ten_days)
+    assert [kept[table] for table in SUMS] == [before[table] for table in SUMS]
+    assert "Every sum agrees" in rebuild("--check")
+
+
+def test_what_retention_deletes_between_a_comparison_and_its_posting_is_not_taken_off_either(
+    ten_days: Workspace,
+) -> None:
+    before = what_stands(ten_days)
+    found = list(differences(ten_days))
+    assert len(found) == 1
+    list(let_go(NOON.date() - timedelta(days=2)))
+    assert list(mend(iter(found))) == []
+    assert what_stands(ten_days)["WorkspaceDay"] == before["WorkspaceDay"]
 
 
 def test_a_run_made_anew_has_its_calls_and_its_day(busy: Workspace) -> None:

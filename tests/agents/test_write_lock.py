@@ -18,6 +18,9 @@ from pytest_django import Settings
 from agents import write_lock
 from agents.write_lock import after_writing, writing
 
+LONG = 60.0
+"""Seconds: what happens within a moment, unless somebody else has the processors."""
+
 
 @pytest.fixture
 def database(tmp_path: Path) -> Any:
@@ -26,14 +29,21 @@ def database(tmp_path: Path) -> Any:
 
 
 def writer(database: Any, name: str, log: list[str], *, first: bool = False) -> threading.Thread:
+    """A thread that stands in the queue, or that went through it."""
+
     def write() -> None:
         with write_lock._file_lock(database, first):
             log.append(name)
             time.sleep(0.01)
 
+    turns = write_lock._turns.setdefault(write_lock._lock_path(database), write_lock._Turns())  # type: ignore[arg-type]
+    taken, before = turns._taken, len(turns._waiting)
     thread = threading.Thread(target=write)
     thread.start()
-    time.sleep(0.05)  # until it stands in the queue
+    until = time.monotonic() + LONG
+    while thread.is_alive() and not (len(turns._waiting) > before if taken else turns._taken):
+        assert time.monotonic() < until
+        time.sleep(0.001)
     return thread
 
 
@@ -44,7 +54,7 @@ def test_writers_exclude_each_other_and_a_lease_overtakes_batches(database: Any)
         waiting.append(writer(database, "lease", log, first=True))
         assert log == [], "nobody writes beside the one who does"
     for thread in waiting:
-        thread.join(timeout=5)
+        thread.join(timeout=LONG)
     assert sorted(log) == ["batch 0", "batch 1", "batch 2", "batch 3", "lease"]
     assert log[0] == "lease", "it came last"
 
@@ -54,7 +64,7 @@ def test_writers_of_one_process_go_in_the_order_they_came(database: Any) -> None
     with write_lock._file_lock(database, first=False):
         waiting = [writer(database, f"batch {number}", log) for number in range(4)]
     for thread in waiting:
-        thread.join(timeout=5)
+        thread.join(timeout=LONG)
     assert log == ["batch 0", "batch 1", "batch 2", "batch 3"]
 
 
@@ -72,10 +82,10 @@ def test_a_writer_gives_up_when_another_thread_keeps_its_turn(database: Any, mon
     with write_lock._file_lock(database, first=False):
         thread = threading.Thread(target=write)
         thread.start()
-        thread.join(timeout=5)
+        thread.join(timeout=LONG)
     assert [type(error) for error in errors] == [OperationalError]
     log: list[str] = []
-    writer(database, "next", log).join(timeout=5)
+    writer(database, "next", log).join(timeout=LONG)
     assert log == ["next"], "who gave up does not keep a place in the queue"
 
 
@@ -104,15 +114,15 @@ def test_a_writer_gives_up_on_a_process_that_hangs_and_writes_when_it_is_gone(
                 write_lock._file_lock(database, first=False),
             ):
                 raise AssertionError("it wrote beside the other")
-        monkeypatch.setattr(write_lock, "LONGEST_WAIT_SECONDS", 5.0)
+        monkeypatch.setattr(write_lock, "LONGEST_WAIT_SECONDS", LONG)
         log: list[str] = []
         waiting = writer(database, "after", log)
         assert log == []
         assert holder.stdin is not None
         holder.stdin.close()
-        waiting.join(timeout=5)
+        waiting.join(timeout=LONG)
         assert log == ["after"]
-    writer(database, "again", log).join(timeout=5)
+    writer(database, "again", log).join(timeout=LONG)
     assert log == ["after", "again"], "what came too late was given back"
 
 
@@ -120,7 +130,7 @@ def test_a_writer_that_fails_lets_the_next_one_in(database: Any) -> None:
     with pytest.raises(OSError, match="disk"), write_lock._file_lock(database, first=False):
         raise OSError("disk full")
     log: list[str] = []
-    writer(database, "next", log).join(timeout=5)
+    writer(database, "next", log).join(timeout=LONG)
     assert log == ["next"]
 
 

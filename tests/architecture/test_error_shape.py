@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ V1 = "/api/v1"
 
 def _batch() -> str:
     call = llm_call().model_dump(mode="json")
-    ids = {"batch_id": call["call_id"], "client_id": call["call_id"], "sent_at": call["ended_at"]}
+    now = datetime.now(UTC).isoformat()
+    ids = {"batch_id": call["call_id"], "client_id": call["call_id"], "sent_at": now}
     return json.dumps({**ids, "events": [call]})
 
 

@@ -81,7 +81,7 @@ def test_a_key_tells_its_own_facts(workspace: Workspace) -> None:
 
     assert facts["workspace"] == {"slug": "acme", "name": "Acme"}
     assert (facts["agent"], facts["scopes"], facts["wire_version"]) == ("support-bot", ["read"], 1)
-    assert abs(datetime.fromisoformat(facts["server_time"]) - datetime.now(UTC)) < timedelta(seconds=10)
+    assert abs(datetime.fromisoformat(facts["server_time"]) - datetime.now(UTC)) < timedelta(seconds=60)
     assert facts["version"].count(".") == 2
 
 

@@ -18,7 +18,7 @@ HERE = shlex.join([sys.executable, "manage.py"]).replace(f"{PROJECT}/", "")
 def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *command],
-        cwd=PROJECT, env=environment(folder) | settings, capture_output=True, text=True, timeout=60,
+        cwd=PROJECT, env=environment(folder) | settings, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 

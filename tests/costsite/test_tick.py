@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 from pytest_django import Settings
 
-from agents import ledger, retention
+from agents import ledger, retention, server_clock
 from agents.models import LLMCall, ModelPrice, Workspace, WorkspaceDay
 from agents.write_lock import only_job
 from budgets.models import Notification, NotificationChannel
@@ -47,7 +47,7 @@ def test_a_model_that_got_its_price_while_no_task_ran_is_repriced(workspace: Wor
 
 
 def test_calls_older_than_the_retention_go_and_their_sums_stay(workspace: Workspace, settings: Settings) -> None:
-    for days_ago in (0, 399, 401, 500):
+    for days_ago in (500, 401, 399, 0):
         record_one(workspace, days_ago)
 
     assert tasks.tick()["retention"] == "all calls are kept"
@@ -62,6 +62,7 @@ def test_calls_older_than_the_retention_go_and_their_sums_stay(workspace: Worksp
 
 def test_what_there_is_no_time_for_is_left_to_the_next_tick(workspace: Workspace, settings: Settings) -> None:
     settings.COSTSITE_RETENTION_DAYS = 400
+    server_clock.follow()
     record_one(workspace, 401)
 
     assert retention.sweep(seconds=-1).endswith("more are left")
@@ -77,6 +78,7 @@ def test_the_tick_lets_a_command_that_is_at_work_finish_and_says_so(
     # Beside a database in memory there is no file to lock; another open file excludes as another process does.
     monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "costsite.sqlite3")
     settings.COSTSITE_RETENTION_DAYS = 400
+    server_clock.follow()
     record_one(workspace, 401)
 
     with only_job(retention.JOB):

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from agents.management.days import day
 from agents.models import Workspace
 from agents.repricing import Change, Repriced, Selection, reprice
 from agents.spend import MICROCENTS_PER_USD
@@ -24,8 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--workspace", metavar="SLUG", help="Only this one.")
         parser.add_argument("--provider", default="", help="Only calls of this provider, as the pages name it.")
         parser.add_argument("--model", default="", help="Only calls of this model; a * at the end stands for the rest.")
-        parser.add_argument("--from", dest="first_day", metavar="YYYY-MM-DD", type=_day, help="The first day.")
-        parser.add_argument("--to", dest="last_day", metavar="YYYY-MM-DD", type=_day, help="The last day, included.")
+        parser.add_argument("--from", dest="first_day", metavar="YYYY-MM-DD", type=day, help="The first day.")
+        parser.add_argument("--to", dest="last_day", metavar="YYYY-MM-DD", type=day, help="The last day, included.")
         parser.add_argument("--all", dest="priced_too", action="store_true", help="Calls that have a price, too.")
         parser.add_argument("--include-closed", action="store_true", help="Months before the current one, too.")
         parser.add_argument("--apply", action="store_true", help="Write it, with a correction for each day and model.")
@@ -99,10 +100,3 @@ def _line(name: str, change: Change) -> str:
 def _usd(microcents: int, *, sign: bool = False) -> str:
     """Exact enough to see a single call, short enough for a column: six decimals of a dollar."""
     return f"{Decimal(microcents) / MICROCENTS_PER_USD:{'+' if sign else ''},.6f}"
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"{text!r} is no day; write it as 2026-11-20.") from None

@@ -1,0 +1,36 @@
+"""When a request came: stamped as its first bytes are read, before it waits for a thread that waits for a database.
+
+Times of calls are moved by the difference between a client's clock and the server's. Taken after the waits, every wait
+would look like a client's clock that is behind.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.task import WSGITask
+
+from costsite.arrival import ARRIVED_AT, ARRIVED_MONOTONIC
+
+
+class _Stamped(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    def __init__(self, adj: Any) -> None:
+        super().__init__(adj)
+        self.arrived_at = time.time()
+        self.arrived_monotonic = time.monotonic()
+
+
+class _Told(WSGITask):  # type: ignore[misc]
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[ARRIVED_AT] = self.request.arrived_at
+        environ[ARRIVED_MONOTONIC] = self.request.arrived_monotonic
+        return environ
+
+
+class StampedChannel(HTTPChannel):  # type: ignore[misc]
+    parser_class = _Stamped
+    task_class = _Told
