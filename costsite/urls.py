@@ -6,7 +6,6 @@ from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeDoneV
 from django.urls import URLPattern, URLResolver, include, path, reverse_lazy
 
 from costsite.api import api
-from costsite.readyz import readyz
 
 # Templates of their own: the admin's password page has Django's names for its own.
 change_password = PasswordChangeView.as_view(
@@ -17,7 +16,6 @@ password_changed = PasswordChangeDoneView.as_view(template_name="registration/pa
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
-    path("readyz", readyz),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("password/", change_password, name="password"),

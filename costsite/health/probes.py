@@ -10,23 +10,20 @@ import logging
 from collections.abc import Callable
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseNotFound
 from django.utils.crypto import constant_time_compare
 
 from costsite.health import gauges
-from costsite.serve.readiness import NotReadyError, require_migrations
+from costsite.health.readyz import readyz
 
 log = logging.getLogger(__name__)
-
-_migrated = False
-"""Looked for until it was so once: a process serves one version, and migrations are never taken back under it."""
 
 
 class ProbeMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
-        self._probes = {"/healthz": _healthz, "/readyz": _readyz, "/metrics": _metrics}
+        self._probes = {"/healthz": _healthz, "/readyz": readyz, "/metrics": _metrics}
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         probe = self._probes.get(request.path_info)
@@ -42,21 +39,6 @@ class ProbeMiddleware:
 def _healthz(_request: HttpRequest) -> HttpResponse:
     """The process answers; a database that is away is no reason to kill it."""
     return _said("ok")
-
-
-def _readyz(_request: HttpRequest) -> HttpResponse:
-    """The site can take requests: its database answers, and is of this version."""
-    global _migrated
-    try:
-        if not _migrated:
-            require_migrations()
-            _migrated = True
-        with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except (DatabaseError, NotReadyError) as error:
-        log.warning("Not ready: %s", " ".join(str(error).split()))
-        return _said("not ready: the log says why", 503)
-    return _said("ready")
 
 
 def _metrics(request: HttpRequest) -> HttpResponse:

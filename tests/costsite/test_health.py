@@ -30,7 +30,7 @@ def probe(request: pytest.FixtureRequest) -> str:
 def test_a_probe_is_answered_under_any_name_over_plain_http(client: Browser, probe: str, settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     answer = client.get(probe, headers={"host": "10.0.0.7:8000"})
-    assert (answer.status_code, answer.content) == (200, b"ok\n" if probe == "/healthz" else b"ready\n")
+    assert answer.status_code == 200
 
 
 def test_a_probe_is_asked_and_never_told(client: Browser, probe: str) -> None:
@@ -41,7 +41,7 @@ def test_a_database_that_is_away_makes_the_site_unready_and_not_dead(client: Bro
     with patch.object(connections["default"], "cursor", side_effect=OperationalError("password=hidden")):
         assert client.get("/healthz").status_code == 200
         answer = client.get("/readyz")
-    assert (answer.status_code, answer.content) == (503, b"not ready: the log says why\n")
+    assert (answer.status_code, "hidden" in answer.content.decode()) == (503, False)
     assert client.get("/readyz").status_code == 200
 
 
