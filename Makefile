@@ -89,6 +89,10 @@ test-oldest: $(VENV)/.oldest ## Run the plugin's tests with the lowest langchain
 	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -c 'import langchain_core; print("langchain-core", langchain_core.__version__)'
 	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -m pytest -q -p no:cacheprovider -m 'not newer_langchain' tests/langchain_plugin tests/wire $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.tests ## Kill everything, move every clock, then read the books (SECONDS=120 SEED=…)
+	@$(BIN)/python -m tests.chaos.run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 format: $(VENV)/.tests ## Format the code and mend what lint can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .

@@ -35,6 +35,7 @@ from pathlib import Path
 
 from tests.end_to_end.live_site import ROOT, LiveSite
 
+MOVED_CLOCK = Path(__file__).with_name("moved_clock")
 CLIENTS = 6
 LIMIT_CENTS = 400
 """Of the agent `bounded`; its calls cost up to 0.4 cents, so that it meets its limit on the way."""
@@ -50,6 +51,7 @@ class Client:
 class Chaos:
     folder: Path
     dice: random.Random
+    moves_server_clock: bool = True
     acts: Counter[str] = field(default_factory=Counter)
     clients: list[Client] = field(default_factory=list)
     excused: int = 0
@@ -71,9 +73,10 @@ class Chaos:
         next_month = (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         self.world.write_text(str((next_month - now).total_seconds() - month_ends_after))
         self.site.prepare()
-        self.site.manage("set_budget", "--workspace", "acme", "--limit-cents", str(20 * LIMIT_CENTS))
+        self.site.manage("migrate", "-v0", "--database", "queue")
+        self.site.manage("set_budget", "acme", "--limit-cents", str(20 * LIMIT_CENTS))
         self.site.manage("shell", "-v0", "-c", AGENTS)
-        self.site.manage("set_budget", "--workspace", "acme", "--agent", "bounded", "--limit-cents", str(LIMIT_CENTS))
+        self.site.manage("set_budget", "acme", "--agent", "bounded", "--limit-cents", str(LIMIT_CENTS))
         self.site.start()
         self.start_background()
         for _ in range(CLIENTS):
@@ -93,10 +96,11 @@ class Chaos:
             "COSTSITE_STATE_DIR": str(self.folder / "clients"),
             "COSTSITE_ADOPT_EVERY_SECONDS": "2",
             "COSTSITE_RETRY_MAX_SECONDS": "2",
+            **moved_by(self.world, clock),
         }
         with (self.folder / "clients.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.moved_clock", f"{self.world},{clock}", "tests.chaos.worker",
+                [sys.executable, "-m", "tests.chaos.worker",
                  agent, str(self.dice.getrandbits(32)), str(self.folder / f"diary-{self.serial}")],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log,
             )  # fmt: skip
@@ -111,8 +115,8 @@ class Chaos:
             (5, self.kill_client),
             (3, self.pause_client),
             (4, self.step_client_clock),
-            (2, self.step_server_clock),
-            (1, self.server_clock_goes_wild),
+            (2 if self.moves_server_clock else 0, self.step_server_clock),
+            (1 if self.moves_server_clock else 0, self.server_clock_goes_wild),
             (2, self.grant),
             (1, self.raise_limit),
             (1, self.archive_and_set_again),
@@ -165,18 +169,16 @@ class Chaos:
         self.server_clock.write_text(before)
 
     def grant(self) -> None:
-        self.site.manage(
-            "grant_budget", "--workspace", "acme", "--agent", "bounded", "--cents", "50", "--reason", "chaos"
-        )
+        self.site.manage("grant_budget", "acme", "--agent", "bounded", "--cents", "50", "--reason", "chaos")
 
     def raise_limit(self) -> None:
         limit = self.site.one("SELECT limit_cents FROM budgets_budgetpolicy WHERE agent_id IS NOT NULL"
                               " AND agent_id = (SELECT id FROM agents_agent WHERE slug = 'bounded')")  # fmt: skip
-        self.site.manage("set_budget", "--workspace", "acme", "--agent", "bounded", "--limit-cents", str(limit + 50))
+        self.site.manage("set_budget", "acme", "--agent", "bounded", "--limit-cents", str(limit + 50))
 
     def archive_and_set_again(self) -> None:
         """Of the agent whose budget is never in the way: what is spent without one is nobody's overspend."""
-        budget = ("set_budget", "--workspace", "acme", "--agent", "free")
+        budget = ("set_budget", "acme", "--agent", "free")
         self.site.manage(*budget, "--limit-cents", "100000")
         self.site.manage(*budget, "--none")
 
@@ -203,8 +205,8 @@ class Chaos:
                 break
             time.sleep(1)
         if self.background is not None:
-            os.killpg(self.background.pid, signal.SIGTERM)
-            self.background.wait(timeout=60)
+            self.background.terminate()  # the parent alone: it sends its workers home itself
+            self.background.wait(timeout=120)
         self.site.stop()
 
     def problems(self) -> list[str]:
@@ -249,21 +251,21 @@ class Chaos:
         return found
 
 
+def moved_by(*clocks: Path) -> dict[str, str]:
+    """The environment of a process whose clock these files move."""
+    path = os.pathsep.join([str(MOVED_CLOCK), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {"PYTHONPATH": path, "CHAOS_CLOCKS": ":".join(map(str, clocks))}
+
+
 class MovedSite(LiveSite):
     """A site whose clock files move."""
 
     def __init__(self, state_dir: Path, *, clocks: list[Path]) -> None:
         super().__init__(state_dir)
-        self._clocks = ",".join(map(str, clocks))
-
-    def web_command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.chaos.moved_clock", self._clocks, *super().web_command()[2:]]
-
-    def manage_command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "tests.chaos.moved_clock", self._clocks, "manage", *arguments]
+        self._clocks = clocks
 
     def environment(self) -> dict[str, str]:
-        return super().environment() | {"COSTSITE_RETENTION_DAYS": "400"}
+        return super().environment() | {"COSTSITE_RETENTION_DAYS": "400"} | moved_by(*self._clocks)
 
     def run_module(self, module: str, *arguments: str, client: Path | None = None) -> subprocess.Popen[bytes]:
         """A service of the site, or (with the folder of the clients) a command of theirs."""
@@ -276,7 +278,7 @@ class MovedSite(LiveSite):
             }
         with (self.state_dir / "site.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.moved_clock", self._clocks, module, *arguments],
+                [sys.executable, "-m", module, *arguments],
                 cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
@@ -297,8 +299,11 @@ class MovedSite(LiveSite):
 
     def held(self, pid: int | None = None) -> int:
         """Microcents that live leases hold: all, or those of a process (by what it reported of itself, if it did)."""
-        held = "SELECT sum(granted_microcents - used_microcents) FROM budgets_spendlease" \
-               " WHERE released_at IS NULL AND granted_microcents > used_microcents"  # fmt: skip
+        held = f"""
+            SELECT sum(granted_microcents - used_microcents) FROM budgets_spendlease
+            WHERE agent_id = {_BOUNDED} AND released_at IS NULL AND granted_microcents > used_microcents
+            AND renewed_at > datetime((SELECT max(renewed_at) FROM budgets_spendlease), '-5 minutes')
+            """
         if pid is None:
             return self.one(held)
         of_client = "replace(client_id, '-', '') {} (SELECT replace(client_id, '-', '') FROM agents_client{})"
@@ -331,13 +336,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument(
+        "--right-server-clock", action="store_true", help="Leave the server's clock alone: budgets are excused less."
+    )
     parser.add_argument("--keep", type=Path, help="A new folder for the databases, diaries and logs.")
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.seconds:g} s", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        chaos = Chaos(folder, random.Random(options.seed))
+        chaos = Chaos(folder, random.Random(options.seed), moves_server_clock=not options.right_server_clock)
         chaos.start(month_ends_after=options.seconds * 0.4)
         ends = time.monotonic() + options.seconds
         try:

@@ -1,6 +1,6 @@
 """An agent's process that never ends by itself: calls, and writes down beside the plugin what it did.
 
-    python -m tests.chaos.moved_clock FILES tests.chaos.worker AGENT SEED DIARY
+    python -m tests.chaos.worker AGENT SEED DIARY
 
 The diary has a line before each call and one after it, each one write, so that it survives what the process does not.
 The call's label is its `thread_id`, by which the ledger's rows are found again.

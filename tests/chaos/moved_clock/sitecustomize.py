@@ -1,13 +1,12 @@
-"""Runs a module under clocks that files move: `python -m tests.chaos.moved_clock FILES MODULE ARGUMENTS…`.
+"""Moves what a process takes for the time of day, and what its children do, as files say.
 
-FILES are paths with a comma between them, each holding seconds; the sum is added to the time of day. Monotonic clocks
-stay as they are, as they do when somebody sets a clock.
+With this folder on PYTHONPATH, Python runs this file at every start. CHAOS_CLOCKS names files with a colon between
+them, each holding seconds; their sum is added. Monotonic clocks stay as they are, as when somebody sets a clock.
 """
 
 from __future__ import annotations
 
-import runpy
-import sys
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,7 +30,6 @@ class _Offset:
 
 
 def move(paths: list[Path]) -> None:
-    """Move what this process takes for the time of day."""
     offset = _Offset(paths)
     real_time: Callable[[], float] = time.time
     time.time = lambda: real_time() + offset()
@@ -41,12 +39,5 @@ def move(paths: list[Path]) -> None:
     timezone.now = lambda: datetime.fromtimestamp(time.time(), UTC)
 
 
-def main() -> None:
-    files, module, *arguments = sys.argv[1:]
-    move([Path(file) for file in files.split(",")])
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()
+if clocks := os.environ.get("CHAOS_CLOCKS"):
+    move([Path(clock) for clock in clocks.split(":")])
