@@ -41,6 +41,8 @@ from wsgiref.util import setup_testing_defaults
 
 CALLS_PER_RUN = 5
 POSTED = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+ASK_AGAIN_SECONDS = 1.1
+"""Bodies are made beforehand, and one that is over a minute old is asked for once more: a client's clock may be off."""
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 serial = count(1)
@@ -166,6 +168,10 @@ class Application:
         answer = self.application(environ, self._start)
         content = b"".join(answer)
         answer.close()
+        if b'"clock_unsure"' in content:
+            time.sleep(ASK_AGAIN_SECONDS)
+            self.post(body)
+            return
         assert self.status == "200 OK", content
 
     def _start(self, status: str, _headers: Any, _error: Any = None) -> Any:
@@ -198,6 +204,10 @@ class Server:
 
     def post(self, body: bytes) -> None:
         answer = self.client.post("/api/v1/events", content=body, headers=POSTED)
+        if b'"clock_unsure"' in answer.content:
+            time.sleep(ASK_AGAIN_SECONDS)
+            self.post(body)
+            return
         assert answer.status_code == 200, answer.text
         assert not answer.json()["rejected"], answer.text
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_q.models import Schedule, Task
 
 from agents import repricing, retention, server_clock
+from agents.models import LedgerState
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
 from budgets.notifications import sending
@@ -67,9 +68,14 @@ def due_work() -> dict[str, Callable[[], str]]:
         "repricing": repricing.sweep,
         "retention": retention.sweep,
         "crossings": crossings.sweep,
-        "months": statements.monthly_rollover,
+        "months": _closed_months,
         "notifications": sending.sweep,
     }
+
+
+def _closed_months() -> str:
+    # A month ends by the clock: by one that is wrong, people would be told sums of months that are not over.
+    return server_clock.doubt(LedgerState.current()) or statements.monthly_rollover()
 
 
 def tick() -> dict[str, str]:

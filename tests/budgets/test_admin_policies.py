@@ -434,3 +434,8 @@ def test_there_is_no_lease_to_see_where_none_holds_anything(owner: User, client:
     client.force_login(owner)
     assert SpendLease.objects.count() == 0
     assert client.get(reverse("admin:budgets_spendlease_changelist")).status_code == 200
+
+
+def test_no_change_of_many_budgets_at_once_gets_past_what_keeps_changes() -> None:
+    assert not hasattr(BudgetPolicy.objects.all(), "archive")
+    assert not hasattr(BudgetPolicy.objects.all(), "restore")

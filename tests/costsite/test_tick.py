@@ -90,6 +90,7 @@ def test_the_tick_lets_a_command_that_is_at_work_finish_and_says_so(
 
 
 def test_what_budgets_left_undone_is_taken_up(workspace: Workspace) -> None:
+    server_clock.follow()  # before the calls: a ledger that heard nothing for 40 days would doubt the clock
     record_one(workspace, days_ago=40)
     channel = NotificationChannel.objects.create(workspace=WorkspaceFactory(), kind="webhook", name="#costs")
     Notification.objects.create(
