@@ -377,12 +377,21 @@ def test_a_call_never_ends_before_it_begins(workspace: Workspace) -> None:
 def test_what_is_too_old_is_rejected_and_the_rest_is_kept(workspace: Workspace) -> None:
     LedgerState.objects.create(pk=1, time_zone="UTC", retained_from=date(2026, 11, 1))
     old = llm_call(started_at=datetime(2026, 10, 31, 23, 59, tzinfo=UTC))
-    epoch = run_started(uuid4(), started_at=datetime(1970, 1, 1, tzinfo=UTC))
-    recorded = record(workspace, old, llm_call(started_at=datetime(2026, 11, 1, tzinfo=UTC)), epoch)
+    old_run = run_started(uuid4(), started_at=datetime(2026, 10, 1, tzinfo=UTC))
+    recorded = record(workspace, old, llm_call(started_at=datetime(2026, 11, 1, tzinfo=UTC)), old_run)
     assert recorded.accepted == [1]
     assert [rejection.code for rejection in recorded.rejected] == ["too_old", "too_old"]
     assert "2026-11-01" in recorded.rejected[0].message
     assert AgentRunLog.objects.count() == 1
+
+
+def test_a_run_of_a_host_that_did_not_know_the_time_begins_when_it_came_however_often_it_comes(
+    workspace: Workspace,
+) -> None:
+    epoch = run_started(uuid4(), started_at=datetime(1970, 1, 1, tzinfo=UTC))
+    record(workspace, epoch)
+    assert record(workspace, epoch, received_at=RECEIVED + timedelta(hours=1)).duplicates == [0]
+    assert AgentRunLog.objects.get().started_at == RECEIVED
 
 
 def test_many_calls_without_tokens_have_their_agent_looked_up_once(workspace: Workspace) -> None:
