@@ -20,7 +20,8 @@ from langchain_plugin.hold import hold_of
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
-    from langchain_plugin.wire import LeaseAnswer, LeasePrice, RefusalFacts, TokenCounts, UnitPrices
+    from langchain_plugin.wire import TokenCounts, UnitPrices
+    from langchain_plugin.wire_leases import LeaseAnswer, LeasePrice, RefusalFacts
 
 ASK_AGAIN_SECONDS = 2.0
 """A refusal is believed for so long, then the next attempt asks again: a grant frees a blocked process in seconds."""

@@ -240,12 +240,12 @@ class LeaseKeeper:
 
     def _ask(self, allowance: Allowance, least: int) -> None:
         with no_fork():
-            from langchain_plugin import wire
+            from langchain_plugin import wire_leases
 
         asking = allowance.asking(least)
         try:
             content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
-            answer = wire.LeaseAnswer.model_validate_json(content)
+            answer = wire_leases.LeaseAnswer.model_validate_json(content)
         except LeaseRefused as refusal:
             allowance.refused(asking, refusal.facts)
         except (CheckFailed, ValueError) as error:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from langchain_plugin import wire
+from langchain_plugin import wire, wire_leases
 from langchain_plugin.allowance import (
     ASK_AGAIN_SECONDS,
     CIRCUIT_SECONDS,
@@ -52,8 +52,8 @@ def allowance(clock: Clock) -> Allowance:
     return Allowance("support-bot", on_unreachable="allow", clock=clock)
 
 
-def answer(available: int | None, **fields: Any) -> wire.LeaseAnswer:
-    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=PRICES, output_bound_tokens=5_000)
+def answer(available: int | None, **fields: Any) -> wire_leases.LeaseAnswer:
+    entry = wire_leases.LeasePrice(provider="openai", model="gpt-4o", prices=PRICES, output_bound_tokens=5_000)
     facts: dict[str, Any] = {
         "agent": "support-bot",
         "lease_id": LEASE if available is not None else None,
@@ -62,10 +62,10 @@ def answer(available: int | None, **fields: Any) -> wire.LeaseAnswer:
         "price_card": [entry],
         "fallback": PRICES,
     }
-    return wire.LeaseAnswer(**facts | fields)
+    return wire_leases.LeaseAnswer(**facts | fields)
 
 
-def facts(kind: str, **fields: Any) -> wire.RefusalFacts:
+def facts(kind: str, **fields: Any) -> wire_leases.RefusalFacts:
     amounts = {
         "limit_microcents": 1_000_000,
         "spent_microcents": 0,
@@ -73,7 +73,7 @@ def facts(kind: str, **fields: Any) -> wire.RefusalFacts:
         "held_microcents": 0,
         "asked_microcents": 0,
     }
-    return wire.RefusalFacts(
+    return wire_leases.RefusalFacts(
         kind=kind, scope="agent", subject="support-bot", policy_id=1, mode="hard", **amounts | fields
     )
 
@@ -223,7 +223,7 @@ def test_what_was_spent_stays_spent_while_the_site_does_not_answer(allowance: Al
 def test_a_model_without_a_price_goes_by_the_sites_setting(
     allowance: Allowance, unpriced: str, expected: type[object]
 ) -> None:
-    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=None, output_bound_tokens=5_000)
+    entry = wire_leases.LeasePrice(provider="openai", model="gpt-4o", prices=None, output_bound_tokens=5_000)
     granted(allowance, 10 * HOLD, price_card=[entry], unpriced=unpriced)
     taken = allowance.take("1", CALL)
     assert isinstance(taken, expected)
