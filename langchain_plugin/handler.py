@@ -260,6 +260,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         for call in self._tree.open_calls_of(run):
             self._report_cancelled(call)
         if run.announced:
+            self.reporter.refusals.run_ended(run.run_id)
             self.reporter.append(run_ended_event(run, status, error_type))
             self._show(run, status)
 
@@ -367,7 +368,8 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _refused(self, run: OpenRun, refusal: BudgetExceeded) -> None:
         if refusal.kind in REPORTED_REFUSALS:
-            self.reporter.append(refused_event(run, refusal.kind, refusal.policy_id))
+            event = refused_event(run, refusal.kind, refusal.policy_id)
+            self.reporter.refusals.add(event, run_made_calls=run.announced)
 
     # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
 

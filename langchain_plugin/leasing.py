@@ -58,7 +58,16 @@ class _Waiter:
 class LeaseKeeper:
     """The allowances of a process, by agent."""
 
-    def __init__(self, config: Config, client_id: Callable[[], UUID], transport: Transport) -> None:
+    def __init__(
+        self,
+        config: Config,
+        client_id: Callable[[], UUID],
+        transport: Transport,
+        *,
+        look: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._look = look
+        """Called every few seconds, on the thread here."""
         self._config = config
         self._client_id = client_id
         self._transport = transport
@@ -200,6 +209,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stopped:
             try:
+                self._look()
                 for agent, least in self._next_wishes().items():
                     self._ask(self._allowances[agent], least)
                 for allowance in tuple(self._allowances.values()):

@@ -20,6 +20,7 @@ from langchain_plugin.json_lines import to_line
 from langchain_plugin.leasing import LeaseKeeper
 from langchain_plugin.losses import Losses, LossReason
 from langchain_plugin.news import News
+from langchain_plugin.refusals import Refusals
 from langchain_plugin.sender import Sender
 from langchain_plugin.spool import Spool
 from langchain_plugin.transport import KeyInfo, Transport
@@ -71,10 +72,13 @@ class Reporter:
             self._wake,
             self._confirmed,
         )
+        self.refusals = Refusals(self.append)
         self.leases: LeaseKeeper | None = None
         """What agents may spend here without asking; None without a key: then nobody sets a budget."""
         if self.sends:
-            self.leases = LeaseKeeper(config, lambda: self._spool.client_id, Transport(config, http))
+            self.leases = LeaseKeeper(
+                config, lambda: self._spool.client_id, Transport(config, http), look=self.refusals.report_due
+            )
         self._is_bound_to_exit = False
         if self.sends:
             atexit.register(self._at_exit)
@@ -153,6 +157,7 @@ class Reporter:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
+        self.refusals.report()
         if not self.sends or not self._spool.pending:
             return True
         return self._sender.flush(timeout, give_up_in_trouble=False)
@@ -211,6 +216,7 @@ class Reporter:
         """Send what waits, within bounds. What stays is sent by the next process with this site and key."""
         interruption: BaseException | None = None
         for step in (
+            self.refusals.report,
             self._flush_at_exit,
             # What stays is safe on disk before leases are given back: those end by themselves.
             self._save_memory,
@@ -255,6 +261,7 @@ class Reporter:
         self._losses.after_fork()
         self._wake = SimpleQueue()
         self.news.after_fork()
+        self.refusals.after_fork()
         self._fingerprints.after_fork()
         self._spool.after_fork()
         self._adoption.release()
