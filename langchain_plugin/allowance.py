@@ -287,11 +287,16 @@ class Allowance:
     def outstanding(self) -> int:
         """What open calls hold, and what ended ones cost that the site does not know of."""
         with self.lock:
+            return sum(taken.microcents for taken in self._holds.values()) + self.unreported
+
+    @property
+    def unreported(self) -> int:
+        """What ended calls cost that the site does not know of, and soon will."""
+        with self.lock:
             long_ago = self._clock() - CALLS_ARRIVE_SECONDS
             for call_id in [call_id for call_id, (_, at) in self._unreported.items() if at < long_ago]:
                 del self._unreported[call_id]
-            holds = sum(taken.microcents for taken in self._holds.values())
-            return holds + sum(cost for cost, _ in self._unreported.values())
+            return sum(cost for cost, _ in self._unreported.values())
 
     @property
     def is_known_to_be_bounded(self) -> bool:

@@ -418,7 +418,10 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _sums(self, run: OpenRun) -> LastRun:
         if run.totals is None:
-            run.totals = LastRun(run.agent, run.run_id, self.reporter.news, sends=self.reporter.sends)
+            reporter, agent = self.reporter, run.agent  # not the run: it would hold itself
+            run.totals = LastRun(
+                agent, run.run_id, reporter.news, sends=reporter.sends, budget=lambda: reporter.budget(agent)
+            )
         sums: LastRun = run.totals
         return sums
 

@@ -24,6 +24,8 @@ from langchain_plugin.fork_guard import no_fork
 if TYPE_CHECKING:
     from langchain_plugin.config import Config
     from langchain_plugin.transport import Transport
+    from langchain_plugin.wire import BudgetNews
+    from langchain_plugin.wire_leases import RefusalFacts
 
 logger = logging.getLogger("costsite")
 
@@ -65,9 +67,12 @@ class LeaseKeeper:
         transport: Transport,
         *,
         look: Callable[[], object] = lambda: None,
+        on_budget: Callable[[str, BudgetNews | None], object] = lambda agent, budget: None,
     ) -> None:
         self._look = look
         """Called every few seconds, on the thread here."""
+        self._on_budget = on_budget
+        """Told how an agent's tightest budget stands, with each answer that says so."""
         self._config = config
         self._client_id = client_id
         self._transport = transport
@@ -115,6 +120,11 @@ class LeaseKeeper:
     def renew(self, agent: str) -> None:
         """Have the agent's allowance renewed, without waiting for it."""
         self._ask_soon(agent, 0)
+
+    def unreported(self, agent: str) -> int:
+        """What calls cost that ended and that the site has not confirmed, where a lease pays for them; microcents."""
+        allowance = self._allowances.get(agent)
+        return 0 if allowance is None else allowance.unreported
 
     def confirmed(self, call_ids: Iterable[str]) -> None:
         ids = list(call_ids)
@@ -257,6 +267,8 @@ class LeaseKeeper:
             content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
             answer = wire_leases.LeaseAnswer.model_validate_json(content)
         except LeaseRefused as refusal:
+            if (budget := budget_in(allowance.agent, refusal.facts)) is not None:
+                self._on_budget(allowance.agent, budget)
             allowance.refused(asking, refusal.facts)
         except (CheckFailed, ValueError) as error:
             logger.debug("Costsite could not ask for a lease: %s", error)
@@ -267,6 +279,7 @@ class LeaseKeeper:
                 return
             allowance.failed()  # why, the sender says when it has something to send
         else:
+            self._on_budget(allowance.agent, answer.budget)
             allowance.granted(asking, answer)
         self._serve(allowance)
 
@@ -289,3 +302,12 @@ class LeaseKeeper:
         body = json.dumps({"outstanding_microcents": outstanding}).encode()
         with suppress(CheckFailed):  # it ends by itself
             self._transport.release(str(lease_id), body, timeout)
+
+
+def budget_in(agent: str, facts: RefusalFacts) -> BudgetNews | None:
+    """How the budget stands that refuses; None where the key may not read its figures."""
+    from langchain_plugin.wire import BudgetNews
+
+    if facts.limit_microcents is None or facts.spent_microcents is None:
+        return None
+    return BudgetNews(agent=agent, spent_microcents=facts.spent_microcents, limit_microcents=facts.limit_microcents)

@@ -1,4 +1,4 @@
-"""What the site's Receipts told: the key for hashes, prices, settings of agents, budgets. Kept beside the spool.
+"""What the site told: the key for hashes, prices, settings of agents, budgets. Kept beside the spool.
 
 A process that starts knows what the last one learned, so its first run can already be priced.
 """
@@ -80,7 +80,7 @@ class News:
         return self._agent_settings.get(agent)
 
     def budget(self, agent: str) -> wire.BudgetNews | None:
-        """The tightest budget that covers the agent, as of the last Receipt; None without one."""
+        """The tightest budget that covers the agent, as of the last Receipt or lease; None without one."""
         return self._budgets.get(agent)
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
@@ -123,6 +123,13 @@ class News:
             self._keep()
         with self._condition:
             self._condition.notify_all()
+
+    def tell_budget(self, agent: str, budget: wire.BudgetNews | None) -> None:
+        """Take in what a lease came with; None: nothing covers the agent whose figures the key may read."""
+        if budget is not None:
+            self._budgets = _newest({**self._budgets, agent: budget}, MAX_AGENTS_KEPT)
+        elif agent in self._budgets:
+            self._budgets = {name: known for name, known in self._budgets.items() if name != agent}
 
     def _load(self) -> None:
         """Read what was kept, once. A file that cannot be read is as good as none: the next Receipt writes another."""

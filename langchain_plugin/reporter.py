@@ -28,6 +28,8 @@ from langchain_plugin.transport import KeyInfo, Transport
 if TYPE_CHECKING:
     import httpx
 
+    from langchain_plugin import wire
+
 __all__ = ["KeyInfo", "Reporter"]
 
 logger = logging.getLogger("costsite")
@@ -77,7 +79,11 @@ class Reporter:
         """What agents may spend here without asking; None without a key: then nobody sets a budget."""
         if self.sends:
             self.leases = LeaseKeeper(
-                config, lambda: self._spool.client_id, Transport(config, http), look=self.refusals.report_due
+                config,
+                lambda: self._spool.client_id,
+                Transport(config, http),
+                look=self.refusals.report_due,
+                on_budget=self.news.tell_budget,
             )
         self._is_bound_to_exit = False
         if self.sends:
@@ -130,6 +136,14 @@ class Reporter:
             self._spool.append(data, 1)
         except Exception:
             self._losses.count("bug")
+
+    def budget(self, agent: str) -> wire.BudgetNews | None:
+        """The tightest budget of the agent as the site last told it, with what was spent here since; None without."""
+        budget = self.news.budget(agent)
+        unreported = self.leases.unreported(agent) if self.leases is not None else 0
+        if budget is None or not unreported:
+            return budget
+        return budget.model_copy(update={"spent_microcents": budget.spent_microcents + unreported})
 
     def fingerprint(self, call_id: str, messages: Any, tool_calls: Sequence[tuple[str, Any]]) -> None:
         """Have the prompt and the arguments of tools hashed on another thread; no text is kept after that."""

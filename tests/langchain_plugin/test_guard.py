@@ -265,6 +265,39 @@ def test_a_run_stops_at_its_own_limit(site: StubSite, tmp_path: Path) -> None:
     ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})  # the next run has its own
 
 
+# ── what is left ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_left_is_said_before_the_site_has_the_calls(site: StubSite, tmp_path: Path) -> None:
+    site.answer = page(503)
+    site.lease_answer = lambda asked: with_prices(asked, 400)
+    costs = handler_of(site, tmp_path)
+    ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    # 500 cents, of which this call took 120.
+    assert str(costs.last_run).endswith("380.00¢ of 500.00¢ left")
+
+
+def test_a_run_that_was_refused_says_what_is_left(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = refusal("exhausted", spent_microcents=50_000_000, left_microcents=0)
+    costs = handler_of(site, tmp_path)
+    with pytest.raises(BudgetExceeded):
+        ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    assert str(costs.last_run).endswith(", 0¢ of 50.00¢ left")
+
+
+def test_a_budget_that_was_ended_is_said_no_more(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: with_prices(asked, 400)
+    costs = handler_of(site, tmp_path)
+    assert costs.reporter.budget("support-bot") is not None
+    site.lease_answer = leave
+    assert costs.reporter.leases is not None
+    costs.reporter.leases.renew("support-bot")
+    deadline = time.monotonic() + 20
+    while costs.reporter.budget("support-bot") is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert costs.reporter.budget("support-bot") is None
+
+
 # ── one event loop ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
