@@ -13,11 +13,13 @@ from agents.models import Agent, LedgerState, UsageDay
 from agents.output_bounds import LEAST_TOKENS, output_bounds
 from agents.price_books import price_book
 from agents.spend import MICROCENTS_PER_USD
+from budgets.model_maxima import maxima
 from langchain_plugin import wire, wire_leases
 
 USED_WITHIN: Final = timedelta(days=30)
 MAX_MODELS: Final = 100
 BOUNDS_KEPT_SECONDS: Final = 300.0
+NO_MAXIMUM: Final = wire.MAX_TOKENS_PER_CALL
 AGENTS_KEPT: Final = 1_000
 
 _bounds: dict[int, tuple[float, dict[str, int], list[tuple[str, str]]]] = {}
@@ -32,12 +34,14 @@ def price_card(agent: Agent, asked: Iterable[wire_leases.ModelAsked], now: datet
     if agent.default_model:
         named += [(provider, agent.default_model, "") for provider in {provider for provider, _, _ in named} or {""}]
     book = price_book(agent.workspace_id)
+    chosen = list(dict.fromkeys(named))[:MAX_MODELS]
+    longest = maxima((provider, model) for provider, model, _ in chosen)
     return [
         wire_leases.LeasePrice(
             **dict(book.card_entry(provider, model, tier, now)),
-            output_bound_tokens=bounds.get(model, LEAST_TOKENS),
+            output_bound_tokens=min(bounds.get(model, LEAST_TOKENS), longest.get((provider, model), NO_MAXIMUM)),
         )
-        for provider, model, tier in list(dict.fromkeys(named))[:MAX_MODELS]
+        for provider, model, tier in chosen
     ]
 
 
