@@ -54,6 +54,8 @@ class Recorded:
     """Microcents by the lease that the calls name."""
     price_card: list[wire.PriceCardEntry] = field(default_factory=list)
     """The unit prices in force now of the models in the batch."""
+    counted: object = None
+    """What a receiver of `usage_recorded` worked out and whoever answers the batch can use; not of merged parts."""
 
     def merge(self, part: Recorded) -> None:
         """Add what became of another part of the same batch."""

@@ -336,6 +336,15 @@ class BudgetNews(AnswerModel):
     limit_microcents: Count
 
 
+class LinePassed(AnswerModel):
+    """Spending passed a line of a budget. Whoever hears of one again shows it once."""
+
+    crossing_id: int
+    title: str
+    body: str
+    """A sentence or two for people."""
+
+
 class Receipt(AnswerModel):
     """The fate of every event of a batch, by its index. An event not named here stays in the spool.
 
@@ -352,6 +361,8 @@ class Receipt(AnswerModel):
     agent_settings: list[OnErrorOmit[AgentSettings]] = []
     price_card: list[OnErrorOmit[PriceCardEntry]] = []
     budgets: list[OnErrorOmit[BudgetNews]] = []
+    lines_passed: list[OnErrorOmit[LinePassed]] = []
+    """Of budgets, by this batch."""
     notices: list[OnErrorOmit[Notice]] = []
 
     def names_every_event(self, count: int) -> bool:

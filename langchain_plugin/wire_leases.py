@@ -16,6 +16,7 @@ from langchain_plugin.wire import (
     AnswerModel,
     BudgetNews,
     Count,
+    LinePassed,
     Name,
     PriceCardEntry,
     RequiredName,
@@ -98,6 +99,8 @@ class LeaseAnswer(AnswerModel):
     """To be spent beyond what the request said is outstanding; None: without bound."""
     valid_for_seconds: Annotated[float, Field(ge=0, le=3600)]
     budget: BudgetNews | None = None
+    lines_passed: list[OnErrorOmit[LinePassed]] = []
+    """Of the agent's budgets, of late, by whomever."""
     no_new_runs: RefusalFacts | None = None
     """A budget of mode `dispatch` is spent: what runs may finish."""
     price_card: list[OnErrorOmit[LeasePrice]] = []

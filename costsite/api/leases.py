@@ -16,6 +16,7 @@ from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
+from budgets.news import lines_passed_lately
 from budgets.price_card import fallback_of, price_card
 from budgets.words import instant_in_words
 from costsite.api.authentication import BearerKey, key_of
@@ -101,6 +102,7 @@ def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach
         available_microcents=permit.available,
         valid_for_seconds=permit.valid.total_seconds(),
         budget=_news(asked.agent, tightest) if tightest is not None else None,
+        lines_passed=lines_passed_lately(reach, agent, [standing.policy for standing in shown]),
         no_new_runs=facts_of(permit.no_new_runs, reach) if permit.no_new_runs is not None else None,
         price_card=card,
         fallback=fallback_of(card),
