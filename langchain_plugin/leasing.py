@@ -23,6 +23,7 @@ from langchain_plugin.fork_guard import no_fork
 
 if TYPE_CHECKING:
     from langchain_plugin.config import Config
+    from langchain_plugin.news import News
     from langchain_plugin.transport import Transport
     from langchain_plugin.wire import BudgetNews
     from langchain_plugin.wire_leases import RefusalFacts
@@ -67,12 +68,12 @@ class LeaseKeeper:
         transport: Transport,
         *,
         look: Callable[[], object] = lambda: None,
-        on_budget: Callable[[str, BudgetNews | None], object] = lambda agent, budget: None,
+        news: News | None = None,
     ) -> None:
         self._look = look
         """Called every few seconds, on the thread here."""
-        self._on_budget = on_budget
-        """Told how an agent's tightest budget stands, with each answer that says so."""
+        self._news = news
+        """Told what answers say of budgets."""
         self._config = config
         self._client_id = client_id
         self._transport = transport
@@ -267,8 +268,9 @@ class LeaseKeeper:
             content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
             answer = wire_leases.LeaseAnswer.model_validate_json(content)
         except LeaseRefused as refusal:
-            if (budget := budget_in(allowance.agent, refusal.facts)) is not None:
-                self._on_budget(allowance.agent, budget)
+            budget = budget_in(allowance.agent, refusal.facts)
+            if self._news is not None and budget is not None:
+                self._news.tell_budget(allowance.agent, budget)
             allowance.refused(asking, refusal.facts)
         except (CheckFailed, ValueError) as error:
             logger.debug("Costsite could not ask for a lease: %s", error)
@@ -279,7 +281,9 @@ class LeaseKeeper:
                 return
             allowance.failed()  # why, the sender says when it has something to send
         else:
-            self._on_budget(allowance.agent, answer.budget)
+            if self._news is not None:
+                self._news.tell_budget(allowance.agent, answer.budget)
+                self._news.tell_lines(answer.lines_passed)
             allowance.granted(asking, answer)
         self._serve(allowance)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.config import Config
+from langchain_plugin.desktop import Desktop
 from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.json_lines import to_line
@@ -59,7 +60,8 @@ class Reporter:
         """False: events go nowhere, and nothing is written."""
         self._losses = Losses()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten)
+        desktop = Desktop(config.spool_folder) if config.desktop_notifications and self.sends else None
+        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten, desktop=desktop)
         self._fingerprints = Fingerprints(self._losses)
         self._spool = Spool(folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
         self._adoption = Adoption(folder, self._losses)
@@ -83,7 +85,7 @@ class Reporter:
                 lambda: self._spool.client_id,
                 Transport(config, http),
                 look=self.refusals.report_due,
-                on_budget=self.news.tell_budget,
+                news=self.news,
             )
         self._is_bound_to_exit = False
         if self.sends:
