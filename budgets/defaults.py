@@ -43,6 +43,6 @@ def give_default_budgets(workspace_id: int, agent_ids: Collection[int]) -> int:
         for policy in policies
     )  # fmt: skip
     BudgetPeriod.objects.bulk_create(BudgetPeriod(policy=policy, month=month) for policy in policies)
-    tallies = [Tally(policy, month, policy.limit_microcents, 0) for policy in policies]
+    tallies = [Tally.of(policy, month, policy.limit_microcents, 0) for policy in policies]
     note_crossings(tallies, now=now, this_month=month, at_creation=True)
     return len(policies)

@@ -228,7 +228,7 @@ class BudgetEnforcementService:
         )
         if not made:
             Refusal.objects.filter(pk=row.pk).update(count=F("count") + 1)
-        tally = Tally(refused.policy, refused.month.name, refused.limit, refused.spent, [agent.pk])
+        tally = Tally.of(refused.policy, refused.month.name, refused.limit, refused.spent, [agent.pk])
         note_crossings([tally], now=now, this_month=refused.month.name, refused=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from agents.models import ApiKey, Workspace
+from budgets.covering import Covering
 from budgets.models import BudgetPolicy
 
 
@@ -14,7 +15,7 @@ class KeyReach:
     def __init__(self, key: ApiKey) -> None:
         self.key = key
 
-    def opens(self, policy: BudgetPolicy) -> bool:
+    def opens(self, policy: BudgetPolicy | Covering) -> bool:
         """False where the figures would tell what others spend. `policy` is one that covers an agent of the key."""
         if policy.scope == BudgetPolicy.Scope.AGENT:
             return True

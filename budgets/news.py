@@ -11,8 +11,8 @@ from django.utils import timezone
 from agents.clock import month_of
 from agents.models import Agent, ApiKey, LedgerState
 from budgets.counters import Counted
+from budgets.covering import Covering, covering_budgets
 from budgets.key_reach import KeyReach
-from budgets.limits import effective_limits
 from budgets.models import BudgetPeriod, BudgetPolicy, ThresholdCrossing
 from budgets.notifications.telling import words_of
 from langchain_plugin import wire
@@ -27,39 +27,36 @@ def budget_news(
     """Of each agent the tightest budget whose figures the key may read. `agents`: ids by the name the client uses.
     `counted`: what recording the batch read of them already.
     """
-    now = now or timezone.now()
     if counted is None or not counted.agent_ids.issuperset(agents.values()):
-        counted = _read(reach.key, agents.values(), now)
-    policies = [policy for policy in counted.policies if reach.opens(policy)]
-    if not policies:
+        counted = _read(reach.key, agents.values(), now or timezone.now())
+    opened = [budget for budget in counted.budgets if reach.opens(budget)]
+    if not opened:
         return []
-    spent = _spent(policies, counted, month_of(LedgerState.current().days().of(now)))
+    spent = _spent(opened, counted)
+    wide = [budget for budget in opened if budget.agent_id is None]
+    own = {budget.agent_id: budget for budget in opened if budget.agent_id is not None}
     news = []
     for name, agent_id in sorted(agents.items()):
-        covering = [policy for policy in policies if policy.agent_id in (None, agent_id)]
+        covering = [*wide, own[agent_id]] if agent_id in own else wide
         if covering:
-            limits = counted.limits
-            tightest = min(covering, key=lambda policy: limits[policy.pk] - spent.get(policy.pk, 0))
+            tightest = min(covering, key=lambda budget: budget.limit - spent.get(budget.pk, 0))
             news.append(
-                wire.BudgetNews(
-                    agent=name,
-                    spent_microcents=spent.get(tightest.pk, 0),
-                    limit_microcents=limits[tightest.pk],
-                )
+                wire.BudgetNews(agent=name, spent_microcents=spent.get(tightest.pk, 0), limit_microcents=tightest.limit)
             )
     return news
 
 
 def _read(key: ApiKey, agent_ids: Iterable[int], now: datetime) -> Counted:
     wanted = frozenset(agent_ids)
-    policies = list(BudgetPolicy.objects.covering(key.workspace_id, wanted))
-    return Counted(wanted, policies, effective_limits(policies, now) if policies else {}, {}, [])
+    budgets = covering_budgets(key.workspace_id, wanted, now)
+    return Counted(wanted, budgets, month_of(LedgerState.current().days().of(now)), {}, [])
 
 
-def _spent(policies: Sequence[BudgetPolicy], counted: Counted, month: str) -> dict[int, int]:
-    """Microcents by policy id, of a month; read where nothing was added to it."""
-    known = {policy.pk: counted.totals[policy.pk, month] for policy in policies if (policy.pk, month) in counted.totals}
-    missing = [policy.pk for policy in policies if policy.pk not in known]
+def _spent(budgets: Sequence[Covering], counted: Counted) -> dict[int, int]:
+    """Microcents by policy id, of the month it is; read where nothing was added to it."""
+    month, totals = counted.month, counted.totals
+    known = {budget.pk: totals[budget.pk, month] for budget in budgets if (budget.pk, month) in totals}
+    missing = [budget.pk for budget in budgets if budget.pk not in known]
     if not missing:
         return known
     periods = BudgetPeriod.objects.filter(policy__in=missing, month=month)

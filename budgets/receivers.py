@@ -18,7 +18,7 @@ from budgets.defaults import give_default_budgets
 
 @receiver(usage_recorded)
 def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
-    recorded.counted = add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease)
+    recorded.counted = add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease, days=recorded.days)
 
 
 @receiver(agents_registered)

@@ -102,9 +102,8 @@ def test_a_batch_reads_its_budgets_and_their_limits_once(key: KeyHolder, support
     with CaptureQueriesContext(connection) as asked:
         receipt = key.report(call(10))
     statements = [query["sql"] for query in asked.captured_queries]
-    for table in ("budgets_budgetpolicy", "budgets_budgetgrant"):
-        assert len([sql for sql in statements if f'FROM "{table}"' in sql]) == 1, table
-    assert len([sql for sql in statements if "budgets_budgetperiod" in sql]) == 1
+    for table in ("budgets_budgetpolicy", "budgets_budgetgrant", "budgets_budgetperiod"):
+        assert len([sql for sql in statements if table in sql]) == 1, table
     assert receipt.budgets == [
         wire.BudgetNews(agent="support-bot", spent_microcents=10 * CENT, limit_microcents=110 * CENT)
     ]
