@@ -34,8 +34,11 @@ WAIT_SECONDS = 1.0
 """The longest a call waits on a thread for an answer of the site."""
 WAIT_ON_LOOP_SECONDS = 0.25
 """The same on an event loop, once: for the first call of a process, which found no lease yet."""
-WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.04
+WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.02
 """On a loop, where the answer is on its way already: less than what a loop may stall."""
+BETWEEN_WAITS_ON_LOOP_SECONDS = 1.0
+"""Calls that begin together run one after another before the loop does anything else: were each to wait, it would
+stand still for all of them."""
 ANSWER_SECONDS = 15.0
 """Of one request, in the background: a site under load may take its time, and giving up early would let calls go on
 outside of any lease."""
@@ -89,6 +92,7 @@ class LeaseKeeper:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._waited_on_loop = False
+        self._wait_on_loop_again_at = 0.0
         self._stopped = False
         self._transport.after_fork()
 
@@ -173,10 +177,11 @@ class LeaseKeeper:
         if not allowance.answers and not self._waited_on_loop:
             self._waited_on_loop = True
             timeout = WAIT_ON_LOOP_SECONDS
-        elif allowance.is_being_answered:
+        elif allowance.is_being_answered and time.monotonic() >= self._wait_on_loop_again_at:
             timeout = WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS
         if timeout:
             heard = self._hear(allowance, call_id, size, timeout)
+            self._wait_on_loop_again_at = time.monotonic() + BETWEEN_WAITS_ON_LOOP_SECONDS
             if heard is not None:
                 return heard
         else:
