@@ -118,7 +118,7 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable
     print(json.dumps(said), flush=True)
 
 
-def measure(times_hold: int, processes: int, threads: int, kill: str, unreachable: str) -> None:
+def measure(times_hold: int, processes: int, threads: int, kill: str, unreachable: str, *, impatient: bool) -> None:
     from tests.end_to_end.live_site import LiveSite
 
     with tempfile.TemporaryDirectory() as name:
@@ -134,7 +134,7 @@ def measure(times_hold: int, processes: int, threads: int, kill: str, unreachabl
             # A folder each: a killed one's events are not sent by another.
             subprocess.Popen(
                 [sys.executable, __file__, "--worker", site.url, site.key, str(folder / "clients" / str(seed)),
-                 str(threads), str(seed), unreachable, kill],
+                 str(threads), str(seed), unreachable, "patient" if kill == "clients" and not impatient else "-"],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
             )
             for seed in range(processes)
@@ -246,14 +246,22 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=[5, 50, 500], help="in holds of one call")
     parser.add_argument("--kill", choices=["", "server", "clients"], default="")
     parser.add_argument("--on-unreachable", choices=["allow", "block"], default="block")
+    parser.add_argument("--impatient", action="store_true", help="do not wait for leases of killed clients to end")
     parser.add_argument("--worker", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         url, key, folder, threads, seed, unreachable, kill = options.worker
-        worker(url, key, folder, int(threads), int(seed), unreachable, patient=kill == "clients")
+        worker(url, key, folder, int(threads), int(seed), unreachable, patient=kill == "patient")
         return
     for times_hold in options.budgets:
-        measure(times_hold, options.processes, options.threads, options.kill, options.on_unreachable)
+        measure(
+            times_hold,
+            options.processes,
+            options.threads,
+            options.kill,
+            options.on_unreachable,
+            impatient=options.impatient,
+        )
 
 
 if __name__ == "__main__":
