@@ -44,7 +44,7 @@ CALL_SECONDS = 0.02
 LONGEST_SECONDS = 240
 
 
-def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable: str, patient: bool) -> None:
+def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable: str, patience: str) -> None:
     """One client process: calls until it is refused for good, then says how it went as a line of JSON."""
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, HumanMessage
@@ -78,7 +78,7 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable
         api_key=key,
         url=url,
         state_dir=folder,
-        held_wait_seconds=20,
+        held_wait_seconds=3 if patience == "short" else 20,
         on_unreachable=unreachable,
     )
     assert costs.reporter.leases is not None
@@ -102,7 +102,7 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable
                     continue
                 first_refusal.append(time.time())
                 kinds[refusal.kind] = kinds.get(refusal.kind, 0) + 1
-                if patient and refusal.kind == "held":
+                if patience == "long" and refusal.kind == "held":
                     continue  # what killed processes hold is free again when their leases end
                 return
 
@@ -130,11 +130,12 @@ def measure(times_hold: int, processes: int, threads: int, kill: str, unreachabl
         site.manage("shell", "-v0", "-c", SET_UP.format(limit_cents=limit_cents))
         site.start()
         began = time.time()
+        patience = "short" if impatient else "long" if kill == "clients" else "some"
         clients = [
             # A folder each: a killed one's events are not sent by another.
             subprocess.Popen(
                 [sys.executable, __file__, "--worker", site.url, site.key, str(folder / "clients" / str(seed)),
-                 str(threads), str(seed), unreachable, "patient" if kill == "clients" and not impatient else "-"],
+                 str(threads), str(seed), unreachable, patience],
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
             )
             for seed in range(processes)
@@ -246,12 +247,12 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=[5, 50, 500], help="in holds of one call")
     parser.add_argument("--kill", choices=["", "server", "clients"], default="")
     parser.add_argument("--on-unreachable", choices=["allow", "block"], default="block")
-    parser.add_argument("--impatient", action="store_true", help="do not wait for leases of killed clients to end")
+    parser.add_argument("--impatient", action="store_true", help="give up soon where others hold the rest")
     parser.add_argument("--worker", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        url, key, folder, threads, seed, unreachable, kill = options.worker
-        worker(url, key, folder, int(threads), int(seed), unreachable, patient=kill == "patient")
+        url, key, folder, threads, seed, unreachable, patience = options.worker
+        worker(url, key, folder, int(threads), int(seed), unreachable, patience)
         return
     for times_hold in options.budgets:
         measure(

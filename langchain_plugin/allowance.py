@@ -13,15 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from langchain_plugin.decisions import Ask, Stopped, Taken, stopped_here
-from langchain_plugin.hold import hold_of
+from langchain_plugin.lease_prices import LeasePrices, Model, Size
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
-    from langchain_plugin.wire import TokenCounts, UnitPrices
-    from langchain_plugin.wire_leases import LeaseAnswer, LeasePrice, RefusalFacts
+    from langchain_plugin.wire_leases import LeaseAnswer, RefusalFacts
 
 ASK_AGAIN_SECONDS = 2.0
 """A refusal is believed for so long, then the next attempt asks again: a grant frees a blocked process in seconds."""
@@ -38,21 +37,6 @@ KEEP_SECONDS = 300.0
 QUIET_SECONDS = 10.0
 """Without a call for so long, a process does not need at once what it has set aside."""
 MAX_MODELS = 50
-LEAST_OUTPUT_TOKENS = 4_096
-
-Model = tuple[str, str, str]
-"""Provider, model and service tier, as the request names them."""
-
-
-class Size(NamedTuple):
-    """What bounds a call's cost."""
-
-    model: Model
-    input_tokens: int
-    """At most."""
-    max_output_tokens: int | None
-    """Of each answer; None: the request sets no maximum."""
-    answers: int
 
 
 @dataclass(frozen=True)
@@ -101,10 +85,8 @@ class Allowance:
         """Of open calls, by call id."""
         self._unreported: dict[str, tuple[int, float]] = {}
         """What ended calls cost whose events the site has not confirmed, and when they ended; by call id."""
-        self._prices: dict[Model, LeasePrice] = {}
-        self._fallback: UnitPrices | None = None
-        self._fallback_output_tokens = LEAST_OUTPUT_TOKENS
-        self._unpriced = "allow"
+        self.prices = LeasePrices()
+        """As of the last answer."""
         self._models: dict[Model, None] = {}
         """Those that were called, the newest last."""
         self._answered_models: frozenset[Model] = frozenset()
@@ -153,7 +135,7 @@ class Allowance:
                 return self._hold(call_id, None, 0)
             if known and may_wait and size.model not in self._answered_models:
                 return Ask(0)  # its price is a moment away, and the fallback may be many times as dear
-            hold = self.worst_case(size)
+            hold = self.prices.worst_case(size)
             if hold is None:
                 return self._stopped("unpriced")
             if known and self._taken + hold <= self._authorised:
@@ -169,23 +151,6 @@ class Allowance:
         """What becomes of a call when there was no time to hear the site, or nobody to hear."""
         with self.lock:
             return self._without_the_site()
-
-    def worst_case(self, size: Size) -> int | None:
-        """What a call may cost; None: it has no price, and is to be refused for that."""
-        with self.lock:
-            entry = self._prices.get(size.model)
-            prices, output_tokens = self._fallback, self._fallback_output_tokens
-            if entry is not None:
-                output_tokens = entry.output_bound_tokens
-                if entry.prices is not None:
-                    prices = entry.prices
-                elif self._unpriced == "refuse":
-                    return None
-                elif self._unpriced == "allow":
-                    return 0
-            if size.max_output_tokens is not None:
-                output_tokens = size.max_output_tokens
-            return 0 if prices is None else hold_of(prices, size.input_tokens, output_tokens * size.answers)
 
     def _hold(self, call_id: str, lease_id: str | None, microcents: int) -> Taken:
         taken = Taken(lease_id, microcents)
@@ -228,16 +193,6 @@ class Allowance:
         with self.lock:
             for call_id in call_ids:
                 self._unreported.pop(call_id, None)
-
-    def cost_of(self, model: Model, counts: TokenCounts, *, served_from_local_cache: bool) -> int:
-        """What an ended call cost, by the prices of the lease; 0 where it has none."""
-        from langchain_plugin.wire import cost_of
-
-        entry = self._prices.get(model)
-        prices = entry.prices if entry is not None else self._fallback
-        if prices is None:
-            return 0
-        return cost_of(counts, prices, served_from_local_cache=served_from_local_cache).cost
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -336,10 +291,7 @@ class Allowance:
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
             self.budget = answer.budget
             self._answered_models = frozenset(asking.models)
-            self._prices = {(e.provider, e.model, e.service_tier): e for e in answer.price_card}
-            self._fallback = answer.fallback
-            self._fallback_output_tokens = answer.fallback_output_bound_tokens
-            self._unpriced = answer.unpriced
+            self.prices = LeasePrices(answer)
             self._heard()
 
     def refused(self, asking: Asking, facts: RefusalFacts) -> None:
@@ -351,6 +303,11 @@ class Allowance:
             self._authorised = min(self._authorised, asking.taken + asking.keep)
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
             self._heard()
+
+    def waited_in_vain(self) -> None:
+        """A site that hangs is waited for once, not by every call: until it answers it is one that does not."""
+        with self.lock:
+            self._open_circuit_until = max(self._open_circuit_until, self._clock() + CIRCUIT_SECONDS)
 
     def failed(self) -> None:
         """The site could not be asked: nobody waits for it for a while."""

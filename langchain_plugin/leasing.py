@@ -16,10 +16,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from langchain_plugin.allowance import Allowance, Asking, Size
+from langchain_plugin.allowance import Allowance, Asking
 from langchain_plugin.decisions import Ask, Stopped, Taken
 from langchain_plugin.errors import CheckFailed, LeaseRefused, ServerFailed
 from langchain_plugin.fork_guard import no_fork
+from langchain_plugin.lease_prices import Size
 
 if TYPE_CHECKING:
     from langchain_plugin.config import Config
@@ -154,6 +155,7 @@ class LeaseKeeper:
             if isinstance(answer, Ask):
                 heard = self._hear(allowance, call_id, size, WAIT_SECONDS)
                 if heard is None and not allowance.is_known_to_be_bounded:
+                    allowance.waited_in_vain()
                     return allowance.take_without_asking()
                 if heard is None and not answer.least and time.monotonic() < deadline:
                     answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
@@ -246,7 +248,9 @@ class LeaseKeeper:
             wishes, self._wishes = self._wishes, {}
             for agent, waiters in self._waiters.items():
                 if waiters:  # the one that waits longest; what the answer has beyond it goes to the others
-                    wishes[agent] = max(wishes.get(agent, 0), self._allowances[agent].worst_case(waiters[0].size) or 0)
+                    wishes[agent] = max(
+                        wishes.get(agent, 0), self._allowances[agent].prices.worst_case(waiters[0].size) or 0
+                    )
             return wishes
 
     def _serve(self, allowance: Allowance) -> None:

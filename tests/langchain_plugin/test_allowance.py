@@ -17,10 +17,10 @@ from langchain_plugin.allowance import (
     KEEP_SECONDS,
     LEAST_BETWEEN_RENEWALS_SECONDS,
     Allowance,
-    Size,
 )
 from langchain_plugin.decisions import Ask, Stopped, Taken
 from langchain_plugin.hold import hold_of
+from langchain_plugin.lease_prices import Size
 
 LEASE = UUID(int=5)
 MODEL = ("openai", "gpt-4o", "")
