@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 ASK_AGAIN_SECONDS = 2.0
 """A refusal is believed for so long, then the next attempt asks again: a grant frees a blocked process in seconds."""
 CIRCUIT_SECONDS = 30.0
-"""After a failure nobody waits for the site for so long."""
+"""After a failure nobody waits for the site for so long, unless it answers before."""
+FIRST_RETRY_SECONDS = 1.0
+"""After a failure the site is asked again, in the background and at growing pauses: what is spent meanwhile is spent
+outside of any lease."""
 SHORTLY_SECONDS = 0.25
 MAX_BUSY_ANSWERS = 5
 LEAST_BETWEEN_RENEWALS_SECONDS = 0.5
@@ -95,6 +98,9 @@ class Allowance:
         self._no_new_runs: Refusal | None = None
         self._open_circuit_until = 0.0
         self._has_failed = False
+        self._failures = 0
+        """One after another."""
+        self._retry_at = 0.0
         self._busy_answers = 0
         self._heard_at = 0.0
         self._is_asked = False
@@ -164,7 +170,7 @@ class Allowance:
         if last is not None and last.facts.kind == "exhausted" and self._is_this_month(last.facts):
             return Stopped(last.facts)  # it was spent, and nobody said that more was granted
         if self._on_unreachable == "block":
-            wait = max(0.0, self._open_circuit_until - self._clock())
+            wait = max(0.0, self._retry_at - self._clock())
             return self._stopped("unreachable", retry_after_seconds=wait)
         return Taken(None, 0)
 
@@ -200,7 +206,7 @@ class Allowance:
         """It is half spent or half over, and in use."""
         with self.lock:
             now = self._clock()
-            if self._is_asked or now < self._open_circuit_until or now - self._seen_at > KEEP_SECONDS:
+            if self._is_asked or now < self._retry_at or now - self._seen_at > KEEP_SECONDS:
                 return False
             if not self._is_valid(now):
                 return self._refusal is None or self._refusal.at + ASK_AGAIN_SECONDS <= now
@@ -219,7 +225,7 @@ class Allowance:
 
     def seconds_to_renewal(self) -> float:
         with self.lock:
-            return max(0.0, max(self._renew_at, self._open_circuit_until) - self._clock())
+            return max(0.0, (self._retry_at if self._has_failed else self._renew_at) - self._clock())
 
     def asking(self, least: int = 0) -> Asking:
         """What to ask the site for now.
@@ -277,8 +283,7 @@ class Allowance:
     def granted(self, asking: Asking, answer: LeaseAnswer) -> None:
         """The site answered with leave to go on."""
         with self.lock:
-            self._has_failed = False
-            self._open_circuit_until = 0.0
+            self._answered()
             if not self._is_less_than_was_refused(answer.available_microcents):
                 self._refusal = None
             self._no_new_runs = Refusal(answer.no_new_runs, self._clock()) if answer.no_new_runs is not None else None
@@ -297,8 +302,7 @@ class Allowance:
     def refused(self, asking: Asking, facts: RefusalFacts) -> None:
         """The site answered with a refusal. What the lease had left was given back."""
         with self.lock:
-            self._has_failed = False
-            self._open_circuit_until = 0.0
+            self._answered()
             self._refusal = Refusal(facts, self._clock())
             self._authorised = min(self._authorised, asking.taken + asking.keep)
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
@@ -313,7 +317,10 @@ class Allowance:
         """The site could not be asked: nobody waits for it for a while."""
         with self.lock:
             self._has_failed = True
-            self._open_circuit_until = self._clock() + CIRCUIT_SECONDS
+            now = self._clock()
+            self._open_circuit_until = now + CIRCUIT_SECONDS
+            self._retry_at = now + min(CIRCUIT_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10))
+            self._failures += 1
             self._heard()
 
     def released(self) -> None:
@@ -322,6 +329,11 @@ class Allowance:
             self._lease_id = None
             self._valid_until = 0.0
             self._authorised = self._taken
+
+    def _answered(self) -> None:
+        self._has_failed = False
+        self._failures = 0
+        self._open_circuit_until = self._retry_at = 0.0
 
     def _heard(self) -> None:
         self._heard_at = self._clock()

@@ -212,6 +212,25 @@ def test_when_the_site_does_not_answer_the_setting_decides_without_a_wait(
     assert isinstance(allowance.take("1", CALL), Ask)
 
 
+def test_a_site_that_failed_is_asked_again_in_the_background_at_growing_pauses(
+    allowance: Allowance, clock: Clock
+) -> None:
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        assert isinstance(allowance.take("call", CALL), Ask | Taken)  # in use
+        allowance.asking()
+        allowance.failed()
+        clock.now += pause - 0.1
+        assert not allowance.wants_renewal()
+        assert isinstance(allowance.take("call", CALL), Taken)  # nobody waits
+        clock.now += 0.1
+        assert allowance.wants_renewal()
+    granted(allowance, HOLD)
+    assert allowance.take("1", CALL) == Taken(str(LEASE), HOLD)
+    allowance.failed()
+    clock.now += 1
+    assert allowance.wants_renewal()
+
+
 def test_what_was_spent_stays_spent_while_the_site_does_not_answer(allowance: Allowance, clock: Clock) -> None:
     allowance.refused(allowance.asking(), facts("exhausted", blocked_until=datetime.now(UTC) + timedelta(days=3)))
     clock.now += 60
