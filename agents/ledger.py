@@ -20,7 +20,7 @@ from django.db.models import Min
 
 from agents import arrivals, run_arrivals, server_clock
 from agents.arrivals import CallArrival, call_arrival
-from agents.clock import TOLERATED_LEAD, days_of
+from agents.clock import TOLERATED_LEAD, Days, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
@@ -54,6 +54,10 @@ class Recorded:
     """Microcents by the lease that the calls name."""
     price_card: list[wire.PriceCardEntry] = field(default_factory=list)
     """The unit prices in force now of the models in the batch."""
+    days: Days | None = None
+    """The local days of the zone in force."""
+    counted: object = None
+    """What a receiver of `usage_recorded` worked out and whoever answers the batch can use; not of merged parts."""
 
     def merge(self, part: Recorded) -> None:
         """Add what became of another part of the same batch."""
@@ -159,7 +163,7 @@ class _Batch:
 
     def write(self, key_agent: Agent | None) -> None:
         zone_name, retained_from = self.storage.ledger_state()
-        self.days = days_of(zone_name)
+        self.days = self.recorded.days = days_of(zone_name)
         self.book = price_book(self.workspace_id)
         self._turn_away_too_old(retained_from)
         self._find_agents()

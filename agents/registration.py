@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from agents.models import Agent
 from agents.models.people import UNREGISTERED
+from agents.signals import agents_registered
 from agents.storage import Storage, storage
 from agents.write_lock import writing
 
@@ -62,7 +63,9 @@ def agents_named(workspace_id: int, slugs: Iterable[str], storage: Storage) -> d
         [Agent(workspace_id=workspace_id, slug=slug, created_at=timezone.now()) for slug in welcome],
         ignore_conflicts=True,
     )
-    known |= _look_up(workspace_id, welcome, storage)
+    made = _look_up(workspace_id, welcome, storage)
+    known |= made
+    agents_registered.send(Agent, workspace_id=workspace_id, agent_ids=[agent.id for agent in made.values()])
     return {slug: known[slug] if slug in known else known[UNREGISTERED] for slug in wanted}
 
 

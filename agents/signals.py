@@ -3,6 +3,9 @@
 usage_recorded: sent inside the transaction that wrote it, so that a failing receiver undoes the record and the client
 sends it again. Arguments: `recorded` (`agents.ledger.Recorded`).
 
+agents_registered: sent inside the transaction that made agents which were seen for the first time. Arguments:
+`workspace_id`, `agent_ids` (a list).
+
 costs_corrected: sent likewise inside each transaction of a repricing, so that counters move with the costs. Arguments:
 `corrected` (`agents.repricing.Corrected`).
 
@@ -13,5 +16,6 @@ days_moved: sent likewise inside each transaction that moves calls to the day an
 from django.dispatch import Signal
 
 usage_recorded = Signal()
+agents_registered = Signal()
 costs_corrected = Signal()
 days_moved = Signal()

@@ -1,15 +1,20 @@
 """Whether a budget holds under many processes, what it costs in trips to the site, and what it leaves unspent.
 
     python benchmarks/budget_holds.py [--processes 8] [--threads 8] [--budgets 5 50 500] [--kill server|clients]
+                                      [--on-unreachable allow|block]
 
 A site of its own (SQLite, the site's web service), one agent with a `hard` budget of so many times a call's hold, and
 processes whose threads call a model that takes 20 ms and uses between a third and all of what each call holds. They
 stop when they are refused for good. Printed: what was spent of the limit by the site's own books, calls, trips to the
-site for each call, what was left, and when the first refusal came. `--kill server` kills the web service twice on the
-way; `--kill clients` kills half of the processes, and prints beside the overspend what their leases then held.
+site for each call, what was left, and when the first refusal came. The last column is what may at most be over.
 
-Clients are set to block while the site cannot be asked (`on_unreachable`): one that is set to go on spends outside of
-any lease meanwhile, and says so.
+`--kill server` kills the web service when a quarter of the budget is spent, and again at half of it. Clients block
+while the site cannot be asked; with `--on-unreachable allow` they go on, and what the site's books say was spent
+outside of any lease is what may be over.
+
+`--kill clients` kills half of the processes when a third is spent, and reads then, from the rows of leases, what
+those of the killed hold: what may be over. What they had not reported yet is kept from the site until all others are
+done, who spend what the leases of the killed free at their end.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -38,7 +44,7 @@ CALL_SECONDS = 0.02
 LONGEST_SECONDS = 240
 
 
-def worker(url: str, key: str, folder: str, threads: int, seed: int) -> None:
+def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable: str, patience: str) -> None:
     """One client process: calls until it is refused for good, then says how it went as a line of JSON."""
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, HumanMessage
@@ -72,8 +78,8 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int) -> None:
         api_key=key,
         url=url,
         state_dir=folder,
-        held_wait_seconds=20,
-        on_unreachable="block",
+        held_wait_seconds=3 if patience == "short" else 20,
+        on_unreachable=unreachable,
     )
     assert costs.reporter.leases is not None
     allowance = costs.reporter.leases.of("busy")
@@ -96,6 +102,8 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int) -> None:
                     continue
                 first_refusal.append(time.time())
                 kinds[refusal.kind] = kinds.get(refusal.kind, 0) + 1
+                if patience == "long" and refusal.kind == "held":
+                    continue  # what killed processes hold is free again when their leases end
                 return
 
     running = [threading.Thread(target=call, args=(number,)) for number in range(threads)]
@@ -106,51 +114,57 @@ def worker(url: str, key: str, folder: str, threads: int, seed: int) -> None:
     asked = allowance.answers
     costs.flush(30)
     said = {"calls": sum(made), "trips": asked, "first_refusal": min(first_refusal, default=0.0), "kinds": kinds}
+    said["client_id"] = costs.reporter._spool.client_id.hex
     print(json.dumps(said), flush=True)
 
 
-def measure(times_hold: int, processes: int, threads: int, kill: str) -> None:
+def measure(times_hold: int, processes: int, threads: int, kill: str, unreachable: str, *, impatient: bool) -> None:
     from tests.end_to_end.live_site import LiveSite
 
-    with tempfile.TemporaryDirectory() as folder:
-        site = LiveSite(Path(folder))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        site = LiveSite(folder)
         site.prepare()
         limit_cents = -(-times_hold * HOLD_MICROCENTS // 1_000_000)
+        limit = limit_cents * 1_000_000
         site.manage("shell", "-v0", "-c", SET_UP.format(limit_cents=limit_cents))
         site.start()
         began = time.time()
-        command = [
-            sys.executable,
-            __file__,
-            "--worker",
-            site.url,
-            site.key,
-            str(Path(folder) / "clients"),
-            str(threads),
-        ]
+        patience = "short" if impatient else "long" if kill == "clients" else "some"
         clients = [
-            subprocess.Popen([*command, str(seed)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
+            # A folder each: a killed one's events are not sent by another.
+            subprocess.Popen(
+                [sys.executable, __file__, "--worker", site.url, site.key, str(folder / "clients" / str(seed)),
+                 str(threads), str(seed), unreachable, patience],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
+            )
             for seed in range(processes)
-        ]
-        held_by_killed = 0
+        ]  # fmt: skip
+        killed, held = [], {}
         if kill == "server":
-            for _ in range(2):
-                time.sleep(4)
+            for share in (1 / 4, 1 / 2):
+                wait_until_spent(folder, limit * share)
                 site.kill()
-                time.sleep(1)
+                time.sleep(3 if unreachable == "allow" else 1)
                 site.start()
         elif kill == "clients":
-            time.sleep(6)
-            for client in clients[: processes // 2]:
+            wait_until_spent(folder, limit / 3)
+            killed = clients[: processes // 2]
+            for client in killed:
                 client.send_signal(signal.SIGKILL)
-            pids = [client.pid for client in clients[: processes // 2]]
-            held_by_killed = int(site.manage("shell", "-v0", "-c", HELD.format(pids=pids)))
+            held = held_by_client(folder)
+            time.sleep(1)  # a renewal that was under way may have been granted to a process that is gone
+            for client_id, microcents in held_by_client(folder).items():
+                held[client_id] = max(microcents, held.get(client_id, 0))
         said = [json.loads(out) for client in clients if (out := client.communicate()[0])]
-        if kill == "clients":
-            flush(site, folder)
+        for seed in range(len(killed)):
+            flush(site, folder / "clients" / str(seed))
         books = json.loads(site.manage("shell", "-v0", "-c", BOOKS))
         site.stop()
-    limit = limit_cents * 1_000_000
+    survivors = {one["client_id"] for one in said}
+    at_most = sum(microcents for client_id, microcents in held.items() if client_id not in survivors)
+    if unreachable == "allow":
+        at_most = books["outside"]
     calls = sum(one["calls"] for one in said)
     trips = sum(one["trips"] for one in said)
     refused = [one["first_refusal"] for one in said if one["first_refusal"]]
@@ -161,20 +175,48 @@ def measure(times_hold: int, processes: int, threads: int, kill: str) -> None:
         f"  trips a call {trips / max(1, calls):6.3f}"
         f"  left {max(0, limit - books['spent']) / HOLD_MICROCENTS:5.1f} holds"
         f"  first refusal {min(refused, default=began) - began:5.1f} s  counters {books['counters']}"
-        + (f"  held by the killed {held_by_killed / 1e6:.4f}¢" if kill == "clients" else ""),
+        f"  at most {at_most / 1e6:.4f}¢: {'holds' if over <= at_most else 'BROKEN'}",
         flush=True,
     )
 
 
-def flush(site: Any, folder: str) -> None:
-    """Send what killed clients left in their spool, as the next process would."""
+def in_the_database(folder: Path, query: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(f"file:{folder / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def wait_until_spent(folder: Path, microcents: float) -> None:
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        ((spent,),) = in_the_database(folder, "SELECT COALESCE(SUM(spent_microcents), 0) FROM budgets_budgetperiod")
+        if spent >= microcents:
+            return
+        time.sleep(0.02)
+    raise SystemExit("Clients did not spend that much in time; the machine is too busy for this benchmark.")
+
+
+def held_by_client(folder: Path) -> dict[str, int]:
+    """Microcents that leases hold, by the id of their process: rows as they are now."""
+    rows = in_the_database(
+        folder,
+        "SELECT client_id, SUM(granted_microcents - used_microcents) FROM budgets_spendlease"
+        " WHERE granted_microcents > used_microcents GROUP BY client_id",
+    )
+    return {str(client_id): int(held) for client_id, held in rows}
+
+
+def flush(site: Any, folder: Path) -> None:
+    """Send what a killed client left in its spool, as the next process would."""
     environment = os.environ | {
         "COSTSITE_URL": site.url,
         "COSTSITE_API_KEY": site.key,
-        "COSTSITE_STATE_DIR": str(Path(folder) / "clients"),
+        "COSTSITE_STATE_DIR": str(folder),
     }
     subprocess.run(
-        [sys.executable, "-m", "langchain_plugin.cli", "flush"], env=environment, cwd=ROOT, check=False,
+        [sys.executable, "-m", "langchain_plugin.cli", "flush"], env=environment, cwd=ROOT, check=True,
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -185,20 +227,16 @@ from budgets.policies import By, set_budget
 agent = Agent.objects.create(workspace=Workspace.objects.get(slug="acme"), slug="busy")
 set_budget(agent, by=By(command="benchmark"), limit_cents={limit_cents})
 """
-HELD = """
-from agents.models import Client
-from budgets.models import SpendLease
-clients = Client.objects.filter(pid__in={pids}).values_list("client_id", flat=True)
-print(sum(lease.held_microcents for lease in SpendLease.objects.filter(client_id__in=list(clients))))
-"""
 BOOKS = """
 import json
 from django.db.models import Sum
 from agents.models import LLMCall
 from budgets.counters import differences
 total = LLMCall.objects.aggregate(spent=Sum("cost_microcents"))["spent"]
+outside = LLMCall.objects.filter(lease_id=None).aggregate(spent=Sum("cost_microcents"))["spent"]
 counters = "WRONG" if list(differences()) else "right"
-print(json.dumps({"spent": total or 0, "calls": LLMCall.objects.count(), "counters": counters}))
+calls = LLMCall.objects.count()
+print(json.dumps({"spent": total or 0, "outside": outside or 0, "calls": calls, "counters": counters}))
 """
 
 
@@ -208,14 +246,23 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--budgets", type=int, nargs="+", default=[5, 50, 500], help="in holds of one call")
     parser.add_argument("--kill", choices=["", "server", "clients"], default="")
-    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--on-unreachable", choices=["allow", "block"], default="block")
+    parser.add_argument("--impatient", action="store_true", help="give up soon where others hold the rest")
+    parser.add_argument("--worker", nargs=7, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        url, key, folder, threads, seed = options.worker
-        worker(url, key, folder, int(threads), int(seed))
+        url, key, folder, threads, seed, unreachable, patience = options.worker
+        worker(url, key, folder, int(threads), int(seed), unreachable, patience)
         return
     for times_hold in options.budgets:
-        measure(times_hold, options.processes, options.threads, options.kill)
+        measure(
+            times_hold,
+            options.processes,
+            options.threads,
+            options.kill,
+            options.on_unreachable,
+            impatient=options.impatient,
+        )
 
 
 if __name__ == "__main__":

@@ -86,15 +86,16 @@ class EmptyHandler(BaseCallbackHandler):
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Takes a batch and says it was accepted; gives every agent leave to go on."""
+    """Takes a batch and says it was accepted; gives every agent leave to go on: `bounded` a lease that never ends,
+    `five-places` one for five calls of some 200 characters, all others without bound.
+    """
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.startswith("/api/v1/leases"):
-            agent = json.loads(body).get("agent", "")
-            self._say({"agent": agent, "valid_for_seconds": 120})
+            self._say(_lease(json.loads(body)))
             return
         batch = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
         self._say(
@@ -117,6 +118,28 @@ class _Receiver(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+PRICES = {
+    "input": 15_000_000, "output": 60_000_000, "cache_read": 7_500_000, "cache_write_5m": 15_000_000,
+    "cache_write_1h": 15_000_000, "reasoning": 60_000_000, "input_audio": 15_000_000, "output_audio": 60_000_000,
+}  # fmt: skip
+"""Of gpt-4o-mini, in microcents a million tokens."""
+
+
+def _lease(asked: dict[str, Any]) -> dict[str, Any]:
+    told: dict[str, Any] = {"agent": asked.get("agent", ""), "valid_for_seconds": 120}
+    if told["agent"] in ("bounded", "five-places"):
+        # 232 tokens in at most, 4,096 out, at the prices above: 249,240 microcents.
+        all_in_all = 10**15 if told["agent"] == "bounded" else 5 * 249_240
+        card = [{"provider": "openai", "model": "gpt-4o-mini", "prices": PRICES, "output_bound_tokens": 4_096}]
+        told |= {
+            "lease_id": "019a9f00-0000-7000-8000-000000000001",
+            "available_microcents": max(0, all_in_all - asked.get("outstanding_microcents", 0)),
+            "price_card": card,
+            "fallback": PRICES,
+        }
+    return told
 
 
 def _serve(port: Any) -> None:

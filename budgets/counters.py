@@ -7,66 +7,106 @@ announces. `differences` compares the two.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F
 from django.utils import timezone
 
-from agents.clock import month_of
+from agents.clock import Days, month_of
 from agents.cost_tracker import CostTracker
 from agents.models import LedgerState
 from agents.write_lock import writing
+from budgets.covering import Covering, covering_budgets
 from budgets.crossings import Tally, note_crossings
-from budgets.limits import effective_limits
-from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
+from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease, ThresholdCrossing
 
 Spent = Mapping[tuple[int, date], int]
 """Microcents by agent id and local day."""
 
 
-def add_spend(workspace_id: int, spent: Spent, by_lease: Mapping[UUID, int], *, now: datetime | None = None) -> None:
-    """Add what a transaction of the ledger spent to its leases and budgets, and note the lines that passes."""
+@dataclass(frozen=True)
+class Counted:
+    """What a transaction read and wrote of budgets: who answers its batch need not read it again. In microcents."""
+
+    agent_ids: frozenset[int]
+    budgets: Sequence[Covering]
+    """Those that cover any of the agents."""
+    month: str
+    """The one it is, 'YYYY-MM'."""
+    totals: Mapping[tuple[int, str], int]
+    """What is spent now, by policy id and month, where the transaction added anything."""
+    crossings: Sequence[ThresholdCrossing]
+    """The lines it passed."""
+
+
+def add_spend(
+    workspace_id: int,
+    spent: Spent,
+    by_lease: Mapping[UUID, int],
+    *,
+    days: Days | None = None,
+    now: datetime | None = None,
+) -> Counted | None:
+    """Add what a transaction of the ledger spent to its leases and budgets, and note the lines that passes. None where
+    nothing was spent. `days`: the ledger's, where the transaction has read its zone already.
+    """
     if not spent:
-        return
-    for lease_id, microcents in sorted(by_lease.items()):
-        # Of this workspace alone: a call can name any lease, and must not free another's money.
-        SpendLease.objects.filter(pk=lease_id, workspace_id=workspace_id).update(
-            used_microcents=F("used_microcents") + microcents
-        )
-    agent_ids = {agent_id for agent_id, _ in spent}
-    policies = BudgetPolicy.objects.covering(workspace_id, agent_ids)
-    additions = {
-        (policy, month): of_agents
-        for policy in sorted(policies, key=lambda policy: policy.place)
-        for month, of_agents in sorted(_by_month(policy, spent).items())
-    }
-    if not additions:
-        return
+        return None
     now = now or timezone.now()
-    totals = _raise_counters([(policy.pk, month, sum(added.values())) for (policy, month), added in additions.items()])
-    limits = effective_limits({policy.pk: policy for policy, _ in additions}.values(), now)
-    note_crossings(
-        [
-            Tally(policy, month, limits[policy.pk], totals[policy.pk, month], added.keys())
-            for (policy, month), added in additions.items()
-        ],
-        now=now,
-        this_month=month_of(LedgerState.current().days().of(now)),
-    )
+    _use_leases(workspace_id, by_lease)
+    agent_ids = frozenset(agent_id for agent_id, _ in spent)
+    budgets = covering_budgets(workspace_id, agent_ids, now)
+    month = month_of((days or LedgerState.current().days()).of(now))
+    if not budgets:
+        return Counted(agent_ids, budgets, month, {}, [])
+    added = _by_budget(budgets, spent)
+    totals = _raise_counters([(budget.pk, of, sum(agents.values())) for budget, of, agents in added]) if added else {}
+    tallies = [
+        Tally(budget.pk, budget.thresholds, of, budget.limit, totals[budget.pk, of], agents.keys())
+        for budget, of, agents in added
+    ]
+    crossings = note_crossings(tallies, now=now, this_month=month)
+    return Counted(agent_ids, budgets, month, totals, crossings)
 
 
-def _by_month(policy: BudgetPolicy, spent: Spent) -> dict[str, dict[int, int]]:
-    """What counts against a policy: microcents by month and agent."""
+def _by_budget(budgets: Iterable[Covering], spent: Spent) -> list[tuple[Covering, str, dict[int, int]]]:
+    """What counts against each budget in each month: microcents by agent. In the order of the budgets."""
     months: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for (agent_id, day), microcents in spent.items():
-        month = month_of(day)
-        if month >= policy.first_month and policy.agent_id in (None, agent_id):
-            months[month][agent_id] += microcents
-    return months
+        months[month_of(day)][agent_id] += microcents
+    return [
+        (budget, month, agents if budget.agent_id is None else {budget.agent_id: agents[budget.agent_id]})
+        for budget in budgets
+        for month, agents in sorted(months.items())
+        if month >= budget.first_month and (budget.agent_id is None or budget.agent_id in agents)
+    ]
+
+
+def _use_leases(workspace_id: int, by_lease: Mapping[UUID, int]) -> None:
+    """Raise what is used of leases, by one statement.
+
+    Of this workspace alone: a call can name any lease, and must not free another's money.
+    """
+    if not by_lease:
+        return
+    if connection.features.has_select_for_update:
+        # Two batches may name the same leases: whoever comes second waits at the first of them.
+        named = SpendLease.objects.filter(pk__in=list(by_lease), workspace_id=workspace_id)
+        list(named.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    column = SpendLease._meta.pk
+    ids = [column.get_db_prep_value(lease_id, connection) for lease_id in by_lease]
+    cases = " ".join(["WHEN %s THEN %s"] * len(ids))
+    places = ", ".join(["%s"] * len(ids))
+    each = [value for pair in zip(ids, by_lease.values(), strict=True) for value in pair]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {SpendLease._meta.db_table} SET used_microcents = used_microcents + CASE lease_id {cases} END"
+            f" WHERE workspace_id = %s AND lease_id IN ({places})",
+            [*each, workspace_id, *ids],
+        )
 
 
 def _raise_counters(rows: Sequence[tuple[int, str, int]]) -> dict[tuple[int, str], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,7 +28,9 @@ ANNOUNCING_TAKES: Final = timedelta(minutes=2)
 class Tally:
     """A budget's month as it stands. Money in microcents."""
 
-    policy: BudgetPolicy
+    policy_id: int
+    thresholds: Sequence[int]
+    """Of the budget, in percent."""
     month: str
     limit: int
     """The effective limit."""
@@ -40,10 +42,13 @@ class Tally:
         """The thresholds it has reached. `refused`: a call was refused for what is left; when that is next to nothing,
         the limit counts as reached.
         """
-        thresholds = self.policy.thresholds
         if refused and is_nearly_spent(self.limit, self.spent):
-            return list(thresholds)
-        return lines_passed(thresholds, self.limit, self.spent)
+            return list(self.thresholds)
+        return lines_passed(self.thresholds, self.limit, self.spent)
+
+    @classmethod
+    def of(cls, policy: BudgetPolicy, month: str, limit: int, spent: int, agent_ids: Collection[int] = ()) -> Tally:
+        return cls(policy.pk, policy.thresholds, month, limit, spent, agent_ids)
 
 
 def note_crossings(
@@ -60,7 +65,7 @@ def note_crossings(
     reached = [(tally, passed) for tally in tallies if (passed := tally.passed(refused=refused))]
     if not reached:
         return []
-    policies, months = {tally.policy.pk for tally, _ in reached}, {tally.month for tally, _ in reached}
+    policies, months = {tally.policy_id for tally, _ in reached}, {tally.month for tally, _ in reached}
     known = set(
         ThresholdCrossing.objects.filter(policy__in=policies, month__in=months).values_list(
             "policy_id", "month", "limit_microcents", "threshold"
@@ -68,7 +73,7 @@ def note_crossings(
     )
     fresh = [
         ThresholdCrossing(
-            policy=tally.policy,
+            policy_id=tally.policy_id,
             month=tally.month,
             limit_microcents=tally.limit,
             threshold=threshold,
@@ -80,7 +85,7 @@ def note_crossings(
         )
         for tally, passed in reached
         for threshold in passed
-        if (tally.policy.pk, tally.month, tally.limit, threshold) not in known
+        if (tally.policy_id, tally.month, tally.limit, threshold) not in known
     ]
     # Nobody else can have recorded them meanwhile: who gets here holds the month's counter, or the policy.
     made = ThresholdCrossing.objects.bulk_create(fresh)

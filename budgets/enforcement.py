@@ -140,7 +140,9 @@ class BudgetEnforcementService:
             hard = [standing for standing in standings if standing.policy.mode == BudgetPolicy.Mode.HARD]
             # Nobody holds more than was granted: a client's word moves no more than its own lease.
             outstanding = min(outstanding, lease.held_microcents) if lease is not None else 0
-            keep = min(keep, lease.held_microcents - outstanding) if lease is not None else 0
+            # Past its end the rest may be others' by now.
+            lives = lease is not None and lease.frees_at > now
+            keep = min(keep, lease.held_microcents - outstanding) if lease is not None and lives else 0
             valid = min(VALID, month.ends_at - now)
             refused = _refusal(hard, least, outstanding)
             if refused is not None:
@@ -228,7 +230,7 @@ class BudgetEnforcementService:
         )
         if not made:
             Refusal.objects.filter(pk=row.pk).update(count=F("count") + 1)
-        tally = Tally(refused.policy, refused.month.name, refused.limit, refused.spent, [agent.pk])
+        tally = Tally.of(refused.policy, refused.month.name, refused.limit, refused.spent, [agent.pk])
         note_crossings([tally], now=now, this_month=refused.month.name, refused=True)
 
 

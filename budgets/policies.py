@@ -179,4 +179,4 @@ def _note_lines_behind(policy: BudgetPolicy, now: datetime) -> None:
     month = month_at(now, LedgerState.current().days()).name
     spent = policy.periods.filter(month=month).values_list("spent_microcents", flat=True).first() or 0
     limit = effective_limits([policy], now)[policy.pk]
-    note_crossings([Tally(policy, month, limit, spent)], now=now, this_month=month, at_creation=True)
+    note_crossings([Tally.of(policy, month, limit, spent)], now=now, this_month=month, at_creation=True)

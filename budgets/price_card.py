@@ -13,18 +13,20 @@ from agents.models import Agent, LedgerState, UsageDay
 from agents.output_bounds import LEAST_TOKENS, output_bounds
 from agents.price_books import price_book
 from agents.spend import MICROCENTS_PER_USD
-from langchain_plugin import wire
+from budgets.model_maxima import maxima
+from langchain_plugin import wire, wire_leases
 
 USED_WITHIN: Final = timedelta(days=30)
 MAX_MODELS: Final = 100
 BOUNDS_KEPT_SECONDS: Final = 300.0
+NO_MAXIMUM: Final = wire.MAX_TOKENS_PER_CALL
 AGENTS_KEPT: Final = 1_000
 
 _bounds: dict[int, tuple[float, dict[str, int], list[tuple[str, str]]]] = {}
 """By agent id: when they were read (monotonic), bounds by model, and the models used."""
 
 
-def price_card(agent: Agent, asked: Iterable[wire.ModelAsked], now: datetime) -> list[wire.LeasePrice]:
+def price_card(agent: Agent, asked: Iterable[wire_leases.ModelAsked], now: datetime) -> list[wire_leases.LeasePrice]:
     """The models asked for, then those the agent used in 30 days, each once; at most `MAX_MODELS`."""
     bounds, used = _recent(agent, now)
     named = [(model.provider, model.model, model.service_tier) for model in asked]
@@ -32,16 +34,18 @@ def price_card(agent: Agent, asked: Iterable[wire.ModelAsked], now: datetime) ->
     if agent.default_model:
         named += [(provider, agent.default_model, "") for provider in {provider for provider, _, _ in named} or {""}]
     book = price_book(agent.workspace_id)
+    chosen = list(dict.fromkeys(named))[:MAX_MODELS]
+    longest = maxima((provider, model) for provider, model, _ in chosen)
     return [
-        wire.LeasePrice(
+        wire_leases.LeasePrice(
             **dict(book.card_entry(provider, model, tier, now)),
-            output_bound_tokens=bounds.get(model, LEAST_TOKENS),
+            output_bound_tokens=min(bounds.get(model, LEAST_TOKENS), longest.get((provider, model), NO_MAXIMUM)),
         )
-        for provider, model, tier in list(dict.fromkeys(named))[:MAX_MODELS]
+        for provider, model, tier in chosen
     ]
 
 
-def fallback_of(card: Iterable[wire.LeasePrice]) -> wire.UnitPrices:
+def fallback_of(card: Iterable[wire_leases.LeasePrice]) -> wire.UnitPrices:
     """Prices that no model on the card exceeds in any kind of token; where none has a price, the setting's."""
     priced = [entry.prices for entry in card if entry.prices is not None]
     if not priced:

@@ -10,14 +10,20 @@ from django.dispatch import receiver
 
 from agents.ledger import Recorded
 from agents.repricing import Corrected
-from agents.signals import costs_corrected, days_moved, usage_recorded
+from agents.signals import agents_registered, costs_corrected, days_moved, usage_recorded
 from agents.time_zone import Moved
 from budgets.counters import add_spend
+from budgets.defaults import give_default_budgets
 
 
 @receiver(usage_recorded)
 def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
-    add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease)
+    recorded.counted = add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease, days=recorded.days)
+
+
+@receiver(agents_registered)
+def give_budgets(workspace_id: int, agent_ids: list[int], **_kwargs: Any) -> None:
+    give_default_budgets(workspace_id, agent_ids)
 
 
 @receiver(costs_corrected)

@@ -64,9 +64,9 @@ class BudgetState:
         if self.standing is None:
             return "no budget"
         if self.kind == Kind.BLOCKED:
-            return f"blocked until {instant_in_words(self.standing.month.ends_at, self.zone)}"
+            return f"blocked until {instant_in_short(self.standing.month.ends_at, self.zone)}"
         if self.kind == Kind.NEW_RUNS_REFUSED:
-            return f"new runs are refused until {instant_in_words(self.standing.month.ends_at, self.zone)}"
+            return f"new runs are refused until {instant_in_short(self.standing.month.ends_at, self.zone)}"
         return _WORDS[self.kind]
 
     @property
@@ -82,7 +82,7 @@ _WORDS: Final = {Kind.ON_TRACK: "on track", Kind.NEAR: "near budget", Kind.OVER:
 NO_BUDGET: Final = BudgetState(Kind.NO_BUDGET)
 
 
-def instant_in_words(at: datetime, zone: str) -> str:
+def instant_in_short(at: datetime, zone: str) -> str:
     """`1 Dec 00:00 Europe/Berlin`, of an aware time."""
     return f"{at.astimezone(ZoneInfo(zone)):%-d %b %H:%M} {zone}"
 

@@ -13,19 +13,22 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from langchain_plugin.decisions import Ask, Stopped, Taken, stopped_here
-from langchain_plugin.hold import hold_of
+from langchain_plugin.lease_prices import LeasePrices, Model, Size
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
-    from langchain_plugin.wire import LeaseAnswer, LeasePrice, RefusalFacts, TokenCounts, UnitPrices
+    from langchain_plugin.wire_leases import LeaseAnswer, RefusalFacts
 
 ASK_AGAIN_SECONDS = 2.0
 """A refusal is believed for so long, then the next attempt asks again: a grant frees a blocked process in seconds."""
 CIRCUIT_SECONDS = 30.0
-"""After a failure nobody waits for the site for so long."""
+"""After a failure nobody waits for the site for so long, unless it answers before."""
+FIRST_RETRY_SECONDS = 1.0
+"""After a failure the site is asked again, in the background and at growing pauses: what is spent meanwhile is spent
+outside of any lease."""
 SHORTLY_SECONDS = 0.25
 MAX_BUSY_ANSWERS = 5
 LEAST_BETWEEN_RENEWALS_SECONDS = 0.5
@@ -37,21 +40,6 @@ KEEP_SECONDS = 300.0
 QUIET_SECONDS = 10.0
 """Without a call for so long, a process does not need at once what it has set aside."""
 MAX_MODELS = 50
-LEAST_OUTPUT_TOKENS = 4_096
-
-Model = tuple[str, str, str]
-"""Provider, model and service tier, as the request names them."""
-
-
-class Size(NamedTuple):
-    """What bounds a call's cost."""
-
-    model: Model
-    input_tokens: int
-    """At most."""
-    max_output_tokens: int | None
-    """Of each answer; None: the request sets no maximum."""
-    answers: int
 
 
 @dataclass(frozen=True)
@@ -100,10 +88,8 @@ class Allowance:
         """Of open calls, by call id."""
         self._unreported: dict[str, tuple[int, float]] = {}
         """What ended calls cost whose events the site has not confirmed, and when they ended; by call id."""
-        self._prices: dict[Model, LeasePrice] = {}
-        self._fallback: UnitPrices | None = None
-        self._fallback_output_tokens = LEAST_OUTPUT_TOKENS
-        self._unpriced = "allow"
+        self.prices = LeasePrices()
+        """As of the last answer."""
         self._models: dict[Model, None] = {}
         """Those that were called, the newest last."""
         self._answered_models: frozenset[Model] = frozenset()
@@ -112,6 +98,9 @@ class Allowance:
         self._no_new_runs: Refusal | None = None
         self._open_circuit_until = 0.0
         self._has_failed = False
+        self._failures = 0
+        """One after another."""
+        self._retry_at = 0.0
         self._busy_answers = 0
         self._heard_at = 0.0
         self._is_asked = False
@@ -152,7 +141,7 @@ class Allowance:
                 return self._hold(call_id, None, 0)
             if known and may_wait and size.model not in self._answered_models:
                 return Ask(0)  # its price is a moment away, and the fallback may be many times as dear
-            hold = self.worst_case(size)
+            hold = self.prices.worst_case(size)
             if hold is None:
                 return self._stopped("unpriced")
             if known and self._taken + hold <= self._authorised:
@@ -169,23 +158,6 @@ class Allowance:
         with self.lock:
             return self._without_the_site()
 
-    def worst_case(self, size: Size) -> int | None:
-        """What a call may cost; None: it has no price, and is to be refused for that."""
-        with self.lock:
-            entry = self._prices.get(size.model)
-            prices, output_tokens = self._fallback, self._fallback_output_tokens
-            if entry is not None:
-                output_tokens = entry.output_bound_tokens
-                if entry.prices is not None:
-                    prices = entry.prices
-                elif self._unpriced == "refuse":
-                    return None
-                elif self._unpriced == "allow":
-                    return 0
-            if size.max_output_tokens is not None:
-                output_tokens = size.max_output_tokens
-            return 0 if prices is None else hold_of(prices, size.input_tokens, output_tokens * size.answers)
-
     def _hold(self, call_id: str, lease_id: str | None, microcents: int) -> Taken:
         taken = Taken(lease_id, microcents)
         if lease_id is not None:
@@ -198,7 +170,7 @@ class Allowance:
         if last is not None and last.facts.kind == "exhausted" and self._is_this_month(last.facts):
             return Stopped(last.facts)  # it was spent, and nobody said that more was granted
         if self._on_unreachable == "block":
-            wait = max(0.0, self._open_circuit_until - self._clock())
+            wait = max(0.0, self._retry_at - self._clock())
             return self._stopped("unreachable", retry_after_seconds=wait)
         return Taken(None, 0)
 
@@ -228,23 +200,13 @@ class Allowance:
             for call_id in call_ids:
                 self._unreported.pop(call_id, None)
 
-    def cost_of(self, model: Model, counts: TokenCounts, *, served_from_local_cache: bool) -> int:
-        """What an ended call cost, by the prices of the lease; 0 where it has none."""
-        from langchain_plugin.wire import cost_of
-
-        entry = self._prices.get(model)
-        prices = entry.prices if entry is not None else self._fallback
-        if prices is None:
-            return 0
-        return cost_of(counts, prices, served_from_local_cache=served_from_local_cache).cost
-
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def wants_renewal(self) -> bool:
         """It is half spent or half over, and in use."""
         with self.lock:
             now = self._clock()
-            if self._is_asked or now < self._open_circuit_until or now - self._seen_at > KEEP_SECONDS:
+            if self._is_asked or now < self._retry_at or now - self._seen_at > KEEP_SECONDS:
                 return False
             if not self._is_valid(now):
                 return self._refusal is None or self._refusal.at + ASK_AGAIN_SECONDS <= now
@@ -263,7 +225,7 @@ class Allowance:
 
     def seconds_to_renewal(self) -> float:
         with self.lock:
-            return max(0.0, max(self._renew_at, self._open_circuit_until) - self._clock())
+            return max(0.0, (self._retry_at if self._has_failed else self._renew_at) - self._clock())
 
     def asking(self, least: int = 0) -> Asking:
         """What to ask the site for now.
@@ -286,11 +248,16 @@ class Allowance:
     def outstanding(self) -> int:
         """What open calls hold, and what ended ones cost that the site does not know of."""
         with self.lock:
+            return sum(taken.microcents for taken in self._holds.values()) + self.unreported
+
+    @property
+    def unreported(self) -> int:
+        """What ended calls cost that the site does not know of, and soon will."""
+        with self.lock:
             long_ago = self._clock() - CALLS_ARRIVE_SECONDS
             for call_id in [call_id for call_id, (_, at) in self._unreported.items() if at < long_ago]:
                 del self._unreported[call_id]
-            holds = sum(taken.microcents for taken in self._holds.values())
-            return holds + sum(cost for cost, _ in self._unreported.values())
+            return sum(cost for cost, _ in self._unreported.values())
 
     @property
     def is_known_to_be_bounded(self) -> bool:
@@ -316,8 +283,7 @@ class Allowance:
     def granted(self, asking: Asking, answer: LeaseAnswer) -> None:
         """The site answered with leave to go on."""
         with self.lock:
-            self._has_failed = False
-            self._open_circuit_until = 0.0
+            self._answered()
             if not self._is_less_than_was_refused(answer.available_microcents):
                 self._refusal = None
             self._no_new_runs = Refusal(answer.no_new_runs, self._clock()) if answer.no_new_runs is not None else None
@@ -330,27 +296,31 @@ class Allowance:
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
             self.budget = answer.budget
             self._answered_models = frozenset(asking.models)
-            self._prices = {(e.provider, e.model, e.service_tier): e for e in answer.price_card}
-            self._fallback = answer.fallback
-            self._fallback_output_tokens = answer.fallback_output_bound_tokens
-            self._unpriced = answer.unpriced
+            self.prices = LeasePrices(answer)
             self._heard()
 
     def refused(self, asking: Asking, facts: RefusalFacts) -> None:
         """The site answered with a refusal. What the lease had left was given back."""
         with self.lock:
-            self._has_failed = False
-            self._open_circuit_until = 0.0
+            self._answered()
             self._refusal = Refusal(facts, self._clock())
             self._authorised = min(self._authorised, asking.taken + asking.keep)
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
             self._heard()
 
+    def waited_in_vain(self) -> None:
+        """A site that hangs is waited for once, not by every call: until it answers it is one that does not."""
+        with self.lock:
+            self._open_circuit_until = max(self._open_circuit_until, self._clock() + CIRCUIT_SECONDS)
+
     def failed(self) -> None:
         """The site could not be asked: nobody waits for it for a while."""
         with self.lock:
             self._has_failed = True
-            self._open_circuit_until = self._clock() + CIRCUIT_SECONDS
+            now = self._clock()
+            self._open_circuit_until = now + CIRCUIT_SECONDS
+            self._retry_at = now + min(CIRCUIT_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10))
+            self._failures += 1
             self._heard()
 
     def released(self) -> None:
@@ -359,6 +329,11 @@ class Allowance:
             self._lease_id = None
             self._valid_until = 0.0
             self._authorised = self._taken
+
+    def _answered(self) -> None:
+        self._has_failed = False
+        self._failures = 0
+        self._open_circuit_until = self._retry_at = 0.0
 
     def _heard(self) -> None:
         self._heard_at = self._clock()

@@ -9,7 +9,7 @@ from langchain_plugin.errors import CostsiteError
 from langchain_plugin.shown import show_cents
 
 if TYPE_CHECKING:
-    from langchain_plugin.wire import RefusalFacts
+    from langchain_plugin.wire_leases import RefusalFacts
 
 
 class BudgetExceeded(CostsiteError):  # noqa: N818 - the owner's name for it

@@ -51,6 +51,8 @@ class Config:
     """How long a call waits, on a thread, while calls of others hold what is left of the budget."""
     run_limit_cents: float | None
     """The most one run may cost; None: no limit of its own."""
+    desktop_notifications: bool
+    """Lines of budgets that are passed are shown on this machine's desktop."""
     sources: Mapping[str, str] = field(repr=False, compare=False)
     """Where each value came from, for `costsite doctor`: "argument", the variable's name, or "default"."""
 
@@ -206,4 +208,5 @@ _SETTINGS: dict[str, _Setting] = {
     "on_unreachable": _Setting(_always("allow"), _one_of("allow", "block")),
     "held_wait_seconds": _Setting(_always(30.0), _number(0, 3600, "seconds")),
     "run_limit_cents": _Setting(_always(None), _number(0, 1e9, "cents")),
+    "desktop_notifications": _Setting(_always(False), _flag),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from langchain_plugin.wire import RefusalFacts
+    from langchain_plugin.wire_leases import RefusalFacts
 
 
 class Taken(NamedTuple):
@@ -43,7 +43,7 @@ def stopped_here(
     retry_after_seconds: float | None = None,
 ) -> Stopped:
     """A refusal that this process makes by itself, in the shape of the site's."""
-    from langchain_plugin.wire import RefusalFacts
+    from langchain_plugin.wire_leases import RefusalFacts
 
     return Stopped(
         RefusalFacts(

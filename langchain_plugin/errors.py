@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from langchain_plugin.wire import RefusalFacts
+    from langchain_plugin.wire_leases import RefusalFacts
 
 
 class CostsiteError(Exception):

@@ -13,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 
 from langchain_plugin import wire
 from langchain_plugin.budget_exceeded import BudgetExceeded
-from langchain_plugin.call_event import call_event, refused_event, run_ended_event, run_started_event, settle
+from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
 from langchain_plugin.config import Config
 from langchain_plugin.guard import Guard
 from langchain_plugin.last_run import CountedCall, LastRun
@@ -30,8 +30,6 @@ STALE_AFTER_SECONDS = 3600.0
 replaces the report."""
 
 STALE_LOOK_SECONDS = 60.0
-REPORTED_REFUSALS = frozenset({"exhausted", "held", "too_large"})
-"""Those that a budget of the site makes; the others are this process's own."""
 
 _trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
 
@@ -81,7 +79,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._tree = tree
         leases = self.reporter.leases
         self._refuses_runs = True
-        self._guard = Guard(leases, self.config.run_limit_cents) if leases is not None else None
+        self._guard = Guard(leases, self.reporter.refusals, self.config.run_limit_cents) if leases is not None else None
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
         self._look_for_stale_monotonic = 0.0
@@ -160,9 +158,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         if run is None or self._guard is None:
             return None
         try:
-            self._guard.before_run(run.agent)
+            self._guard.before_run(run)
         except BudgetExceeded as refusal:
-            self._refused(run, refusal)
             return refusal
         return None
 
@@ -299,6 +296,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         for call in self._tree.open_calls_of(run):
             self._report_cancelled(call)
         if run.announced:
+            self.reporter.refusals.run_ended(run.run_id)
             self.reporter.append(run_ended_event(run, status, error_type))
             self._show(run, status)
 
@@ -384,10 +382,9 @@ class CostCallbackHandler(BaseCallbackHandler):
     def _guard_run(self, run: OpenRun, langchain_id: UUID, guard: Guard) -> None:
         """Raises BudgetExceeded where a budget is spent. LangChain tells nobody of the end of such a run."""
         try:
-            guard.before_run(run.agent)
-        except BudgetExceeded as refusal:
+            guard.before_run(run)
+        except BudgetExceeded:
             self._tree.leave(langchain_id)
-            self._refused(run, refusal)
             self._show(run, "refused")
             raise
 
@@ -395,18 +392,13 @@ class CostCallbackHandler(BaseCallbackHandler):
         """Raises BudgetExceeded where the call may not be made. LangChain tells nobody of the end of such a call."""
         try:
             guard.before_call(call)
-        except BudgetExceeded as refusal:
+        except BudgetExceeded:
             self._tree.close_call(call.langchain_run_id, self)
             if call.forget_task is not None:
                 call.forget_task()
-            self._refused(call.run, refusal)
             if call.run.is_bare_call:
                 self._show(call.run, "refused")
             raise
-
-    def _refused(self, run: OpenRun, refusal: BudgetExceeded) -> None:
-        if refusal.kind in REPORTED_REFUSALS:
-            self.reporter.append(refused_event(run, refusal.kind, refusal.policy_id))
 
     # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
 
@@ -455,7 +447,10 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _sums(self, run: OpenRun) -> LastRun:
         if run.totals is None:
-            run.totals = LastRun(run.agent, run.run_id, self.reporter.news, sends=self.reporter.sends)
+            reporter, agent = self.reporter, run.agent  # not the run: it would hold itself
+            run.totals = LastRun(
+                agent, run.run_id, reporter.news, sends=reporter.sends, budget=lambda: reporter.budget(agent)
+            )
         sums: LastRun = run.totals
         return sums
 

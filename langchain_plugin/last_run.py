@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,12 +54,15 @@ def _sums(calls: Sequence[CountedCall], sums: _Sums) -> _Sums:
 class LastRun:
     """The sums of one run; its cost as soon as the prices are known. Safe to read while the run goes on."""
 
-    def __init__(self, agent: str, run_id: str, news: News, *, sends: bool) -> None:
+    def __init__(
+        self, agent: str, run_id: str, news: News, *, sends: bool, budget: Callable[[], wire.BudgetNews | None]
+    ) -> None:
         self.agent = agent
         self.run_id = run_id
         self.status = "running"
         self._news = news
         self._sends = sends
+        self._budget = budget
         # Appended to by any thread, and added up by whoever reads: most runs are read never, or once.
         self._counted: list[CountedCall] = []
         self._beyond = _NO_SUMS
@@ -130,7 +133,7 @@ class LastRun:
             f"{self.output_tokens:,} out",
             self._cost_in_words(),
         ]
-        budget = self._news.budget(self.agent)
+        budget = self._budget()
         if budget is not None:
             left = max(0, budget.limit_microcents - budget.spent_microcents)
             parts.append(f"{show_cents(left)} of {show_cents(budget.limit_microcents)} left")

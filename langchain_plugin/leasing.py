@@ -16,14 +16,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from langchain_plugin.allowance import Allowance, Asking, Size
+from langchain_plugin.allowance import Allowance, Asking
 from langchain_plugin.decisions import Ask, Stopped, Taken
 from langchain_plugin.errors import CheckFailed, LeaseRefused, ServerFailed
 from langchain_plugin.fork_guard import no_fork
+from langchain_plugin.lease_prices import Size
 
 if TYPE_CHECKING:
     from langchain_plugin.config import Config
+    from langchain_plugin.news import News
     from langchain_plugin.transport import Transport
+    from langchain_plugin.wire import BudgetNews
+    from langchain_plugin.wire_leases import RefusalFacts
 
 logger = logging.getLogger("costsite")
 
@@ -31,8 +35,11 @@ WAIT_SECONDS = 1.0
 """The longest a call waits on a thread for an answer of the site."""
 WAIT_ON_LOOP_SECONDS = 0.25
 """The same on an event loop, once: for the first call of a process, which found no lease yet."""
-WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.04
+WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS = 0.02
 """On a loop, where the answer is on its way already: less than what a loop may stall."""
+BETWEEN_WAITS_ON_LOOP_SECONDS = 1.0
+"""Calls that begin together run one after another before the loop does anything else: were each to wait, it would
+stand still for all of them."""
 ANSWER_SECONDS = 15.0
 """Of one request, in the background: a site under load may take its time, and giving up early would let calls go on
 outside of any lease."""
@@ -58,7 +65,19 @@ class _Waiter:
 class LeaseKeeper:
     """The allowances of a process, by agent."""
 
-    def __init__(self, config: Config, client_id: Callable[[], UUID], transport: Transport) -> None:
+    def __init__(
+        self,
+        config: Config,
+        client_id: Callable[[], UUID],
+        transport: Transport,
+        *,
+        look: Callable[[], object] = lambda: None,
+        news: News | None = None,
+    ) -> None:
+        self._look = look
+        """Called every few seconds, on the thread here."""
+        self._news = news
+        """Told what answers say of budgets."""
         self._config = config
         self._client_id = client_id
         self._transport = transport
@@ -74,6 +93,7 @@ class LeaseKeeper:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._waited_on_loop = False
+        self._wait_on_loop_again_at = 0.0
         self._stopped = False
         self._transport.after_fork()
 
@@ -107,6 +127,11 @@ class LeaseKeeper:
         """Have the agent's allowance renewed, without waiting for it."""
         self._ask_soon(agent, 0)
 
+    def unreported(self, agent: str) -> int:
+        """What calls cost that ended and that the site has not confirmed, where a lease pays for them; microcents."""
+        allowance = self._allowances.get(agent)
+        return 0 if allowance is None else allowance.unreported
+
     def confirmed(self, call_ids: Iterable[str]) -> None:
         ids = list(call_ids)
         for allowance in tuple(self._allowances.values()):
@@ -130,6 +155,7 @@ class LeaseKeeper:
             if isinstance(answer, Ask):
                 heard = self._hear(allowance, call_id, size, WAIT_SECONDS)
                 if heard is None and not allowance.is_known_to_be_bounded:
+                    allowance.waited_in_vain()
                     return allowance.take_without_asking()
                 if heard is None and not answer.least and time.monotonic() < deadline:
                     answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
@@ -153,10 +179,11 @@ class LeaseKeeper:
         if not allowance.answers and not self._waited_on_loop:
             self._waited_on_loop = True
             timeout = WAIT_ON_LOOP_SECONDS
-        elif allowance.is_being_answered:
+        elif allowance.is_being_answered and time.monotonic() >= self._wait_on_loop_again_at:
             timeout = WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS
         if timeout:
             heard = self._hear(allowance, call_id, size, timeout)
+            self._wait_on_loop_again_at = time.monotonic() + BETWEEN_WAITS_ON_LOOP_SECONDS
             if heard is not None:
                 return heard
         else:
@@ -200,6 +227,7 @@ class LeaseKeeper:
     def _run(self) -> None:
         while not self._stopped:
             try:
+                self._look()
                 for agent, least in self._next_wishes().items():
                     self._ask(self._allowances[agent], least)
                 for allowance in tuple(self._allowances.values()):
@@ -220,7 +248,9 @@ class LeaseKeeper:
             wishes, self._wishes = self._wishes, {}
             for agent, waiters in self._waiters.items():
                 if waiters:  # the one that waits longest; what the answer has beyond it goes to the others
-                    wishes[agent] = max(wishes.get(agent, 0), self._allowances[agent].worst_case(waiters[0].size) or 0)
+                    wishes[agent] = max(
+                        wishes.get(agent, 0), self._allowances[agent].prices.worst_case(waiters[0].size) or 0
+                    )
             return wishes
 
     def _serve(self, allowance: Allowance) -> None:
@@ -240,13 +270,16 @@ class LeaseKeeper:
 
     def _ask(self, allowance: Allowance, least: int) -> None:
         with no_fork():
-            from langchain_plugin import wire
+            from langchain_plugin import wire_leases
 
         asking = allowance.asking(least)
         try:
             content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
-            answer = wire.LeaseAnswer.model_validate_json(content)
+            answer = wire_leases.LeaseAnswer.model_validate_json(content)
         except LeaseRefused as refusal:
+            budget = budget_in(allowance.agent, refusal.facts)
+            if self._news is not None and budget is not None:
+                self._news.tell_budget(allowance.agent, budget)
             allowance.refused(asking, refusal.facts)
         except (CheckFailed, ValueError) as error:
             logger.debug("Costsite could not ask for a lease: %s", error)
@@ -257,6 +290,9 @@ class LeaseKeeper:
                 return
             allowance.failed()  # why, the sender says when it has something to send
         else:
+            if self._news is not None:
+                self._news.tell_budget(allowance.agent, answer.budget)
+                self._news.tell_lines(answer.lines_passed)
             allowance.granted(asking, answer)
         self._serve(allowance)
 
@@ -279,3 +315,12 @@ class LeaseKeeper:
         body = json.dumps({"outstanding_microcents": outstanding}).encode()
         with suppress(CheckFailed):  # it ends by itself
             self._transport.release(str(lease_id), body, timeout)
+
+
+def budget_in(agent: str, facts: RefusalFacts) -> BudgetNews | None:
+    """How the budget stands that refuses; None where the key may not read its figures."""
+    from langchain_plugin.wire import BudgetNews
+
+    if facts.limit_microcents is None or facts.spent_microcents is None:
+        return None
+    return BudgetNews(agent=agent, spent_microcents=facts.spent_microcents, limit_microcents=facts.limit_microcents)

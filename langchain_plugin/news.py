@@ -1,4 +1,4 @@
-"""What the site's Receipts told: the key for hashes, prices, settings of agents, budgets. Kept beside the spool.
+"""What the site told: the key for hashes, prices, settings of agents, budgets. Kept beside the spool.
 
 A process that starts knows what the last one learned, so its first run can already be priced.
 """
@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,7 @@ from langchain_plugin.own_file import check_folder, make_folder, read_own, repla
 
 if TYPE_CHECKING:
     from langchain_plugin import wire
+    from langchain_plugin.desktop import Desktop
 
     Told = TypeVar("Told", bound=wire.AnswerModel)
 
@@ -39,11 +40,15 @@ class News:
 
     Args:
         folder: Where it is kept; None keeps it in memory only.
+        desktop: Where lines are shown that budgets pass; None: nowhere.
 
     """
 
-    def __init__(self, folder: Path | None, *, hasten: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, folder: Path | None, *, hasten: Callable[[], None] = lambda: None, desktop: Desktop | None = None
+    ) -> None:
         self._folder = folder
+        self._desktop = desktop
         self._hasten = hasten
         """Called when somebody waits for news: what waits is sent at once."""
         self._condition = threading.Condition()
@@ -80,7 +85,7 @@ class News:
         return self._agent_settings.get(agent)
 
     def budget(self, agent: str) -> wire.BudgetNews | None:
-        """The tightest budget that covers the agent, as of the last Receipt; None without one."""
+        """The tightest budget that covers the agent, as of the last Receipt or lease; None without one."""
         return self._budgets.get(agent)
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
@@ -123,6 +128,19 @@ class News:
             self._keep()
         with self._condition:
             self._condition.notify_all()
+        self.tell_lines(receipt.lines_passed)
+
+    def tell_lines(self, lines: Sequence[wire.LinePassed]) -> None:
+        """Lines of budgets were passed, here or elsewhere."""
+        if lines and self._desktop is not None:
+            self._desktop.tell(lines)
+
+    def tell_budget(self, agent: str, budget: wire.BudgetNews | None) -> None:
+        """Take in what a lease came with; None: nothing covers the agent whose figures the key may read."""
+        if budget is not None:
+            self._budgets = _newest({**self._budgets, agent: budget}, MAX_AGENTS_KEPT)
+        elif agent in self._budgets:
+            self._budgets = {name: known for name, known in self._budgets.items() if name != agent}
 
     def _load(self) -> None:
         """Read what was kept, once. A file that cannot be read is as good as none: the next Receipt writes another."""

@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.config import Config
+from langchain_plugin.desktop import Desktop
 from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.json_lines import to_line
 from langchain_plugin.leasing import LeaseKeeper
 from langchain_plugin.losses import Losses, LossReason
 from langchain_plugin.news import News
+from langchain_plugin.refusals import Refusals
 from langchain_plugin.sender import Sender
 from langchain_plugin.spool import Spool
 from langchain_plugin.transport import KeyInfo, Transport
 
 if TYPE_CHECKING:
     import httpx
+
+    from langchain_plugin import wire
 
 __all__ = ["KeyInfo", "Reporter"]
 
@@ -56,7 +60,8 @@ class Reporter:
         """False: events go nowhere, and nothing is written."""
         self._losses = Losses()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten)
+        desktop = Desktop(config.spool_folder) if config.desktop_notifications and self.sends else None
+        self.news = News(config.spool_folder if self.sends else None, hasten=self._hasten, desktop=desktop)
         self._fingerprints = Fingerprints(self._losses)
         self._spool = Spool(folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
         self._adoption = Adoption(folder, self._losses)
@@ -71,10 +76,17 @@ class Reporter:
             self._wake,
             self._confirmed,
         )
+        self.refusals = Refusals(self.append)
         self.leases: LeaseKeeper | None = None
         """What agents may spend here without asking; None without a key: then nobody sets a budget."""
         if self.sends:
-            self.leases = LeaseKeeper(config, lambda: self._spool.client_id, Transport(config, http))
+            self.leases = LeaseKeeper(
+                config,
+                lambda: self._spool.client_id,
+                Transport(config, http),
+                look=self.refusals.report_due,
+                news=self.news,
+            )
         self._is_bound_to_exit = False
         if self.sends:
             atexit.register(self._at_exit)
@@ -127,6 +139,14 @@ class Reporter:
         except Exception:
             self._losses.count("bug")
 
+    def budget(self, agent: str) -> wire.BudgetNews | None:
+        """The tightest budget of the agent as the site last told it, with what was spent here since; None without."""
+        budget = self.news.budget(agent)
+        unreported = self.leases.unreported(agent) if self.leases is not None else 0
+        if budget is None or not unreported:
+            return budget
+        return budget.model_copy(update={"spent_microcents": budget.spent_microcents + unreported})
+
     def fingerprint(self, call_id: str, messages: Any, tool_calls: Sequence[tuple[str, Any]]) -> None:
         """Have the prompt and the arguments of tools hashed on another thread; no text is kept after that."""
         if self.sends:
@@ -153,6 +173,7 @@ class Reporter:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
+        self.refusals.report()
         if not self.sends or not self._spool.pending:
             return True
         return self._sender.flush(timeout, give_up_in_trouble=False)
@@ -211,6 +232,7 @@ class Reporter:
         """Send what waits, within bounds. What stays is sent by the next process with this site and key."""
         interruption: BaseException | None = None
         for step in (
+            self.refusals.report,
             self._flush_at_exit,
             # What stays is safe on disk before leases are given back: those end by themselves.
             self._save_memory,
@@ -255,6 +277,7 @@ class Reporter:
         self._losses.after_fork()
         self._wake = SimpleQueue()
         self.news.after_fork()
+        self.refusals.after_fork()
         self._fingerprints.after_fork()
         self._spool.after_fork()
         self._adoption.release()

@@ -32,7 +32,7 @@ from langchain_plugin.server_words import clean_words
 if TYPE_CHECKING:
     import httpx
 
-    from langchain_plugin import wire
+    from langchain_plugin import wire_leases
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -110,7 +110,7 @@ class Transport:
         """Ask for a lease; the content of a 200.
 
         Args:
-            body: A `wire.LeaseRequest` as JSON.
+            body: A `wire_leases.LeaseRequest` as JSON.
             timeout: Seconds for all of it.
 
         Raises:
@@ -268,12 +268,12 @@ def error_of(content: bytes) -> tuple[str, str]:
     return clean_words(body.code, 60), clean_words(body.message)
 
 
-def refusal_in(content: bytes) -> wire.RefusalFacts | None:
+def refusal_in(content: bytes) -> wire_leases.RefusalFacts | None:
     """What a 402 says of the budget that refuses; None where it is something else."""
-    from langchain_plugin import wire
+    from langchain_plugin import wire, wire_leases
 
     try:
-        return wire.RefusalFacts.model_validate(wire.ErrorBody.model_validate_json(content).details[0])
+        return wire_leases.RefusalFacts.model_validate(wire.ErrorBody.model_validate_json(content).details[0])
     except (ValueError, IndexError):
         return None
 

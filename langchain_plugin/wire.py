@@ -1,6 +1,6 @@
 """What the plugin and the site say to each other. Standard library and pydantic only.
 
-This is the one module both sides import. Units: tokens are counts, money is **microcents** (10^-8 USD), times are
+Both sides import this and `wire_leases`. Units: tokens are counts, money is **microcents** (10^-8 USD), times are
 Unix seconds in UTC (or ISO 8601 with an offset), durations are seconds. Token totals are *inclusive*, as LangChain
 and OpenTelemetry count them: `input_tokens` contains what was read from and written to a prompt cache,
 `output_tokens` contains reasoning. The other counts are subsets of these two.
@@ -339,6 +339,15 @@ class BudgetNews(AnswerModel):
     limit_microcents: Count
 
 
+class LinePassed(AnswerModel):
+    """Spending passed a line of a budget. Whoever hears of one again shows it once."""
+
+    crossing_id: int
+    title: str
+    body: str
+    """A sentence or two for people."""
+
+
 class Receipt(AnswerModel):
     """The fate of every event of a batch, by its index. An event not named here stays in the spool.
 
@@ -355,101 +364,14 @@ class Receipt(AnswerModel):
     agent_settings: list[OnErrorOmit[AgentSettings]] = []
     price_card: list[OnErrorOmit[PriceCardEntry]] = []
     budgets: list[OnErrorOmit[BudgetNews]] = []
+    lines_passed: list[OnErrorOmit[LinePassed]] = []
+    """Of budgets, by this batch."""
     notices: list[OnErrorOmit[Notice]] = []
 
     def names_every_event(self, count: int) -> bool:
         """True when each index below `count` has exactly one fate."""
         named = sorted([*self.accepted, *self.duplicates, *(rejection.index for rejection in self.rejected)])
         return named == list(range(count))
-
-
-# ── leases ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-MAX_HOLD_MICROCENTS = 10**15
-"""10 million USD: what a client may say that its open calls hold."""
-MAX_MODELS_ASKED = 50
-Hold = Annotated[int, Field(strict=True, ge=0, le=MAX_HOLD_MICROCENTS)]
-
-
-class ModelAsked(WireModel):
-    """A model as the client names it."""
-
-    provider: Name = ""
-    model: Name = ""
-    service_tier: Name = ""
-
-
-class LeaseRequest(WireModel):
-    """A process asks for money to spend on an agent's calls, or renews what it has: one lease an agent and process."""
-
-    agent: RequiredName
-    client_id: UUID
-    least_microcents: Hold = 0
-    """What the next call may cost: less is not worth granting."""
-    outstanding_microcents: Hold = 0
-    """What calls hold that are open, or ended and not yet reported."""
-    keep_microcents: Hold = 0
-    """What is left of the lease and may be spent while the answer is on its way: it is not given to others."""
-    models: Annotated[tuple[ModelAsked, ...], FailFast(), Field(max_length=MAX_MODELS_ASKED)] = ()
-    """Those whose prices the client wants to know, beside the ones the agent used of late."""
-
-
-class LeaseRelease(WireModel):
-    outstanding_microcents: Hold = 0
-
-
-class RefusalFacts(AnswerModel):
-    """Why an agent may not go on, by the budget that refuses. Money in microcents."""
-
-    kind: str
-    """One of `RefusalKind`; plain text here, so that an older plugin reads a newer server's answer."""
-    scope: str
-    """`agent`, `workspace` or `site`: whose budget it is."""
-    subject: str
-    """The agent or workspace, as people call it."""
-    policy_id: int
-    mode: str
-    """`dispatch`: only new runs are refused. `hard`: calls inside a run too."""
-    limit_microcents: Count | None
-    """With the grants in force; like the next, None of a budget that others' spend counts against too."""
-    spent_microcents: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)] | None
-    left_microcents: Count
-    held_microcents: Count | None
-    """Set aside for others."""
-    asked_microcents: Count
-    """What the call may cost that was asked for."""
-    blocked_until: AwareDatetime | None = None
-    """When the month ends; None where waiting helps sooner, or a smaller call goes through."""
-    blocked_until_text: str = ""
-    """The same for people: "1 December 00:00 (Europe/Berlin)"."""
-    retry_after_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
-
-
-class LeasePrice(PriceCardEntry):
-    output_bound_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS_PER_CALL)]
-    """What an answer of the model hardly exceeds, for requests that set no maximum of their own."""
-
-
-class LeaseAnswer(AnswerModel):
-    """Leave to go on. Times count from before the client asked."""
-
-    agent: RequiredName
-    lease_id: UUID | None = None
-    """For the calls to name; None: nothing is set aside, since no budget stops this agent inside a run."""
-    available_microcents: Count | None = None
-    """To be spent beyond what the request said is outstanding; None: without bound."""
-    valid_for_seconds: Annotated[float, Field(ge=0, le=3600)]
-    budget: BudgetNews | None = None
-    no_new_runs: RefusalFacts | None = None
-    """A budget of mode `dispatch` is spent: what runs may finish."""
-    price_card: list[OnErrorOmit[LeasePrice]] = []
-    fallback: UnitPrices | None = None
-    """For models that are not on the card; None: no price is known at all, and they hold nothing."""
-    fallback_output_bound_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS_PER_CALL)] = 4_096
-    unpriced: str = "allow"
-    """What becomes of a call of a model without a price: `allow` lets it through, `refuse` does not, and under `assume`
-    it holds `fallback`.
-    """
 
 
 class ErrorBody(AnswerModel):

@@ -76,6 +76,15 @@ def lists(provider: str, model: str) -> bool:
     return any(_listed(home, name) is not None for home, name in spellings(provider, model))
 
 
+def context_window(provider: str, model: str) -> int | None:
+    """Tokens of prompt and answer together; None where the library does not say."""
+    for home, name in spellings(provider, model):
+        listed = _listed(home, name)
+        if listed is not None and listed[1].context_window:
+            return listed[1].context_window
+    return None
+
+
 @lru_cache(maxsize=8192)
 def _listed(home: str, name: str) -> tuple[types.Provider, types.ModelInfo] | None:
     # Imported where it is first needed: 0.4 s that `migrate` and every other command need not pay.

@@ -4,6 +4,6 @@ Who sees and changes what is decided as in the ledger's admin: a superuser every
 workspaces, a viewer nothing but what they see. The site's budget has no workspace, so it is the superusers' alone.
 """
 
-from budgets.admin import history, leases, monthly_budget, policies
+from budgets.admin import channels, history, leases, maxima, monthly_budget, policies, statements
 
-__all__ = ["history", "leases", "monthly_budget", "policies"]
+__all__ = ["channels", "history", "leases", "maxima", "monthly_budget", "policies", "statements"]

@@ -41,18 +41,19 @@ def _told(name: str, value: Any) -> str:
 
 
 class ReadOnlyInline(AnyInline):
-    """The newest rows of a budget on its page. Who sees the budget sees them."""
+    """The newest rows of a budget, or of whatever else `of` names, on its page. Who sees it sees them."""
 
+    of = "policy"
     extra = 0
     classes = ("read-only",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request)
         match = request.resolver_match
-        policy_id = unquote(match.kwargs.get("object_id", "")) if match else ""
-        if not policy_id.isdecimal():
+        parent_id = unquote(match.kwargs.get("object_id", "")) if match else ""
+        if not parent_id.isdecimal():
             return rows.none()
-        return rows.filter(pk__in=rows.filter(policy=policy_id).values("pk")[:NEWEST_SHOWN])
+        return rows.filter(pk__in=rows.filter(**{self.of: parent_id}).values("pk")[:NEWEST_SHOWN])
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return is_staff(request.user)

@@ -16,6 +16,7 @@ from agents.admin.people import AgentAdmin, WorkspaceAdmin
 from agents.cost_tracker import CostTracker
 from agents.models import Agent, Workspace
 from agents.write_lock import writing
+from budgets.admin.defaults import DefaultBudgetInline
 from budgets.admin.form_fields import CentsField
 from budgets.admin.shown import covered_too, standing_now, state_in_html
 from budgets.enforcement import BudgetEnforcementService, Standing
@@ -153,6 +154,8 @@ class BudgetedAgentAdmin(MonthlyBudgetAdmin, AgentAdmin):
 
 @admin.register(Workspace)
 class BudgetedWorkspaceAdmin(MonthlyBudgetAdmin, WorkspaceAdmin):
+    inlines = (*WorkspaceAdmin.inlines, DefaultBudgetInline)  # type: ignore[assignment]  # one more, of another kind
+
     def states(self, rows: Iterable[Workspace]) -> Mapping[int, BudgetState]:
         return states_of_workspaces(rows)
 

@@ -22,6 +22,7 @@ from agents.models import LedgerState, Workspace
 from agents.spend import cents_text
 from agents.write_lock import after_writing, writing
 from budgets import words
+from budgets.crossings import event_of
 from budgets.models import BudgetPolicy, Notification, NotificationChannel, ThresholdCrossing
 from budgets.notifications.recipients import owners_of, superusers
 from budgets.signals import BudgetThresholdCrossed
@@ -118,6 +119,11 @@ def tell_of_crossing(event: BudgetThresholdCrossed) -> list[Notification]:
     # Of a workspace that nobody owns, whoever runs the site hears.
     users = superusers() if workspace is None else owners_of(workspace) or superusers()
     return tell(news, users, [] if quiet else NotificationChannel.objects.hearing(workspace))
+
+
+def words_of(crossing: ThresholdCrossing) -> words.Words:
+    """What people are told of a line, wherever they are told."""
+    return words.passed(_line(event_of(crossing), crossing.policy.mode))
 
 
 def _is_outdone(crossing: ThresholdCrossing) -> bool:

@@ -16,7 +16,9 @@ from agents.ledger import Recorded
 from agents.models import ApiKey
 from agents.models.people import UNREGISTERED
 from agents.storable import record_storable
-from budgets.news import budget_news
+from budgets.counters import Counted
+from budgets.key_reach import KeyReach
+from budgets.news import budget_news, lines_passed_now
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
 from costsite.api.body import read_body
@@ -78,6 +80,8 @@ def _shift(sent: wire.EventBatch, arrival: Arrival) -> timedelta:
 
 
 def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) -> wire.Receipt:
+    reach = KeyReach(key)
+    counted = recorded.counted if isinstance(recorded.counted, Counted) else None
     return wire.Receipt(
         batch_id=batch.sent.batch_id,
         accepted=recorded.accepted,
@@ -95,7 +99,8 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
             for name, agent in sorted(recorded.agents.items())
         ],
         price_card=recorded.price_card,
-        budgets=budget_news(key, {name: agent.id for name, agent in recorded.agents.items()}),
+        budgets=budget_news(reach, {name: agent.id for name, agent in recorded.agents.items()}, counted=counted),
+        lines_passed=lines_passed_now(reach, counted),
         notices=[*batch.notices, *_notices(recorded, shift)],
     )
 

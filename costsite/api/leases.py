@@ -16,6 +16,7 @@ from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
+from budgets.news import lines_passed_lately
 from budgets.price_card import fallback_of, price_card
 from budgets.words import instant_in_words
 from costsite.api.authentication import BearerKey, key_of
@@ -23,14 +24,14 @@ from costsite.api.body import read_body
 from costsite.api.errors import ApiError, ErrorAnswer
 from costsite.api.parameters import ledger_days
 from costsite.api.problems import details_of
-from langchain_plugin import wire
+from langchain_plugin import wire, wire_leases
 
 router = Router(tags=["Leases"], auth=BearerKey(ApiKey.Scope.EVENTS_WRITE))
 
 Asked = TypeVar("Asked", bound=wire.WireModel)
 
-_REQUEST: TypeAdapter[wire.LeaseRequest] = TypeAdapter(wire.LeaseRequest)
-_RELEASE: TypeAdapter[wire.LeaseRelease] = TypeAdapter(wire.LeaseRelease)
+_REQUEST: TypeAdapter[wire_leases.LeaseRequest] = TypeAdapter(wire_leases.LeaseRequest)
+_RELEASE: TypeAdapter[wire_leases.LeaseRelease] = TypeAdapter(wire_leases.LeaseRelease)
 
 _MESSAGES: Final = {
     "exhausted": "The budget of {subject} is spent; it runs again from {until}, or after a grant.",
@@ -40,7 +41,7 @@ _MESSAGES: Final = {
 }
 
 
-@router.post("/leases", response=wire.LeaseAnswer, summary="Take or renew a lease")
+@router.post("/leases", response=wire_leases.LeaseAnswer, summary="Take or renew a lease")
 def take_lease(request: HttpRequest) -> HttpResponse:
     key = key_of(request)
     asked = _read(_REQUEST, request)
@@ -91,16 +92,17 @@ def _agent(key: ApiKey, name: str) -> Agent:
     return agent_named(key.workspace_id, name)
 
 
-def _permit(agent: Agent, asked: wire.LeaseRequest, permit: Permit, reach: KeyReach) -> wire.LeaseAnswer:
+def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach: KeyReach) -> wire_leases.LeaseAnswer:
     card = price_card(agent, asked.models, timezone.now())
     shown = [standing for standing in permit.standings if reach.opens(standing.policy)]
     tightest = min(shown, key=lambda standing: standing.left, default=None)
-    return wire.LeaseAnswer(
+    return wire_leases.LeaseAnswer(
         agent=asked.agent,
         lease_id=permit.lease.lease_id if permit.lease is not None else None,
         available_microcents=permit.available,
         valid_for_seconds=permit.valid.total_seconds(),
         budget=_news(asked.agent, tightest) if tightest is not None else None,
+        lines_passed=lines_passed_lately(reach, agent, [standing.policy for standing in shown]),
         no_new_runs=facts_of(permit.no_new_runs, reach) if permit.no_new_runs is not None else None,
         price_card=card,
         fallback=fallback_of(card),
@@ -112,11 +114,11 @@ def _news(agent: str, standing: Standing) -> wire.BudgetNews:
     return wire.BudgetNews(agent=agent, spent_microcents=standing.spent, limit_microcents=standing.limit)
 
 
-def facts_of(refused: Refused, reach: KeyReach) -> wire.RefusalFacts:
+def facts_of(refused: Refused, reach: KeyReach) -> wire_leases.RefusalFacts:
     shown = reach.opens(refused.policy)
     month_end = refused.month.ends_at
     waits_for_the_month = refused.kind == "exhausted"
-    return wire.RefusalFacts(
+    return wire_leases.RefusalFacts(
         kind=refused.kind.value,
         scope=refused.policy.scope,
         subject=refused.policy.subject,

@@ -265,6 +265,8 @@ def members_form(workspace: Workspace, username: str, role: str = "viewer") -> d
     form: dict[str, Any] = {
         "name": workspace.name,
         "slug": workspace.slug,
+        "default_budget-TOTAL_FORMS": 0,
+        "default_budget-INITIAL_FORMS": 0,
         "memberships-TOTAL_FORMS": kept.count() + 1,
         "memberships-INITIAL_FORMS": kept.count(),
         f"memberships-{kept.count()}-user": username,

@@ -26,7 +26,7 @@ def test_it_holds_the_plugin_alone(wheel: ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
 
     assert {top for top in tops if not top.endswith(".dist-info")} == {"langchain_plugin"}
-    assert "langchain_plugin/wire.py" in wheel.namelist()
+    assert {"langchain_plugin/wire.py", "langchain_plugin/wire_leases.py"} <= set(wheel.namelist())
 
 
 def test_it_says_that_it_is_typed(wheel: ZipFile) -> None:

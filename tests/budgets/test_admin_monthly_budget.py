@@ -38,6 +38,7 @@ def form_of(row: Agent | Workspace, budget: str, shown: str = "") -> dict[str, s
     else:
         form = {
             "name": row.name, "slug": row.slug, "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0",
+            "default_budget-TOTAL_FORMS": "0", "default_budget-INITIAL_FORMS": "0",
         }  # fmt: skip
     return form | {FIELD: budget, f"initial-{FIELD}": shown}
 

@@ -9,7 +9,7 @@ import pytest
 from agents.models import Agent, LedgerState, Workspace
 from budgets.enforcement import CALLS_ARRIVE, GRACE, VALID, BudgetEnforcementService, Permit, Refused
 from budgets.models import BudgetPolicy, Refusal, SpendLease, ThresholdCrossing
-from budgets.policies import grant, set_budget
+from budgets.policies import archive, grant, set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory
 
@@ -271,6 +271,38 @@ def test_a_grant_lets_a_blocked_agent_go_on_and_its_end_blocks_it_again(
     assert granted(service.lease(support_bot, MINE, least=5 * CENT)).available == 5 * CENT
     clock.pass_(timedelta(hours=2))
     assert service.may_dispatch(support_bot) is not None
+
+
+@pytest.mark.parametrize("asked", [0, 8 * CENT])
+def test_a_renewal_after_its_end_keeps_nothing_that_others_were_given_meanwhile(
+    service: BudgetEnforcementService, support_bot: Agent, clock: Clock, asked: int
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=10)
+    granted(service.lease(support_bot, MINE, least=8 * CENT))
+    clock.pass_(timedelta(minutes=10))
+    granted(service.lease(support_bot, THEIRS, least=8 * CENT))
+    answer = service.lease(support_bot, MINE, least=asked, keep=8 * CENT)
+    assert isinstance(answer, Refused) if asked else (granted(answer).available or 0) <= 2 * CENT
+    assert sum(held(service, support_bot)) <= 10 * CENT
+
+
+def test_a_budget_that_changes_while_an_agent_runs_holds_from_its_next_renewal(
+    service: BudgetEnforcementService, support_bot: Agent
+) -> None:
+    policy = set_budget(support_bot, by=TESTER, limit_cents=10)
+    assert policy is not None
+    lease = granted(service.lease(support_bot, MINE, least=4 * CENT)).lease
+    assert lease is not None
+    spend(support_bot, 4, lease_id=lease.lease_id)
+
+    set_budget(support_bot, by=TESTER, limit_cents=3)
+    assert refused(service.lease(support_bot, MINE, least=CENT)).kind == "exhausted"
+    set_budget(support_bot, by=TESTER, limit_cents=20)
+    assert granted(service.lease(support_bot, MINE, least=CENT)).available
+    set_budget(support_bot, by=TESTER, mode="monitor")
+    assert granted(service.lease(support_bot, MINE, least=CENT)).available is None
+    archive(policy, by=TESTER)
+    assert granted(service.lease(support_bot, MINE, least=100 * CENT)).lease is None
 
 
 # ── the turn of the month ────────────────────────────────────────────────────────────────────────────────────────────

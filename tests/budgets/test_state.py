@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from agents.models import Agent, LedgerState, Workspace
 from budgets.enforcement import BudgetEnforcementService
 from budgets.policies import grant, set_budget
-from budgets.state import Kind, instant_in_words, standings_in_bulk, state_of, states_of, states_of_workspaces
+from budgets.state import Kind, instant_in_short, standings_in_bulk, state_of, states_of, states_of_workspaces
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory, WorkspaceFactory
 
@@ -72,7 +72,7 @@ def test_the_end_of_a_block_is_in_the_ledgers_zone(support_bot: Agent, zone: Led
     zone.time_zone = "Europe/Berlin"
     zone.save()
     at = datetime(2026, 11, 30, 23, 0, tzinfo=UTC)
-    assert instant_in_words(at, zone.time_zone) == "1 Dec 00:00 Europe/Berlin"
+    assert instant_in_short(at, zone.time_zone) == "1 Dec 00:00 Europe/Berlin"
     set_budget(support_bot, by=TESTER, limit_cents=0)
     assert state_of(support_bot).words.endswith(" 00:00 Europe/Berlin")
 

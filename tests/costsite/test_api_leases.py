@@ -10,7 +10,7 @@ from agents.models import Agent, ApiKey, Workspace
 from budgets import price_card
 from budgets.models import SpendLease
 from budgets.policies import set_budget
-from langchain_plugin import wire
+from langchain_plugin import wire, wire_leases
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.costsite.api_client import KeyHolder
 from tests.factories import AgentFactory, WorkspaceFactory
@@ -40,15 +40,15 @@ def ask(key: KeyHolder, **fields: Any) -> Any:
     return key.client.post("/api/v1/leases", json.dumps(body), content_type="application/json")
 
 
-def granted(response: Any) -> wire.LeaseAnswer:
+def granted(response: Any) -> wire_leases.LeaseAnswer:
     assert response.status_code == 200, response.content
-    return wire.LeaseAnswer.model_validate_json(response.content)
+    return wire_leases.LeaseAnswer.model_validate_json(response.content)
 
 
-def refused(response: Any) -> tuple[wire.ErrorBody, wire.RefusalFacts]:
+def refused(response: Any) -> tuple[wire.ErrorBody, wire_leases.RefusalFacts]:
     assert response.status_code == 402, response.content
     body = wire.ErrorBody.model_validate_json(response.content, extra="forbid")
-    return body, wire.RefusalFacts.model_validate(body.details[0])
+    return body, wire_leases.RefusalFacts.model_validate(body.details[0])
 
 
 def release(key: KeyHolder, lease_id: object, **fields: Any) -> Any:

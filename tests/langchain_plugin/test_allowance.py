@@ -10,17 +10,17 @@ from uuid import UUID
 
 import pytest
 
-from langchain_plugin import wire
+from langchain_plugin import wire, wire_leases
 from langchain_plugin.allowance import (
     ASK_AGAIN_SECONDS,
     CIRCUIT_SECONDS,
     KEEP_SECONDS,
     LEAST_BETWEEN_RENEWALS_SECONDS,
     Allowance,
-    Size,
 )
 from langchain_plugin.decisions import Ask, Stopped, Taken
 from langchain_plugin.hold import hold_of
+from langchain_plugin.lease_prices import Size
 
 LEASE = UUID(int=5)
 MODEL = ("openai", "gpt-4o", "")
@@ -52,8 +52,8 @@ def allowance(clock: Clock) -> Allowance:
     return Allowance("support-bot", on_unreachable="allow", clock=clock)
 
 
-def answer(available: int | None, **fields: Any) -> wire.LeaseAnswer:
-    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=PRICES, output_bound_tokens=5_000)
+def answer(available: int | None, **fields: Any) -> wire_leases.LeaseAnswer:
+    entry = wire_leases.LeasePrice(provider="openai", model="gpt-4o", prices=PRICES, output_bound_tokens=5_000)
     facts: dict[str, Any] = {
         "agent": "support-bot",
         "lease_id": LEASE if available is not None else None,
@@ -62,10 +62,10 @@ def answer(available: int | None, **fields: Any) -> wire.LeaseAnswer:
         "price_card": [entry],
         "fallback": PRICES,
     }
-    return wire.LeaseAnswer(**facts | fields)
+    return wire_leases.LeaseAnswer(**facts | fields)
 
 
-def facts(kind: str, **fields: Any) -> wire.RefusalFacts:
+def facts(kind: str, **fields: Any) -> wire_leases.RefusalFacts:
     amounts = {
         "limit_microcents": 1_000_000,
         "spent_microcents": 0,
@@ -73,7 +73,7 @@ def facts(kind: str, **fields: Any) -> wire.RefusalFacts:
         "held_microcents": 0,
         "asked_microcents": 0,
     }
-    return wire.RefusalFacts(
+    return wire_leases.RefusalFacts(
         kind=kind, scope="agent", subject="support-bot", policy_id=1, mode="hard", **amounts | fields
     )
 
@@ -212,6 +212,25 @@ def test_when_the_site_does_not_answer_the_setting_decides_without_a_wait(
     assert isinstance(allowance.take("1", CALL), Ask)
 
 
+def test_a_site_that_failed_is_asked_again_in_the_background_at_growing_pauses(
+    allowance: Allowance, clock: Clock
+) -> None:
+    for pause in (1, 2, 4, 8, 16, 30, 30):
+        assert isinstance(allowance.take("call", CALL), Ask | Taken)  # in use
+        allowance.asking()
+        allowance.failed()
+        clock.now += pause - 0.1
+        assert not allowance.wants_renewal()
+        assert isinstance(allowance.take("call", CALL), Taken)  # nobody waits
+        clock.now += 0.1
+        assert allowance.wants_renewal()
+    granted(allowance, HOLD)
+    assert allowance.take("1", CALL) == Taken(str(LEASE), HOLD)
+    allowance.failed()
+    clock.now += 1
+    assert allowance.wants_renewal()
+
+
 def test_what_was_spent_stays_spent_while_the_site_does_not_answer(allowance: Allowance, clock: Clock) -> None:
     allowance.refused(allowance.asking(), facts("exhausted", blocked_until=datetime.now(UTC) + timedelta(days=3)))
     clock.now += 60
@@ -223,7 +242,7 @@ def test_what_was_spent_stays_spent_while_the_site_does_not_answer(allowance: Al
 def test_a_model_without_a_price_goes_by_the_sites_setting(
     allowance: Allowance, unpriced: str, expected: type[object]
 ) -> None:
-    entry = wire.LeasePrice(provider="openai", model="gpt-4o", prices=None, output_bound_tokens=5_000)
+    entry = wire_leases.LeasePrice(provider="openai", model="gpt-4o", prices=None, output_bound_tokens=5_000)
     granted(allowance, 10 * HOLD, price_card=[entry], unpriced=unpriced)
     taken = allowance.take("1", CALL)
     assert isinstance(taken, expected)

@@ -25,6 +25,7 @@ def test_every_setting_has_a_variable_of_its_name() -> None:
         "DISABLED": "yes", "TRACING": "1", "SPOOL_MAX_MB": "5", "SEND_AFTER_SECONDS": "2",
         "RETRY_MAX_SECONDS": "60", "ADOPT_EVERY_SECONDS": "10", "EXIT_FLUSH_SECONDS": "0",
         "ON_UNREACHABLE": "block", "HELD_WAIT_SECONDS": "5", "RUN_LIMIT_CENTS": "25",
+        "DESKTOP_NOTIFICATIONS": "on",
     }  # fmt: skip
     config = Config.resolve(environ={f"COSTSITE_{name}": value for name, value in values.items()})
     assert set(config.sources.values()) == {f"COSTSITE_{name}" for name in values}
@@ -34,6 +35,7 @@ def test_every_setting_has_a_variable_of_its_name() -> None:
     assert (config.send_after_seconds, config.retry_max_seconds) == (2.0, 60.0)
     assert (config.adopt_every_seconds, config.exit_flush_seconds) == (10.0, 0.0)
     assert (config.on_unreachable, config.held_wait_seconds, config.run_limit_cents) == ("block", 5.0, 25.0)
+    assert config.desktop_notifications is True
 
 
 def test_without_anything_the_site_on_this_machine_is_meant_and_there_is_no_key() -> None:

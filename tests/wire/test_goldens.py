@@ -15,8 +15,9 @@ from agents.models import AgentRunLog, Client, LLMCall, ReportedRefusal, Workspa
 from langchain_plugin import wire
 
 HERE = Path(__file__).parent
+RECEIPT_FILES = ("v1_receipt.json", "v1_receipt_lines_passed.json")
 EVENT_FILES = sorted(
-    path.name for path in HERE.glob("v1_*.json") if path.stem not in {"v1_batch", "v1_receipt", "v1_error"}
+    {path.name for path in HERE.glob("v1_*.json")} - {"v1_batch.json", "v1_error.json", *RECEIPT_FILES}
 )
 EVENT_TYPES = {model.model_fields["type"].annotation: model for model in get_args(get_args(wire.Event)[0])}
 
@@ -98,11 +99,13 @@ def test_every_event_type_and_every_field_of_the_wire_is_in_a_golden() -> None:
     assert shown == {get_args(kind)[0]: set(model.model_fields) for kind, model in EVENT_TYPES.items()}
     assert set(golden("v1_batch.json")) == set(wire.EventBatch.model_fields)
     assert set(golden("v1_batch.json")["health"]) == set(wire.ClientHealth.model_fields)
-    assert set(golden("v1_receipt.json")) == set(wire.Receipt.model_fields)
+    assert {field for name in RECEIPT_FILES for field in golden(name)} == set(wire.Receipt.model_fields)
     assert set(golden("v1_error.json")) == set(wire.ErrorBody.model_fields)
 
 
-@pytest.mark.parametrize(("name", "model"), [("v1_receipt.json", wire.Receipt), ("v1_error.json", wire.ErrorBody)])
+@pytest.mark.parametrize(
+    ("name", "model"), [*((name, wire.Receipt) for name in RECEIPT_FILES), ("v1_error.json", wire.ErrorBody)]
+)
 def test_the_plugin_reads_the_servers_answers_and_skips_what_it_does_not_know(name: str, model: Any) -> None:
     read = model.model_validate(golden(name) | {"from_a_later_version": {"deep": [1]}})
 
