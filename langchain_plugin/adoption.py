@@ -46,6 +46,7 @@ class Adoption:
 
     def look(self, *, except_for: set[Path]) -> None:
         """Take over what has no living owner, and delete what is empty."""
+        self.drop_empty()
         self._keep_named()
         taken = {segment.path for segment in self.segments} | except_for
         self.others_bytes = 0
@@ -81,14 +82,14 @@ class Adoption:
             segment.remove()
 
     def drop_empty(self) -> None:
-        for segment in [segment for segment in self.segments if segment.bytes == 0]:
+        for segment in [segment for segment in self.segments if segment.bytes == 0 or segment.is_lost]:
             self.segments.remove(segment)
             segment.remove()
 
-    def release(self) -> None:
+    def release(self, *, is_in_child: bool = False) -> None:
         """Let go of all, so that another process can adopt them. In a forked child the parent still holds them."""
         for segment in self.segments:
-            segment.close()
+            segment.close(is_in_child=is_in_child)
         self.segments = []
 
 

@@ -257,7 +257,7 @@ class Reporter:
         self.news.after_fork()
         self._fingerprints.after_fork()
         self._spool.after_fork()
-        self._adoption.release()
+        self._adoption.release(is_in_child=True)
         self._sender.after_fork(self._wake)
         if self.leases is not None:
             self.leases.after_fork()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from langchain_plugin.held_file import HeldFile
 from langchain_plugin.named_file import is_gone, read_at, write_again
 
 WINDOW_BYTES = 1_000_000
@@ -82,15 +82,21 @@ def count_lines(fd: int, start: int, stop: int) -> int:
     return count
 
 
-class Segment:
-    """A file nobody writes to any more, locked by this process. It is deleted when all of it is settled."""
+class Segment(HeldFile):
+    """A file nobody writes to any more, locked by this process. It is deleted when all of it is settled.
+
+    Its positions stay what they are when it has to be written again, without what is settled: whoever has read from it
+    on another thread settles by them.
+    """
 
     def __init__(self, fd: int, path: Path, *, start: int, stop: int, events: int) -> None:
+        super().__init__(fd)
         self.path = path
         self.events = events
         """That wait in it, a torn line among them."""
         self.held_since = time.monotonic()
-        self._fd = fd
+        self._begin = 0
+        """The position of the file's first byte."""
         self._position = start
         self._stop = stop
 
@@ -98,15 +104,23 @@ class Segment:
     def bytes(self) -> int:
         return self._stop - self._position
 
+    @property
+    def is_lost(self) -> bool:
+        """Something closed its descriptor, and so gave its lock away: it is to be adopted again."""
+        return self.state() is None
+
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        if self._fd < 0:
-            return []  # removed, since the ones before it were settled meanwhile
-        # Shorter than it was, if something else cut it: what is not there must not be waited for.
-        self._stop = max(self._position, min(self._stop, os.fstat(self._fd).st_size))
-        return read_lines(self._fd, self._position, self._stop, max_events, max_bytes)
+        with self._reading:
+            state = self.state()
+            if state is None:
+                return []  # removed, since the ones before it were settled meanwhile; or lost
+            # Shorter than it was, if something else cut it: what is not there must not be waited for.
+            self._stop = max(self._position, min(self._stop, self._begin + state.st_size))
+            lines = read_lines(self.fd, self._position - self._begin, self._stop - self._begin, max_events, max_bytes)
+            return [Line(line.data, line.end + self._begin) for line in lines]
 
     def settle(self, end: int, lines: int) -> None:
-        self._position = end
+        self._position = max(self._position, end)
         self.events = max(0, self.events - lines)
 
     def keep_named(self) -> bool:
@@ -116,25 +130,19 @@ class Segment:
             OSError: It cannot be written now; what waits can still be read.
 
         """
-        if not is_gone(self._fd, self.path):
-            return False
-        fd = write_again(self._fd, self._position, self._stop, self.path)
-        gone, self._fd = self._fd, fd
-        self._stop -= self._position
-        self._position = 0
-        os.close(gone)
+        with self._reading:
+            if self.state() is None or not is_gone(self.fd, self.path):
+                return False
+            position = self._position
+            fd = write_again(self.fd, position - self._begin, self._stop - self._begin, self.path)
+            self._close()
+            self._know(fd)
+            self.fd, self._begin = fd, position
         return True
 
     def remove(self) -> None:
         """Delete the file, while the lock still keeps others from opening it in between."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-        self.close()
-
-    def close(self) -> None:
-        """Let go of it; the next process adopts what is left."""
-        # Forgotten first: a child that is forked in between would close it again, and by then it may be another's.
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        if not self.is_lost:
             with suppress(OSError):
-                os.close(fd)
+                self.path.unlink(missing_ok=True)
+        self.close()

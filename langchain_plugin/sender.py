@@ -242,6 +242,7 @@ class Sender:
         """For files of dead processes, for what is too old, and for how much room is left."""
         self._look_monotonic = time.monotonic() + self._config.adopt_every_seconds
         describe_folder(self._config)
+        self._spool.save_memory()
         self._spool.keep_named()
         self._adoption.look(except_for=self._spool.own_files())
         long_ago = time.monotonic() - KEEP_SECONDS
