@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
-import weakref
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_plugin import wire
 from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.call_event import call_event, refused_event, run_ended_event, run_started_event, settle
-from langchain_plugin.config import Config
+from langchain_plugin.config import Config, site_of
 from langchain_plugin.guard import Guard
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
@@ -33,7 +32,10 @@ STALE_LOOK_SECONDS = 60.0
 REPORTED_REFUSALS = frozenset({"exhausted", "held", "too_large"})
 """Those that a budget of the site makes; the others are this process's own."""
 
-_trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
+_trees: dict[object, RunTree] = {}
+"""By the site they report to: a site hears of each call once, whatever the number of handlers, keys and folders. By the
+reporter where it sends nothing: that must keep no other from sending.
+"""
 
 
 class CostCallbackHandler(BaseCallbackHandler):
@@ -62,11 +64,9 @@ class CostCallbackHandler(BaseCallbackHandler):
         super().__init__()
         self.config = Config.resolve(agent=agent, api_key=api_key, url=url, **settings)
         self.reporter = Reporter.shared(self.config)
-        tree = _trees.get(self.reporter)
-        if tree is None:
-            tree = _trees.setdefault(self.reporter, RunTree())
-            atexit.register(_close_at_exit, weakref.ref(self.reporter))
-        self._tree = tree
+        where = site_of(self.config.url) if self.reporter.sends else self.reporter
+        self._tree = _trees.get(where) or _trees.setdefault(where, RunTree())
+        self.reporter.before_exit = partial(_report_open_calls, self._tree, self.reporter)
         leases = self.reporter.leases
         self._refuses_runs = True
         self._guard = Guard(leases, self.config.run_limit_cents) if leases is not None else None
@@ -156,7 +156,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             run = self._tree.leave(run_id)
             if run is not None:
-                self._end_run(run, "ok", "")
+                run.watchers[0]._end_run(run, "ok", "")
         except Exception as error:
             self._broke(error)
 
@@ -167,7 +167,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             run = self._tree.leave(run_id)
             if run is not None:
-                self._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
+                run.watchers[0]._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
         except Exception as bug:
             self._broke(bug)
 
@@ -180,6 +180,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             tree = self._tree
             run = tree.run_of(parent_run_id)
+            if run is not None and run.watchers[0].reporter is not self.reporter:
+                run = None  # another key's: this call may go to another workspace than that run
             agent = self._agent(args, kwargs) if run is None else ""
             call = tree.open_call(run_id, run, agent, self, read_request(args[0], kwargs, self._broke), args[1])
             if call is None:
@@ -258,7 +260,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _end_run(self, run: OpenRun, status: wire.RunStatus, error_type: str) -> None:
         for call in self._tree.open_calls_of(run):
-            self._report_cancelled(call)
+            call.owner.report_cancelled(call)
         if run.announced:
             self.reporter.append(run_ended_event(run, status, error_type))
             self._show(run, status)
@@ -383,7 +385,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             tree.left_task(call, task)
             if tree.is_open(call):
                 tree.close_call(call.langchain_run_id, self)
-                self._report_cancelled(call)
+                self.report_cancelled(call)
 
         def forget_task() -> None:
             tree.left_task(call, task)
@@ -393,17 +395,20 @@ class CostCallbackHandler(BaseCallbackHandler):
         call.forget_task = forget_task
         over = tree.began_in_task(call, task, parent_id)
         if over is not None:
-            over.owner._report_cancelled(over)
+            over.owner.report_cancelled(over)
 
     def _close_stale(self, now: float) -> None:
         self._look_for_stale_monotonic = now + STALE_LOOK_SECONDS
         for call in self._tree.calls_started_before(now - STALE_AFTER_SECONDS):
-            if call.reported:
-                self._tree.forget(call)
-            else:
-                self._report_cancelled(call)
+            if not call.reported:
+                call.owner.report_cancelled(call)
+            self._tree.give_up(call)
 
-    def _report_cancelled(self, call: OpenCall) -> None:
+    def forgot(self, run: OpenRun) -> None:
+        """For the tree: there were too many open to know this one any longer."""
+        self.reporter.count_loss("run_forgotten")
+
+    def report_cancelled(self, call: OpenCall) -> None:
         """Report an open call as cancelled, by estimate; the call stays known, so that an end may still replace it."""
         try:
             self._end_call(call, "cancelled", "", None)
@@ -467,12 +472,8 @@ def _text_length(block: Any) -> int:
     return 0
 
 
-def _close_at_exit(reporter_ref: weakref.ref[Reporter]) -> None:
+def _report_open_calls(tree: RunTree, reporter: Reporter) -> None:
     """A call still open when the process ends was cancelled by it; its record goes out with the last flush."""
-    reporter = reporter_ref()
-    tree = _trees.get(reporter) if reporter is not None else None
-    if tree is None:
-        return
     for call in tuple(tree.calls.values()):
-        if not call.reported:
-            call.owner._report_cancelled(call)
+        if not call.reported and call.owner.reporter is reporter:
+            call.owner.report_cancelled(call)

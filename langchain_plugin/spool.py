@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -20,7 +20,8 @@ from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.losses import Losses
 from langchain_plugin.memory_lines import MemoryLines
 from langchain_plugin.named_file import create
-from langchain_plugin.segment import Line, Segment, Source
+from langchain_plugin.segment import Segment, Source
+from langchain_plugin.sources import ActiveSource, MemorySource, SealedSource
 
 SEGMENT_BYTES = 1_000_000
 """From here on the file is sealed and another begun: under a steady stream no file is ever fully acknowledged."""
@@ -94,13 +95,17 @@ class Spool:
 
         Closing the inherited file matters: its lock is shared, and would say that the parent lives.
         """
+        self.let_go(is_in_child=True)
+
+    def let_go(self, *, is_in_child: bool = False) -> None:
+        """Close all files, and begin anew under another name."""
         file, sealed = self._file, self._sealed
         self.client_id = uuid4()
         self._forget()
         if file is not None:
-            file.close(is_in_child=True)
+            file.close(is_in_child=is_in_child)
         for segment in sealed:
-            segment.close(is_in_child=True)
+            segment.close(is_in_child=is_in_child)
 
     # ── on the caller's thread ───────────────────────────────────────────────────────────────────────────────────
 
@@ -218,6 +223,17 @@ class Spool:
     def _sealed_bytes(self) -> int:
         return sum(segment.bytes for segment in tuple(self._sealed))
 
+    def note(self, line: bytes) -> bool:
+        """Keep a line that is no event, and is kept though the folder is full; False where it cannot be written.
+
+        The sender is not woken: this is for itself, or for who is about to have all of it sent.
+        """
+        with self._held():
+            file = self._file
+            if file is None or file.fd < 0:
+                file = self._try_open()
+            return file is not None and file.append(line, 1) is None
+
     def arm(self, events: int) -> bool:
         """Wake the sender when so many events wait; False, and nothing armed, when they do already."""
         with self._held():
@@ -243,11 +259,11 @@ class Spool:
         self.drop_empty_segments()
         with self._held():
             sources: list[Source] = [
-                _SealedSource(segment, self._held, self.drop_empty_segments, self._left) for segment in self._sealed
+                SealedSource(segment, self._held, self.drop_empty_segments, self._left) for segment in self._sealed
             ]
             if self._file is not None:
-                sources.append(_ActiveSource(self._file, self._held))
-            return [*sources, _MemorySource(self._memory, self._held)]
+                sources.append(ActiveSource(self._file, self._held))
+            return [*sources, MemorySource(self._memory, self._held)]
 
     def seal(self, *, segment_bytes: int = SEGMENT_BYTES, segment_seconds: float = SEGMENT_SECONDS) -> None:
         """Begin another file when this one is long or old."""
@@ -357,58 +373,3 @@ class Spool:
                     file.path.unlink(missing_ok=True)
                 self._file = None
                 file.close()
-
-
-Held = Callable[[], AbstractContextManager[None]]
-"""Holds the spool's lock."""
-
-
-class _SealedSource:
-    def __init__(
-        self, segment: Segment, held: Held, drop_empty: Callable[[], None], on_left: Callable[[int], None]
-    ) -> None:
-        self._segment = segment
-        self._held = held
-        self._drop_empty = drop_empty
-        self._on_left = on_left
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        return self._segment.read(max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            waited = self._segment.events
-            self._segment.settle(end, lines)
-            self._on_left(waited - self._segment.events)
-        self._drop_empty()
-
-
-class _ActiveSource:
-    """What was written so far. The size is taken while no append is under way, so a line is never half of one."""
-
-    def __init__(self, file: ActiveFile, held: Held) -> None:
-        self._file = file
-        self._held = held
-        file.believe_size()
-        self._start, self._stop = file.settled, file.written
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        return self._file.read(self._start, self._stop, max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            self._file.settle(end, lines)  # where it was replaced meanwhile: what was sent is sent again, counted once
-
-
-class _MemorySource:
-    def __init__(self, memory: MemoryLines, held: Held) -> None:
-        self._memory = memory
-        self._held = held
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        with self._held():
-            return self._memory.read(max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            self._memory.forget_before(end)

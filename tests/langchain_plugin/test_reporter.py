@@ -184,7 +184,7 @@ def test_an_exit_sends_what_waits_and_leaves_nothing_behind(site: StubSite, tmp_
     assert list(tmp_path.rglob("0*-*.jsonl")) == []
 
 
-EXIT_STEPS = ["flush", "save_memory", "keep_named", "release_all", "close_if_empty"]
+EXIT_STEPS = ["before_exit", "flush", "save_memory", "keep_named", "release_all", "close_if_empty"]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
@@ -207,12 +207,12 @@ def test_at_exit_one_step_that_fails_keeps_no_other_from_its_turn(
 
         return take
 
-    for name in EXIT_STEPS:
-        owner = {"flush": reporter._sender, "release_all": reporter.leases}.get(name, reporter._spool)
-        monkeypatch.setattr(owner, name, step(name))
-
-    with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
-        reporter._at_exit()
+    owners = {"before_exit": reporter, "flush": reporter._sender, "release_all": reporter.leases}
+    with monkeypatch.context() as patched:
+        for name in EXIT_STEPS:
+            patched.setattr(owners.get(name, reporter._spool), name, step(name))
+        with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
+            reporter._at_exit()
 
     assert taken == EXIT_STEPS
     assert reporter.losses == ({} if error is KeyboardInterrupt else {"bug": 1})
