@@ -1,52 +1,17 @@
 from __future__ import annotations
 
-import json
 import logging
-import os
-import subprocess
-import sys
 import threading
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from langchain_plugin.config import Config
 from langchain_plugin.reporter import MAX_EVENT_BYTES, Reporter
-from tests.langchain_plugin.conftest import KEY
+from tests.langchain_plugin.processes import config_for, run, spooled
 from tests.langchain_plugin.stub_site import StubSite, page
-
-ROOT = Path(__file__).parents[2]
-DEAD_URL = "http://127.0.0.1:9"
-
-
-def config_for(state_dir: Path, **settings: Any) -> Config:
-    return Config.resolve(**{"api_key": KEY, "url": DEAD_URL, "state_dir": state_dir} | settings, environ={})
-
-
-def spooled(folder: Path) -> list[Any]:
-    return [json.loads(text) for path in folder.rglob("*.jsonl") for text in path.read_text().splitlines()]
-
-
-def run(code: str, folder: Path, url: str = DEAD_URL, **settings: str) -> subprocess.CompletedProcess[str]:
-    """`code` in a process of its own, with a `reporter` whose settings come from the environment."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COSTSITE_")}
-    environment |= {"COSTSITE_URL": url, "COSTSITE_API_KEY": KEY, "COSTSITE_STATE_DIR": str(folder)}
-    environment |= {f"COSTSITE_{name.upper()}": value for name, value in settings.items()}
-    start = """
-        import sys, time
-        from langchain_plugin.config import Config
-        from langchain_plugin.reporter import Reporter
-        reporter = Reporter.shared(Config.resolve())
-    """
-    return subprocess.run(
-        [sys.executable, "-c", dedent(start) + dedent(code)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
 
 # ── one for a process ────────────────────────────────────────────────────────────────────────────────────────────
 
