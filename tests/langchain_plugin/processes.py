@@ -18,6 +18,7 @@ from tests.langchain_plugin.conftest import KEY
 
 ROOT = Path(__file__).parents[2]
 DEAD_URL = "http://127.0.0.1:9"
+Ended = subprocess.CompletedProcess[str]
 
 
 def config_for(state_dir: Path, **settings: Any) -> Config:
