@@ -60,7 +60,7 @@ def _run(arguments: list[str], folder: Path, url: str, settings: dict[str, str])
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
     )
 
@@ -73,7 +73,7 @@ def left_in(config: Config, *call_ids: str) -> Path:
     return path
 
 
-def eventually(is_true: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(is_true: Callable[[], bool], seconds: float = 60) -> bool:
     deadline = time.monotonic() + seconds
     while not is_true():
         if time.monotonic() > deadline:

@@ -241,9 +241,10 @@ def test_a_flush_tells_what_was_sent_from_what_was_given_up(
     assert len(site.events) == 2
 
     monkeypatch.setattr("langchain_plugin.sender.KEEP_SECONDS", 0.3)
+    monkeypatch.setenv("COSTSITE_RETRY_MAX_SECONDS", "0.1")
     site.answer = page(503)
     leave_behind(call(3), call(4), call(5))
-    assert main(["flush", "--timeout", "10"]) == 1
+    assert main(["flush", "--timeout", "60"]) == 1
     told = capsys.readouterr().out
     assert "0 events sent, 0 left." in told
     assert "3 events expired" in told
@@ -252,7 +253,7 @@ def test_a_flush_tells_what_was_sent_from_what_was_given_up(
 def test_a_flush_is_patient_with_a_site_that_fails_for_a_while(site: StubSite) -> None:
     site.answers.extend([error(503, Retry_After="1"), page(500)])
     leave_behind(call(1))
-    assert main(["flush", "--timeout", "20"]) == 0
+    assert main(["flush", "--timeout", "60"]) == 0
     assert len(site.batches) == 3
 
 
@@ -277,7 +278,7 @@ def test_a_flush_leaves_a_living_processs_events_to_it(
     assert main(["flush"]) == 1
     assert "1 event of processes that are alive, which send them themselves." in capsys.readouterr().out
     assert site.events == []
-    assert living.flush(10)
+    assert living.flush(60)
     assert main(["flush"]) == 0
 
 

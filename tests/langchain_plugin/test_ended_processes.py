@@ -51,7 +51,7 @@ def test_what_children_left_that_ended_by_os_exit_is_sent_as_their_parent_ends(s
         """,
         tmp_path,
         site.url,
-        exit_flush_seconds="30",
+        exit_flush_seconds="60",
         send_after_seconds="30",
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,7 +105,7 @@ LOSE_AND = """
         pytest.param("pass", 0, id="a normal end"),
         pytest.param(
             """
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while b"client_losses" not in b"".join(path.read_bytes() for path in reporter._spool.own_files()):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
@@ -142,13 +142,13 @@ def test_what_a_process_lost_is_told_by_another_once_it_has_ended(
 def test_what_a_living_process_lost_is_told_though_it_has_nothing_else_to_send(site: StubSite, tmp_path: Path) -> None:
     reporter = Reporter(config_for(tmp_path, url=site.url, send_after_seconds=0.01, adopt_every_seconds=0.05))
     reporter.append({"call_id": "1"})
-    assert reporter.flush(30)
+    assert reporter.flush(60)
     reporter.count_loss("bug", 2)
     assert eventually(lambda: site.batches[-1]["health"]["dropped"] == {"bug": 2})
     count = len(site.batches)
     time.sleep(0.3)
     assert len(site.batches) == count, "and once"
-    assert reporter.flush(30)
+    assert reporter.flush(60)
 
 
 # ── children of multiprocessing ──────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +182,7 @@ def test_a_child_of_multiprocessing_reports_a_call_that_is_open_as_it_ends(
 ) -> None:
     script = tmp_path / "agent.py"
     script.write_text(dedent(OPEN_CALL))
-    done = run_file(script, method, folder=tmp_path / "state", url=site.url, exit_flush_seconds="30")
+    done = run_file(script, method, folder=tmp_path / "state", url=site.url, exit_flush_seconds="60")
     assert (done.returncode, done.stderr) == (0, "")
     (event,) = site.events
     assert (event["type"], event["status"]) == ("llm_call", "cancelled")
