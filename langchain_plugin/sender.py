@@ -189,7 +189,8 @@ class Sender:
         with self._my_turn(timeout):
             while True:
                 self._look()
-                if not self._spool.pending and not self._adoption.pending:
+                # Of its own it has nothing but word of what was lost, which may wait for the next one.
+                if not self._adoption.pending and (not self._spool.pending or self.trouble is not None):
                     return True
                 while self._send_next(timeout=min(ANSWER_SECONDS, max(1.0, deadline - time.monotonic()))):
                     if time.monotonic() > deadline:
