@@ -94,10 +94,9 @@ class ActiveFile(HeldFile):
 
     def read(self, start: int, stop: int, max_events: int, max_bytes: int) -> list[Line]:
         """Lines between two positions, at most so many; none when it is closed."""
-        with self._reading:
-            fd = self.fd
-            # One that is not its own any more is let go of by whoever holds the spool's lock.
-            return [] if self._state_of(fd) is None else read_lines(fd, start, stop, max_events, max_bytes)
+        # One that is not its own any more is let go of by whoever holds the spool's lock.
+        with self.reading() as fd:
+            return [] if fd < 0 else read_lines(fd, start, stop, max_events, max_bytes)
 
     def settle(self, end: int, lines: int) -> None:
         """Everything before `end` needs to be kept no longer; nothing is changed where it was closed meanwhile."""
@@ -133,9 +132,8 @@ class ActiveFile(HeldFile):
 
     def seal(self, path: Path) -> Segment:
         """Itself as a segment, under the name it has been given; this object is closed then."""
-        with self._reading:
-            segment = Segment(self.fd, path, start=self.settled, stop=self.written, events=self.events)
-            self.fd = -1
+        segment = Segment(self.fd, path, start=self.settled, stop=self.written, events=self.events)
+        self.fd = -1
         return segment
 
     def _cut_off(self, count: int) -> None:

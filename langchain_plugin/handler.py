@@ -97,8 +97,16 @@ class CostCallbackHandler(BaseCallbackHandler):
         return self._last_run
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait up to `timeout` seconds until the server has everything; False when it has not."""
+        """Wait up to `timeout` seconds until nothing waits any more; False when something does.
+
+        What the server rejected waits no longer: it is kept in `rejected.jsonl` and counted in `losses`.
+        """
         return self.reporter.flush(timeout)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """What of this process was lost or rejected since it began, by reason; empty when all is well."""
+        return self.reporter.losses
 
     def check(self) -> KeyInfo:
         """Ask the server once whether address and key are right.

@@ -160,7 +160,10 @@ class Reporter:
         return self._sender.sent
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
+        """Wait up to `timeout` seconds until no event appended so far waits any more; False when one does.
+
+        The site has them then, or has rejected them: `losses` counts those.
+        """
         if not self.sends or not self._spool.pending:
             return True
         return self._sender.flush(timeout, give_up_in_trouble=False)
@@ -181,6 +184,7 @@ class Reporter:
         """
         atexit.unregister(self._at_exit)
         self._sender.stop()
+        self._save_memory()
         self._spool.close_if_empty()
         self._spool.let_go()
         self._adoption.release()

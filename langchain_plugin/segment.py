@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -82,7 +83,7 @@ def count_lines(fd: int, start: int, stop: int) -> int:
     return count
 
 
-class Segment(HeldFile):
+class Segment:
     """A file nobody writes to any more, locked by this process. It is deleted when all of it is settled.
 
     Its positions stay what they are when it has to be written again, without what is settled: whoever has read from it
@@ -90,34 +91,37 @@ class Segment(HeldFile):
     """
 
     def __init__(self, fd: int, path: Path, *, start: int, stop: int, events: int) -> None:
-        super().__init__(fd)
         self.path = path
         self.events = events
         """That wait in it, a torn line among them."""
         self.held_since = time.monotonic()
-        self._begin = 0
-        """The position of the file's first byte."""
         self._position = start
         self._stop = stop
+        self._file = HeldFile(fd), 0
+        """And the position of its first byte."""
 
     @property
     def bytes(self) -> int:
         return self._stop - self._position
 
     @property
+    def fd(self) -> int:
+        return self._file[0].fd
+
+    @property
     def is_lost(self) -> bool:
         """Something closed its descriptor, and so gave its lock away: it is to be adopted again."""
-        return self.state() is None
+        return self._file[0].state() is None
 
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        with self._reading:
-            state = self.state()
-            if state is None:
+        file, begin = self._file
+        with file.reading() as fd:
+            if fd < 0:
                 return []  # removed, since the ones before it were settled meanwhile; or lost
             # Shorter than it was, if something else cut it: what is not there must not be waited for.
-            self._stop = max(self._position, min(self._stop, self._begin + state.st_size))
-            lines = read_lines(self.fd, self._position - self._begin, self._stop - self._begin, max_events, max_bytes)
-            return [Line(line.data, line.end + self._begin) for line in lines]
+            self._stop = max(self._position, min(self._stop, begin + os.fstat(fd).st_size))
+            lines = read_lines(fd, self._position - begin, self._stop - begin, max_events, max_bytes)
+        return [Line(line.data, line.end + begin) for line in lines]
 
     def settle(self, end: int, lines: int) -> None:
         self._position = max(self._position, end)
@@ -130,14 +134,13 @@ class Segment(HeldFile):
             OSError: It cannot be written now; what waits can still be read.
 
         """
-        with self._reading:
-            if self.state() is None or not is_gone(self.fd, self.path):
-                return False
-            position = self._position
-            fd = write_again(self.fd, position - self._begin, self._stop - self._begin, self.path)
-            self._close()
-            self._know(fd)
-            self.fd, self._begin = fd, position
+        file, begin = self._file
+        if file.state() is None or not is_gone(file.fd, self.path):
+            return False
+        position = self._position
+        again = write_again(file.fd, position - begin, self._stop - begin, self.path)
+        self._file = HeldFile(again), position
+        file.close()
         return True
 
     def remove(self) -> None:
@@ -146,3 +149,7 @@ class Segment(HeldFile):
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
         self.close()
+
+    def close(self, *, is_in_child: bool = False) -> None:
+        """Let go of it; the next process adopts what is left. `is_in_child`: of a fork."""
+        self._file[0].close(is_in_child=is_in_child)

@@ -108,6 +108,7 @@ class Sender:
 
     def start(self) -> bool:
         """Start the thread if it does not run; False where none can be started, as at the interpreter's end."""
+        self._is_to_stop = False
         if self._is_running():
             return True
         now = time.monotonic()

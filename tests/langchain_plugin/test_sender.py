@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from langchain_plugin import wire
+from langchain_plugin import CostCallbackHandler, wire
 from langchain_plugin.config import Config
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.losses import Losses
@@ -241,6 +241,16 @@ def test_a_rejected_event_is_kept_apart_with_the_sites_reason(
     assert kept["event"] == calls[1]
     assert path.stat().st_mode & 0o777 == 0o600
     assert [text for text in warnings(caplog) if "input_tokens must not be negative" in text]
+
+
+def test_a_flush_tells_that_nothing_waits_and_the_losses_what_was_not_taken(site: StubSite, tmp_path: Path) -> None:
+    site.answer = lambda batch: receipt(
+        batch, accepted=[], rejected=[{"index": 0, "code": "too_old", "message": "Set the clock."}]
+    )
+    handler = CostCallbackHandler(api_key=KEY, url=site.url, state_dir=tmp_path, send_after_seconds=0.05)
+    handler.reporter.append(llm_call())
+    assert handler.flush(60)
+    assert handler.losses == {"rejected": 1}
 
 
 def test_one_event_that_makes_the_site_refuse_a_batch_blocks_no_other(reporter: Reporter, site: StubSite) -> None:
