@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.adoption import Adoption
+from langchain_plugin.held_file import HeldFile
 from langchain_plugin.losses import Losses
 from langchain_plugin.memory_lines import MEMORY_MAX_BYTES
 from langchain_plugin.named_file import create
@@ -405,6 +406,27 @@ def test_what_is_being_sent_from_a_sealed_file_while_it_is_written_again_is_not_
     assert (numbers(spool), spool.pending, spool.was_deleted) == ([5, 6, 7, 8], 4, True)
     spool.after_fork()  # lets go of all of it, as the end of the process does
     assert adopted(tmp_path) == [2, 3, 4, 5, 6, 7, 8], "sent twice where it must be, and never not at all"
+
+
+def test_a_file_that_is_closed_while_it_is_read_is_closed_by_who_reads(tmp_path: Path) -> None:
+    file = HeldFile(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+    number = file.fd
+    with file.reading() as fd:
+        file.close()
+        assert (fd, file.fd) == (number, -1)
+        os.fstat(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    with file.reading() as fd:
+        assert fd == -1
+
+
+def test_a_child_closes_a_file_that_a_thread_of_its_parent_reads(tmp_path: Path) -> None:
+    file = HeldFile(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+    with file.reading() as fd:
+        file.close(is_in_child=True)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
 
 
 def test_a_folder_that_is_replaced_by_a_copy_has_what_waits_under_its_name_again(tmp_path: Path) -> None:
