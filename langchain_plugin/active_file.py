@@ -13,11 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from langchain_plugin.held_file import HeldFile
 from langchain_plugin.named_file import is_gone, read_at, write_again
 from langchain_plugin.segment import Line, Segment, count_lines, read_lines
 
 
-class ActiveFile:
+class ActiveFile(HeldFile):
     """One open, locked file. Whoever calls this holds the spool's lock, but for `read`.
 
     Args:
@@ -28,9 +29,8 @@ class ActiveFile:
     """
 
     def __init__(self, fd: int, path: Path, on_left: Callable[[int], None]) -> None:
+        super().__init__(fd)
         self.path = path
-        self.fd = fd
-        """-1: it was closed, or something else closed it."""
         self.events = 0
         """Lines that wait in it, a torn one among them."""
         self.written = 0
@@ -39,17 +39,20 @@ class ActiveFile:
         self.opened_monotonic = time.monotonic()
         self._on_left = on_left
         self._ends_torn = False
-        self._identity = _identity(os.fstat(fd))
-        """Says which file it is: a descriptor can be closed by others, and its number be another file's then."""
 
     def append(self, data: bytes, events: int) -> OSError | None:
-        """Write lines at its end; the error where nothing of them could be kept.
+        """Write lines at its end; the error where nothing of them could be kept (`fd` is -1 where it was closed).
 
         What a signal handler raises meanwhile passes through; the file's size then says what was written.
         """
         if self._ends_torn:
             data = b"\n" + data
         try:
+            # As `state` does it, without the call: this is on the agent's own thread.
+            state = os.fstat(self.fd)
+            if state.st_ino != self._number or state.st_dev != self._device:
+                self.believe_size()
+                return OSError(errno.EBADF, os.strerror(errno.EBADF))
             count = os.write(self.fd, data)
             if count == len(data):
                 self._ends_torn = False
@@ -69,18 +72,12 @@ class ActiveFile:
 
     def believe_size(self) -> None:
         """Take the file's size for what was written."""
-        if self.fd < 0:
-            return
-        try:
-            state = os.fstat(self.fd)
-        except OSError:
-            state = None
-        if state is None or _identity(state) != self._identity:
-            # Something closed its descriptor, as programs do that become daemons, and with it went the lock: it is
-            # adopted like a dead process's, also by this one.
-            self.fd = -1
-            self.written = self.settled = 0
-            self._let_go_of(self.events)
+        was_open = self.fd >= 0
+        state = self.state()
+        if state is None:
+            if was_open:
+                self.written = self.settled = 0
+                self._let_go_of(self.events)
             return
         size = state.st_size
         if size > self.written:
@@ -97,7 +94,9 @@ class ActiveFile:
 
     def read(self, start: int, stop: int, max_events: int, max_bytes: int) -> list[Line]:
         """Lines between two positions, at most so many; none when it is closed."""
-        return [] if self.fd < 0 else read_lines(self.fd, start, stop, max_events, max_bytes)
+        # One that is not its own any more is let go of by whoever holds the spool's lock.
+        with self.reading() as fd:
+            return [] if fd < 0 else read_lines(fd, start, stop, max_events, max_bytes)
 
     def settle(self, end: int, lines: int) -> None:
         """Everything before `end` needs to be kept no longer; nothing is changed where it was closed meanwhile."""
@@ -137,14 +136,6 @@ class ActiveFile:
         self.fd = -1
         return segment
 
-    def close(self) -> None:
-        """Let go of it, and of its lock."""
-        # Forgotten first: a child that is forked in between would close it again, when it is another's.
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            with suppress(OSError):
-                os.close(fd)
-
     def _cut_off(self, count: int) -> None:
         """Take the half of a line off that a full disk still took."""
         with suppress(OSError):
@@ -154,7 +145,3 @@ class ActiveFile:
     def _let_go_of(self, events: int) -> None:
         self.events -= events
         self._on_left(events)
-
-
-def _identity(state: os.stat_result) -> tuple[int, int]:
-    return state.st_dev, state.st_ino

@@ -16,14 +16,17 @@ from pathlib import Path
 from langchain_plugin.file_lock import try_lock
 from langchain_plugin.losses import Losses
 from langchain_plugin.own_file import check_folder, open_own
+from langchain_plugin.rejected import AGAIN_SUFFIX
 from langchain_plugin.segment import Segment, count_lines
 
 KEEP_SECONDS = 30 * 24 * 3600
 """A process gives up what it has tried to send for so long, while the site took nothing at all."""
 MAX_OPEN_FILES = 64
+MAX_LOOKED_AT = 100
+"""Files, before a process that has nothing to send takes it that nothing is left: each costs 10 us."""
 UNNAMED_SECONDS = 60.0
 """A file has its first name for microseconds, before its owner has the lock; one this old was left by a crash."""
-_SPOOL_FILE = re.compile(r"([0-9a-f-]{36})(\.\d+)?\.(jsonl|new)")
+_SPOOL_FILE = re.compile(r"([0-9a-f-]{36})(\.\d+|\.again)?\.(jsonl|new)")
 
 
 class Adoption:
@@ -44,8 +47,16 @@ class Adoption:
     def pending_bytes(self) -> int:
         return sum(segment.bytes for segment in self.segments)
 
+    @property
+    def taken_bytes(self) -> int:
+        """What others left or hold of the folder's bound. Rejected events have a bound of their own, the same again: to
+        send them once more must not cost a living agent its room.
+        """
+        return self.others_bytes + sum(segment.bytes for segment in self.segments if not _is_again(segment.path))
+
     def look(self, *, except_for: set[Path]) -> None:
         """Take over what has no living owner, and delete what is empty."""
+        self.drop_empty()
         self._keep_named()
         taken = {segment.path for segment in self.segments} | except_for
         self.others_bytes = 0
@@ -58,11 +69,21 @@ class Adoption:
                 continue
             segment = take(path) if len(self.segments) < MAX_OPEN_FILES else None
             if segment is None:
-                self.others_bytes += _size(path)
+                self.others_bytes += 0 if _is_again(path) else _size(path)
             elif segment.bytes == 0:
                 segment.remove()
             else:
                 self.segments.append(segment)
+
+    def finds_any(self) -> bool:
+        """Something waits in the folder that a dead process left; nothing is taken over. Costs little where not."""
+        try:
+            check_folder(self.folder)
+            names = [entry.name for entry in os.scandir(self.folder) if _SPOOL_FILE.fullmatch(entry.name)]
+        except OSError:
+            return False
+        held = {segment.path for segment in self.segments}
+        return any(_is_left(self.folder / name) for name in names[:MAX_LOOKED_AT] if self.folder / name not in held)
 
     def _keep_named(self) -> None:
         for segment in self.segments:
@@ -81,14 +102,14 @@ class Adoption:
             segment.remove()
 
     def drop_empty(self) -> None:
-        for segment in [segment for segment in self.segments if segment.bytes == 0]:
+        for segment in [segment for segment in self.segments if segment.bytes == 0 or segment.is_lost]:
             self.segments.remove(segment)
             segment.remove()
 
-    def release(self) -> None:
+    def release(self, *, is_in_child: bool = False) -> None:
         """Let go of all, so that another process can adopt them. In a forked child the parent still holds them."""
         for segment in self.segments:
-            segment.close()
+            segment.close(is_in_child=is_in_child)
         self.segments = []
 
 
@@ -123,11 +144,27 @@ def take(path: Path) -> Segment | None:
     return None
 
 
+def _is_left(path: Path) -> bool:
+    fd = None if is_being_made(path) else open_file(path)
+    if fd is None:
+        return False
+    try:
+        return os.fstat(fd).st_size > 0 and try_lock(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
 def open_file(path: Path) -> int | None:
     try:
         return open_own(path, os.O_RDWR)
     except OSError:
         return None
+
+
+def _is_again(path: Path) -> bool:
+    return path.name.endswith(AGAIN_SUFFIX)
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.json_lines import from_line, to_line
+from langchain_plugin.losses import losses_in
+from langchain_plugin.rejected import unwrapped
 from langchain_plugin.segment import Source
 
 ENVELOPE_BYTES = 10_000
@@ -28,6 +30,8 @@ class Batch:
     """Lines that are no event, and are passed over."""
     call_ids: list[str] = field(default_factory=list)
     """The ids of the model calls among them."""
+    losses: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    """By the process that lost something: its health, which tells what."""
     spool_events: int = 0
     spool_bytes: int = 0
     """What the sources hold less when it is settled, torn lines too."""
@@ -64,8 +68,13 @@ def gather(
         for line in source.read(max_events - len(batch.lines), free):
             data = line.data
             event = from_line(data)
+            if event is not None and (inner := unwrapped(event)) is not event:
+                event = inner
+                data = to_line(inner)[:-1]
             if event is None:
                 batch.torn += bool(data)
+            elif (told := losses_in(event)) is not None:
+                batch.losses[told[0]] = told[1]
             else:
                 call_id = event.get("call_id")
                 keyed = fingerprints.keyed(call_id, hash_key) if isinstance(call_id, str) else None

@@ -11,11 +11,11 @@ from dataclasses import replace
 from uuid import uuid4
 
 from langchain_plugin._version import __version__
-from langchain_plugin.config import Config
+from langchain_plugin.config import Config, as_kept
 from langchain_plugin.errors import CheckFailed, ConfigError
 from langchain_plugin.own_file import UnsafeFolder, make_folder
 from langchain_plugin.rejected import FILE_NAME as REJECTED_FILE
-from langchain_plugin.rejected import rejected_by_reason
+from langchain_plugin.rejected import FINAL_CODES, rejected_by_reason, send_again
 from langchain_plugin.reporter import KeyInfo, Reporter
 from langchain_plugin.versions import versions
 from langchain_plugin.waiting import Folder, Waiting, folders, look_into
@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="URL",
         help="also send, to the site in force, what waits for it under another address: a mistyped or a former one",
     )
+    flush.add_argument(
+        "--rejected", action="store_true", help="send once more what the site rejected, once what it said is mended"
+    )
     options = parser.parse_args(arguments)
     try:
         config = Config.resolve()
@@ -52,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return doctor(config)
     if options.command == "status":
         return status(config)
-    return send_all(config, options.timeout, from_key=options.from_key, from_url=options.from_url)
+    return send_all(
+        config, options.timeout, from_key=options.from_key, from_url=options.from_url, rejected=options.rejected
+    )
 
 
 # ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,8 +158,12 @@ def _check_clock(told: KeyInfo) -> str:
 def status(config: Config) -> int:
     """Every folder, whatever its site and key: 1 when something needs a person, else 0."""
     needs_a_person = False
-    found = list(folders(config.state_dir))
-    if not any(folder.files or (folder.path / REJECTED_FILE).exists() for folder in found):
+    try:
+        found = list(folders(config.state_dir))
+    except OSError as error:
+        print(_unread_line(error))
+        return 1
+    if not any(folder.files or folder.unread or (folder.path / REJECTED_FILE).exists() for folder in found):
         print(f"Nothing waits in {config.state_dir}.")
         return 0
     for folder in found:
@@ -162,15 +171,26 @@ def status(config: Config) -> int:
         print(f"{folder.url or 'a site unknown'}, key {folder.key_prefix or 'unknown'}…  {folder.path}")
         for file in folder.files:
             print(f"  {_file_line(file)}")
-        if not folder.files:
+        for unread in folder.unread:
+            needs_a_person = True
+            print(f"  {_unread_line(unread)}")
+        if not folder.files and not folder.unread:
             print("  nothing waits")
         if folder.events and not is_in_force:
             needs_a_person = True
             print(f"  {_mend_of_foreign(folder, config)}")
-        for (code, message), count in sorted(rejected_by_reason(folder.path).items()):
+        rejected = rejected_by_reason(folder.path)
+        for (code, message), count in sorted(rejected.items()):
             needs_a_person = True
             print(f"  rejected: {_count(count, 'event')}, {code}: {message}  ({folder.path / REJECTED_FILE})")
+        if rejected:
+            print(f"  {_mend_of_rejected(folder, config, {code for code, _ in rejected})}")
     return 1 if needs_a_person else 0
+
+
+def _unread_line(error: OSError) -> str:
+    mend = error.mend if isinstance(error, UnsafeFolder) else "run this as the user whose agents report from here"
+    return f"{error.filename} cannot be looked into ({error.strerror}): {mend}."
 
 
 def _file_line(file: Waiting) -> str:
@@ -179,8 +199,21 @@ def _file_line(file: Waiting) -> str:
     return f"{file.path.name[:8]}  {owner}  {_count(file.events, 'event')}, {file.bytes / 1000:.1f} kB{oldest}"
 
 
+def _mend_of_rejected(folder: Folder, config: Config, codes: set[str]) -> str:
+    if codes <= FINAL_CODES:
+        return "no site can make sense of these: report them as a bug of the plugin, or of what wrote them."
+    options = _from_key(folder, config)
+    if folder.url and folder.url != config.url:
+        options += f" --from-url {shlex.quote(folder.url)}"
+    return f"once that is mended, `costsite flush --rejected{options}` sends these again."
+
+
+def _from_key(folder: Folder, config: Config) -> str:
+    return "" if folder.key_prefix == config.key_prefix else f" --from-key {shlex.quote(folder.key_prefix)}"
+
+
 def _mend_of_foreign(folder: Folder, config: Config) -> str:
-    from_key = "" if folder.key_prefix == config.key_prefix else f" --from-key {shlex.quote(folder.key_prefix)}"
+    from_key = _from_key(folder, config)
     if folder.url and folder.url == config.url:
         return f"the key in force is another: `costsite flush{from_key}` sends these with it."
     return (
@@ -192,8 +225,15 @@ def _mend_of_foreign(folder: Folder, config: Config) -> str:
 # ── flush ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def send_all(config: Config, timeout: float, *, from_key: str | None = None, from_url: str | None = None) -> int:
-    """Send what waits; 0 only when nothing is left."""
+def send_all(
+    config: Config,
+    timeout: float,
+    *,
+    from_key: str | None = None,
+    from_url: str | None = None,
+    rejected: bool = False,
+) -> int:
+    """Send what waits, with `rejected` also what the site rejected before; 0 only when the site has all of it."""
     if config.api_key is None:
         print("There is no API key: set COSTSITE_API_KEY to send what waits.", file=sys.stderr)
         return 2
@@ -201,13 +241,17 @@ def send_all(config: Config, timeout: float, *, from_key: str | None = None, fro
     config = replace(config, disabled=False)
     targets = [config.spool_folder]
     if from_key is not None or from_url is not None:
-        url = config.url if from_url is None else from_url.rstrip("/")
+        url = config.url if from_url is None else as_kept(from_url)
         key = config.key_prefix if from_key is None else from_key
-        others = [
-            folder.path
-            for folder in folders(config.state_dir)
-            if folder.url == url and folder.key_prefix.startswith(key) and folder.path != config.spool_folder
-        ]
+        try:
+            others = [
+                folder.path
+                for folder in folders(config.state_dir)
+                if folder.url == url and folder.key_prefix.startswith(key) and folder.path != config.spool_folder
+            ]
+        except OSError as error:
+            print(_unread_line(error), file=sys.stderr)
+            return 2
         if not others or not key:
             print(f"Nothing waits for {url} under a key that begins with {key!r}.", file=sys.stderr)
             return 2
@@ -215,22 +259,31 @@ def send_all(config: Config, timeout: float, *, from_key: str | None = None, fro
     deadline = time.monotonic() + timeout
     left = given_up = 0
     for target in targets:
+        if rejected:
+            try:
+                send_again(target)
+            except OSError as error:
+                left += 1
+                print(_unread_line(error), file=sys.stderr)
         reporter = Reporter(config, spool_folder=target)
         try:
             reporter.drain(max(0.0, deadline - time.monotonic()))
         except CheckFailed as error:
             print(error, file=sys.stderr)
-        reporter.let_go()  # else what was left would look as if its process were alive: this one
+        reporter.close()
         remaining = look_into(target)
-        left += remaining.events
+        left += remaining.events + len(remaining.unread)
         print(f"{target}: {_count(reporter.sent, 'event')} sent, {remaining.events} left.")
         if expired := reporter.losses.get("expired"):
             given_up += expired
             print(f"  {_count(expired, 'event')} expired: the site has taken nothing for 30 days.")
         if torn := reporter.losses.get("torn_line"):
             print(f"  {_count(torn, 'line')} unreadable, left by a full disk or a power cut.")
-        if rejected := reporter.losses.get("rejected"):
-            print(f"  {_count(rejected, 'event')} rejected; `costsite status` says why.")
+        if turned_away := reporter.losses.get("rejected"):
+            given_up += turned_away
+            print(f"  {_count(turned_away, 'event')} rejected; `costsite status` says why.")
+        for unread in remaining.unread:
+            print(f"  {_unread_line(unread)}")
         if alive := sum(file.events for file in remaining.files if file.is_alive):
             print(f"  {_count(alive, 'event')} of processes that are alive, which send them themselves.")
     return 1 if left or given_up else 0

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from langchain_plugin.errors import ConfigError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 KEY_PREFIX_LENGTH = 13
 """So many first characters of an API key tell keys apart, and may be shown."""
 
@@ -135,17 +137,40 @@ def _key(label: str, value: Any) -> str:
 
 
 def _url(label: str, value: Any) -> str:
-    text = _text(label, value).rstrip("/")
+    text = _text(label, value).rstrip("/").removesuffix("/api/v1").rstrip("/")
     try:
         parts = urlsplit(text)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        port = parts.port
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (port is None or port > 0)
     except ValueError:
         raise ConfigError(f"{label} is not an address; write it like {DEFAULT_URL}.") from None
     if parts.username or parts.password or "@" in parts.netloc:
         raise ConfigError(f"{label} must not contain a user or password; the key goes into COSTSITE_API_KEY.")
     if not valid or parts.query or parts.fragment:
         raise ConfigError(f"{label} is {text!r}; write the site's address with its scheme, like {DEFAULT_URL}.")
-    return text.removesuffix("/api/v1")
+    # One spelling for a site: each would have a spool folder of its own, and each folder its own sender.
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    where = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
+    return f"{parts.scheme}://{where}{parts.path}"
+
+
+def as_kept(url: str) -> str:
+    """An address as folders have it; as it came where it is none, since folders of older versions may."""
+    try:
+        return _url("url", url)
+    except ConfigError:
+        return url.rstrip("/")
+
+
+def site_of(url: str) -> str:
+    """What two addresses share that lead to the same site, as far as can be told without asking.
+
+    `localhost` and the addresses it stands for are told apart where events wait, since they need not be one; where one
+    call might be counted twice they are taken for one.
+    """
+    parts = urlsplit(url)
+    host = "localhost" if parts.hostname in _LOOPBACK else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or ''}{parts.path}"
 
 
 def _folder(label: str, value: Any) -> Path:

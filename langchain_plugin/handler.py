@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import logging
-import weakref
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_plugin import wire
 from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
-from langchain_plugin.config import Config
+from langchain_plugin.config import Config, site_of
 from langchain_plugin.guard import Guard
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
@@ -31,7 +30,10 @@ replaces the report."""
 
 STALE_LOOK_SECONDS = 60.0
 
-_trees: weakref.WeakKeyDictionary[Reporter, RunTree] = weakref.WeakKeyDictionary()
+_trees: dict[object, RunTree] = {}
+"""By the site they report to: a site hears of each call once, whatever the number of handlers, keys and folders. By the
+reporter where it sends nothing: that must keep no other from sending.
+"""
 
 
 class CostCallbackHandler(BaseCallbackHandler):
@@ -59,24 +61,23 @@ class CostCallbackHandler(BaseCallbackHandler):
     ) -> None:
         super().__init__()
         config = Config.resolve(agent=agent, api_key=api_key, url=url, **settings)
-        self._set_up(config, Reporter.shared(config))
+        reporter = Reporter.shared(config)
+        where = site_of(config.url) if reporter.sends else reporter
+        self._set_up(config, reporter, _trees.get(where) or _trees.setdefault(where, RunTree()))
 
     @classmethod
     def reporting_to(cls, reporter: Reporter) -> CostCallbackHandler:
-        """A handler of a reporter that is not shared, with its settings."""
+        """A handler of a reporter that is not shared, with its settings; it sees calls that others own too."""
         handler = cls.__new__(cls)
         BaseCallbackHandler.__init__(handler)
-        handler._set_up(reporter.config, reporter)
+        handler._set_up(reporter.config, reporter, RunTree())
         return handler
 
-    def _set_up(self, config: Config, reporter: Reporter) -> None:
+    def _set_up(self, config: Config, reporter: Reporter, tree: RunTree) -> None:
         self.config = config
         self.reporter = reporter
-        tree = _trees.get(self.reporter)
-        if tree is None:
-            tree = _trees.setdefault(self.reporter, RunTree())
-            atexit.register(_close_at_exit, weakref.ref(self.reporter))
         self._tree = tree
+        reporter.before_exit = partial(_report_open_calls, tree, reporter)
         leases = self.reporter.leases
         self._refuses_runs = True
         self._guard = Guard(leases, self.reporter.refusals, self.config.run_limit_cents) if leases is not None else None
@@ -107,8 +108,16 @@ class CostCallbackHandler(BaseCallbackHandler):
         return self._last_run
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait up to `timeout` seconds until the server has everything; False when it has not."""
+        """Wait up to `timeout` seconds until nothing waits any more; False when something does.
+
+        What the server rejected waits no longer: it is kept in `rejected.jsonl` and counted in `losses`.
+        """
         return self.reporter.flush(timeout)
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """What of this process was lost or rejected since it began, by reason; empty when all is well."""
+        return self.reporter.losses
 
     def check(self) -> KeyInfo:
         """Ask the server once whether address and key are right.
@@ -192,7 +201,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             run = self._tree.leave(run_id)
             if run is not None:
-                self._end_run(run, "ok", "")
+                run.watchers[0]._end_run(run, "ok", "")
         except Exception as error:
             self._broke(error)
 
@@ -203,7 +212,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             run = self._tree.leave(run_id)
             if run is not None:
-                self._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
+                run.watchers[0]._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
         except Exception as bug:
             self._broke(bug)
 
@@ -216,6 +225,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             tree = self._tree
             run = tree.run_of(parent_run_id)
+            if run is not None and run.watchers[0].reporter is not self.reporter:
+                run = None  # another key's: this call may go to another workspace than that run
             agent = self._agent(args, kwargs) if run is None else ""
             call = tree.open_call(run_id, run, agent, self, read_request(args[0], kwargs, self._broke), args[1])
             if call is None:
@@ -294,7 +305,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _end_run(self, run: OpenRun, status: wire.RunStatus, error_type: str) -> None:
         for call in self._tree.open_calls_of(run):
-            self._report_cancelled(call)
+            call.owner.report_cancelled(call)
         if run.announced:
             self.reporter.refusals.run_ended(run.run_id)
             self.reporter.append(run_ended_event(run, status, error_type))
@@ -414,7 +425,7 @@ class CostCallbackHandler(BaseCallbackHandler):
             tree.left_task(call, task)
             if tree.is_open(call):
                 tree.close_call(call.langchain_run_id, self)
-                self._report_cancelled(call)
+                self.report_cancelled(call)
 
         def forget_task() -> None:
             tree.left_task(call, task)
@@ -424,17 +435,20 @@ class CostCallbackHandler(BaseCallbackHandler):
         call.forget_task = forget_task
         over = tree.began_in_task(call, task, parent_id)
         if over is not None:
-            over.owner._report_cancelled(over)
+            over.owner.report_cancelled(over)
 
     def _close_stale(self, now: float) -> None:
         self._look_for_stale_monotonic = now + STALE_LOOK_SECONDS
         for call in self._tree.calls_started_before(now - STALE_AFTER_SECONDS):
-            if call.reported:
-                self._tree.forget(call)
-            else:
-                self._report_cancelled(call)
+            if not call.reported:
+                call.owner.report_cancelled(call)
+            self._tree.give_up(call)
 
-    def _report_cancelled(self, call: OpenCall) -> None:
+    def forgot(self, run: OpenRun) -> None:
+        """For the tree: there were too many open to know this one any longer."""
+        self.reporter.count_loss("run_forgotten")
+
+    def report_cancelled(self, call: OpenCall) -> None:
         """Report an open call as cancelled, by estimate; the call stays known, so that an end may still replace it."""
         try:
             self._end_call(call, "cancelled", "", None)
@@ -501,12 +515,8 @@ def _text_length(block: Any) -> int:
     return 0
 
 
-def _close_at_exit(reporter_ref: weakref.ref[Reporter]) -> None:
+def _report_open_calls(tree: RunTree, reporter: Reporter) -> None:
     """A call still open when the process ends was cancelled by it; its record goes out with the last flush."""
-    reporter = reporter_ref()
-    tree = _trees.get(reporter) if reporter is not None else None
-    if tree is None:
-        return
     for call in tuple(tree.calls.values()):
-        if not call.reported:
-            call.owner._report_cancelled(call)
+        if not call.reported and call.owner.reporter is reporter:
+            call.owner.report_cancelled(call)

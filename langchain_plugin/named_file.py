@@ -42,16 +42,20 @@ def create(path: Path) -> int:
 
 
 def is_gone(fd: int, path: Path) -> bool:
-    """Nobody will find this open file under its name any more: it was deleted, or its folder was, or was moved."""
-    if os.fstat(fd).st_nlink == 0:
+    """Nobody will find this open file under its name any more.
+
+    It was deleted, or its folder was, or was moved, or what has its name now is a copy of it.
+    """
+    state = os.fstat(fd)
+    if state.st_nlink == 0:
         return True
     try:
-        path.lstat()
+        named = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        pass  # it cannot be seen now, which says nothing of it
-    return False
+        return False  # it cannot be seen now, which says nothing of it
+    return (named.st_dev, named.st_ino) != (state.st_dev, state.st_ino)
 
 
 def write_again(fd: int, start: int, stop: int, path: Path) -> int:

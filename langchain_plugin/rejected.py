@@ -1,4 +1,8 @@
-"""Events the server would not have, kept with its reason for people to look at: `rejected.jsonl`, bounded."""
+"""Events the server would not have, kept with its reason in `rejected.jsonl`: for people to look at, and to send again.
+
+Hardly a reason is for ever: a key that may not report for the agent, a clock that was wrong, a site that is older than
+the plugin. So nothing is given up here: once that is mended, `send_again` makes a spool file of them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,21 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import uuid4
 
 from langchain_plugin.losses import Losses
-from langchain_plugin.own_file import check_folder, open_own, read_start
+from langchain_plugin.own_file import check_folder, open_own
 from langchain_plugin.server_words import clean_words
 
-MAX_BYTES = 5_000_000
-"""How long the file may grow. Processes that write at once may each go over by an event."""
 FILE_NAME = "rejected.jsonl"
+AGAIN_SUFFIX = ".again.jsonl"
+"""Of a spool file that was one of rejected events."""
+FINAL_CODES = frozenset({"missing_field", "subsets_exceed_total"})
+"""The event contradicts itself: no setting and no newer site makes sense of it. What a code unknown here means, a newer
+site says, so that is none of these."""
 MAX_REASONS_SHOWN = 50
+_WRAPPED = "rejected_at"
 
 
 class RejectedEvent(NamedTuple):
@@ -27,39 +36,90 @@ class RejectedEvent(NamedTuple):
     """Both in the server's words, cleaned."""
 
 
-def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losses) -> None:
-    """Append them; what the bound or the disk does not allow is counted. Many processes may do this at once."""
+def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losses, *, max_bytes: int) -> None:
+    """Append them; what the bound or the disk does not allow is counted. Many processes may do this at once, each may
+    go over the bound by an event.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for event in rejected:
         losses.count("rejected")
-        reason = json.dumps({"rejected_at": now, "code": event.code, "message": event.message})
+        reason = json.dumps({_WRAPPED: now, "code": event.code, "message": event.message})
         line = reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
         try:
             check_folder(folder)
-            fd = open_own(folder / FILE_NAME, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-            try:
-                if os.fstat(fd).st_size + len(line) > MAX_BYTES or os.write(fd, line) != len(line):
-                    losses.count("rejected_not_kept")
-            finally:
-                os.close(fd)
+            is_kept = _append(folder / FILE_NAME, line, max_bytes)
         except OSError:
+            is_kept = False
+        if not is_kept:
             losses.count("rejected_not_kept")
+
+
+def _append(path: Path, line: bytes, max_bytes: int) -> bool:
+    while True:
+        fd = open_own(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        try:
+            state = os.fstat(fd)
+            if state.st_size + len(line) > max_bytes or os.write(fd, line) != len(line):
+                return False
+            if _is_named(path, state):
+                return True
+        finally:
+            os.close(fd)
+        # It was renamed by `send_again` between the opening and the writing, and who sends it may have looked at its
+        # length already. Should both be sent, they are counted once.
+
+
+def _is_named(path: Path, state: os.stat_result) -> bool:
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return (named.st_dev, named.st_ino) == (state.st_dev, state.st_ino)
+
+
+def send_again(folder: Path) -> bool:
+    """Make what was rejected a file of the spool, as if a process had died and left it; False when there is nothing.
+
+    One rename: of two that do this at once one does, and a crash leaves it before or after.
+
+    Raises:
+        OSError: It cannot be renamed, or others may write to the folder (`UnsafeFolder`).
+
+    """
+    try:
+        check_folder(folder)
+        (folder / FILE_NAME).rename(folder / f"{uuid4()}{AGAIN_SUFFIX}")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def unwrapped(event: dict[str, Any]) -> dict[str, Any] | None:
+    """An event without the reason it was kept with, if there is one; None where nothing is in it."""
+    inner: Any = event
+    while isinstance(inner, dict) and _WRAPPED in inner:
+        inner = inner.get("event")
+    return inner if isinstance(inner, dict) else None
 
 
 def rejected_by_reason(folder: Path) -> dict[tuple[str, str], int]:
     """How many were kept, by the server's code and message; those beyond so many reasons together."""
     counts: dict[tuple[str, str], int] = {}
     try:
-        content = read_start(folder / FILE_NAME, MAX_BYTES)
+        with os.fdopen(open_own(folder / FILE_NAME, os.O_RDONLY), "rb") as lines:
+            for text in lines:
+                reason = _reason(text)
+                if reason not in counts and len(counts) >= MAX_REASONS_SHOWN:
+                    reason = ("other", "The file has the other reasons.")
+                counts[reason] = counts.get(reason, 0) + 1
     except OSError:
-        return counts
-    for text in content.splitlines():
-        try:
-            line = json.loads(text)
-            reason = (clean_words(line["code"], 60), clean_words(line["message"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            reason = ("unreadable", "This line was cut off.")
-        if reason not in counts and len(counts) >= MAX_REASONS_SHOWN:
-            reason = ("other", "The file has the other reasons.")
-        counts[reason] = counts.get(reason, 0) + 1
+        pass
     return counts
+
+
+def _reason(text: bytes) -> tuple[str, str]:
+    try:
+        line = json.loads(text)
+        return clean_words(line["code"], 60), clean_words(line["message"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "unreadable", "This line was cut off."

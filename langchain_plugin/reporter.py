@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ send (`wire.CLIENT_BATCH_BYTES`), and be read back at once (`segment.WINDOW_BYTE
 
 _reporters: dict[tuple[str, str | None, Path, bool], Reporter] = {}
 _making = threading.Lock()
+_all: weakref.WeakSet[Reporter] = weakref.WeakSet()
+"""Those that are not shared among them."""
 
 
 class Reporter:
@@ -87,9 +90,13 @@ class Reporter:
                 look=self.refusals.report_due,
                 news=self.news,
             )
-        self._is_bound_to_exit = False
+        self.before_exit: Callable[[], None] | None = None
+        """Called before what waits is sent for the last time: it may still append."""
+        self._is_bound_to_exit = self._is_known_to_multiprocessing = False
+        _all.add(self)
         if self.sends:
             atexit.register(self._at_exit)
+            self._bind_to_multiprocessing()
 
     @classmethod
     def shared(cls, config: Config) -> Reporter:
@@ -109,6 +116,7 @@ class Reporter:
                             "Costsite has no API key: runs are counted in `last_run` and reported nowhere; "
                             "set COSTSITE_API_KEY to report them."
                         )
+            reporter._send_what_is_left()
         return reporter
 
     def append(self, *events: dict[str, Any]) -> None:
@@ -172,7 +180,10 @@ class Reporter:
         return self._sender.sent
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Wait up to `timeout` seconds until the site has every event appended so far; False when it has not."""
+        """Wait up to `timeout` seconds until no event appended so far waits any more; False when one does.
+
+        The site has them then, or has rejected them: `losses` counts those.
+        """
         self.refusals.report()
         if not self.sends or not self._spool.pending:
             return True
@@ -187,8 +198,16 @@ class Reporter:
         """
         return self._sender.drain(timeout)
 
-    def let_go(self) -> None:
-        """Give up what dead processes left, so that another process can send it."""
+    def close(self) -> None:
+        """End its thread, and let go of its files as if this process had ended: the next one sends what waits there.
+
+        An event that still comes is kept and sent as ever.
+        """
+        atexit.unregister(self._at_exit)
+        self._sender.stop()
+        self._save_memory()
+        self._spool.close_if_empty()
+        self._spool.let_go()
         self._adoption.release()
 
     def check(self) -> KeyInfo:
@@ -206,11 +225,17 @@ class Reporter:
         finally:
             transport.close()
 
-    def _wake_sender(self) -> None:
+    def _wake_sender(self) -> bool:
+        self._bind_to_exit_of_multiprocessing()
+        if not self._sender.start():
+            return False
         self._wake.put(None)
-        if not self._is_bound_to_exit:
-            self._bind_to_exit_of_multiprocessing()
-        self._sender.start()
+        return True
+
+    def _send_what_is_left(self) -> None:
+        """Have sent what dead processes left, though this one may never make a call. No thread where nothing is."""
+        if self.sends and self._adoption.finds_any():
+            self._sender.start()
 
     def _confirmed(self, call_ids: Sequence[str]) -> None:
         if self.leases is not None:
@@ -222,20 +247,43 @@ class Reporter:
 
     def _bind_to_exit_of_multiprocessing(self) -> None:
         """A child of multiprocessing leaves by `os._exit` and runs no atexit; its own finalizers it does run."""
+        if self._is_bound_to_exit:
+            return
         self._is_bound_to_exit = True
         process = sys.modules.get("multiprocessing.process")
         util = sys.modules.get("multiprocessing.util")
         if process is not None and util is not None and process.parent_process() is not None:
             util.Finalize(None, self._at_exit, exitpriority=0)
 
+    def _bind_to_multiprocessing(self) -> None:
+        """Bind a child's end also where it appends nothing before it: a call may be open then, and be all there was.
+
+        What a child has inherited, or bound while it imported the main module, it forgets as it begins; what is
+        registered here it does after that.
+        """
+        if self._is_known_to_multiprocessing or "multiprocessing.process" not in sys.modules:
+            return
+        from multiprocessing import util
+
+        self._is_known_to_multiprocessing = True
+        util.register_after_fork(self, Reporter._begin_in_child_of_multiprocessing)
+        self._bind_to_exit_of_multiprocessing()
+
+    def _begin_in_child_of_multiprocessing(self) -> None:
+        self._is_bound_to_exit = False
+        self._bind_to_exit_of_multiprocessing()
+
     def _at_exit(self) -> None:
         """Send what waits, within bounds. What stays is sent by the next process with this site and key."""
         interruption: BaseException | None = None
         for step in (
+            self._before_exit,
             self.refusals.report,
+            self._sender.note_losses,
             self._flush_at_exit,
             # What stays is safe on disk before leases are given back: those end by themselves.
             self._save_memory,
+            self._sender.note_losses,
             self._spool.keep_named,
             self._release_leases,
             # Last: the sender may have emptied the file meanwhile.
@@ -257,8 +305,16 @@ class Reporter:
             raise interruption
 
     def _flush_at_exit(self) -> None:
-        if self._spool.pending and self._sender.trouble is None:
-            self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True)
+        if self._sender.trouble is not None:
+            return
+        # A child that was forked and left by `os._exit` sent nothing, and there may be no other process to do it.
+        is_left = self._adoption.pending > 0 or self._adoption.finds_any()
+        if self._spool.pending or is_left:
+            self._sender.flush(self.config.exit_flush_seconds, give_up_in_trouble=True, with_left=is_left)
+
+    def _before_exit(self) -> None:
+        if self.before_exit is not None:
+            self.before_exit()
 
     def _save_memory(self) -> None:
         if lost := self._spool.save_memory():
@@ -280,17 +336,19 @@ class Reporter:
         self.refusals.after_fork()
         self._fingerprints.after_fork()
         self._spool.after_fork()
-        self._adoption.release()
+        self._adoption.release(is_in_child=True)
         self._sender.after_fork(self._wake)
         if self.leases is not None:
             self.leases.after_fork()
         self._is_bound_to_exit = False
+        if self.sends:
+            self._bind_to_multiprocessing()
 
 
 def _after_fork_in_child() -> None:
     global _making
     _making = threading.Lock()
-    for reporter in _reporters.values():
+    for reporter in tuple(_all):
         reporter._after_fork()
 
 

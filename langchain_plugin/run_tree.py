@@ -1,8 +1,8 @@
 """Which model call belongs to which run: LangChain's tree of ids, while they are open.
 
-One tree serves every handler that reports to the same place, so that two handlers on one call count it once: the
-first to see an id owns it. LangChain's ids are keys here and nothing more; a caller may use one twice, so runs and
-calls get ids of their own (UUIDv7: in order of time, which keeps the ledger's index small).
+One tree serves every handler that reports to the same site, whatever its key and folder, so that two handlers on one
+call count it once: the first to see an id owns it. LangChain's ids are keys here and nothing more; a caller may use one
+twice, so runs and calls get ids of their own (UUIDv7: in order of time, which keeps the ledger's index small).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,10 @@ from langchain_plugin.decisions import Taken
 from langchain_plugin.request import Request
 
 MAX_OPEN_IDS = 50_000
-"""Chains that started and, by some bug elsewhere, never end must not grow for ever; the oldest are forgotten."""
+"""What started and, by some bug elsewhere, never ends must not grow for ever. Beyond so many the oldest chains are
+forgotten, and the oldest calls are reported as cancelled: their prompts are let go of, and an end that still comes is
+known for as many again.
+"""
 
 
 # Seeded from the system, apart from the `random` a user may seed; not `os.urandom` for each id, because a system call
@@ -150,6 +154,8 @@ class RunTree:
         """By the id of every open chain, tool and retriever: the run it is part of."""
         self.calls: dict[int | UUID, OpenCall] = {}
         """By `key_of` the ids, in the order they started."""
+        self.given_up: dict[int | UUID, OpenCall] = {}
+        """Likewise: those that were reported as cancelled, and are not looked after any more; one may still end."""
         self.last_of_task: dict[Any, OpenCall] = {}
         """By asyncio task: the open call that began last in it."""
         if hasattr(os, "register_at_fork"):
@@ -158,6 +164,7 @@ class RunTree:
 
     def _after_fork(self) -> None:
         self.calls.clear()
+        self.given_up.clear()
         self.last_of_task.clear()
 
     def enter(
@@ -171,7 +178,7 @@ class RunTree:
         parent = self.run_of(parent_id)
         run = self.runs[langchain_id] = parent if parent is not None else OpenRun(langchain_id, agent(), handler)
         if len(self.runs) > MAX_OPEN_IDS:
-            self._forget_oldest(self.runs)
+            self._forget_oldest_runs()
         return run if parent is None else None
 
     def leave(self, langchain_id: UUID) -> OpenRun | None:
@@ -199,7 +206,7 @@ class RunTree:
             call.shadowed = before
         calls[key] = call
         if len(calls) > MAX_OPEN_IDS:
-            self._forget_oldest(calls)
+            self._crowd_out_oldest()
         return call
 
     def run_of(self, parent_id: UUID | None) -> OpenRun | None:
@@ -216,13 +223,17 @@ class RunTree:
     def close_call(self, langchain_id: UUID, handler: Any) -> OpenCall | None:
         """A model call ends; None when `handler` does not own it or its end was already seen."""
         key = key_of(langchain_id)
-        call = self.calls.get(key)
+        calls = self.calls
+        call = calls.get(key)
+        if call is None:
+            calls = self.given_up
+            call = calls.get(key)
         if call is None or call.owner is not handler:
             return None
         if call.shadowed is None:
-            self.calls.pop(key, None)
+            calls.pop(key, None)
         else:
-            self.calls[key] = call.shadowed
+            calls[key] = call.shadowed
         return call
 
     def is_open(self, call: OpenCall) -> bool:
@@ -259,10 +270,31 @@ class RunTree:
         if self.last_of_task.get(task) is call:
             del self.last_of_task[task]
 
-    def forget(self, call: OpenCall) -> None:
-        self.calls.pop(key_of(call.langchain_run_id), None)
+    def give_up(self, call: OpenCall) -> None:
+        """Look after a call no longer; whoever calls this reports it as cancelled, or has."""
+        key = key_of(call.langchain_run_id)
+        if self.calls.pop(key, None) is None:
+            return
+        self.given_up[key] = call
+        if len(self.given_up) > MAX_OPEN_IDS:
+            with suppress(RuntimeError, StopIteration):  # another thread does the same
+                self.given_up.pop(next(iter(self.given_up)), None)
 
-    @staticmethod
-    def _forget_oldest(table: dict[Any, Any]) -> None:
-        for key in tuple(itertools.islice(table, MAX_OPEN_IDS // 10)):
-            table.pop(key, None)
+    def _forget_oldest_runs(self) -> None:
+        for langchain_id in tuple(itertools.islice(self.runs, MAX_OPEN_IDS // 10)):
+            run = self.runs.pop(langchain_id, None)
+            if run is not None and run.root_id == langchain_id and run.announced and not run.ended:
+                run.watchers[0].forgot(run)
+
+    def _crowd_out_oldest(self) -> None:
+        """One for each that starts beyond the bound, so that no single start has to wait for thousands."""
+        try:
+            oldest = self.calls[next(iter(self.calls))]
+        except (RuntimeError, KeyError, StopIteration):
+            return  # another thread starts or ends one; the next start makes room
+        self.give_up(oldest)
+        call: OpenCall | None = oldest
+        while call is not None:
+            if not call.reported:
+                call.owner.report_cancelled(call)
+            call = call.shadowed

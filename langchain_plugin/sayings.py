@@ -40,7 +40,11 @@ class Sayings:
     def rejection(self, code: str, message: str) -> None:
         """Say that the site rejects events; both words are clean already."""
         if _is_new(code, self._rejected):
-            logger.warning("Costsite rejected an event (%s: %s); `costsite status` shows all that were.", code, message)
+            logger.warning(
+                "Costsite rejected an event (%s: %s); `costsite status` shows all that were, and what can be done.",
+                code,
+                message,
+            )
 
 
 def _is_new(code: str, known: set[str]) -> bool:

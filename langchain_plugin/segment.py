@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from langchain_plugin.held_file import HeldFile
 from langchain_plugin.named_file import is_gone, read_at, write_again
 
 WINDOW_BYTES = 1_000_000
@@ -83,30 +84,47 @@ def count_lines(fd: int, start: int, stop: int) -> int:
 
 
 class Segment:
-    """A file nobody writes to any more, locked by this process. It is deleted when all of it is settled."""
+    """A file nobody writes to any more, locked by this process. It is deleted when all of it is settled.
+
+    Its positions stay what they are when it has to be written again, without what is settled: whoever has read from it
+    on another thread settles by them.
+    """
 
     def __init__(self, fd: int, path: Path, *, start: int, stop: int, events: int) -> None:
         self.path = path
         self.events = events
         """That wait in it, a torn line among them."""
         self.held_since = time.monotonic()
-        self._fd = fd
         self._position = start
         self._stop = stop
+        self._file = HeldFile(fd), 0
+        """And the position of its first byte."""
 
     @property
     def bytes(self) -> int:
         return self._stop - self._position
 
+    @property
+    def fd(self) -> int:
+        return self._file[0].fd
+
+    @property
+    def is_lost(self) -> bool:
+        """Something closed its descriptor, and so gave its lock away: it is to be adopted again."""
+        return self._file[0].state() is None
+
     def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        if self._fd < 0:
-            return []  # removed, since the ones before it were settled meanwhile
-        # Shorter than it was, if something else cut it: what is not there must not be waited for.
-        self._stop = max(self._position, min(self._stop, os.fstat(self._fd).st_size))
-        return read_lines(self._fd, self._position, self._stop, max_events, max_bytes)
+        file, begin = self._file
+        with file.reading() as fd:
+            if fd < 0:
+                return []  # removed, since the ones before it were settled meanwhile; or lost
+            # Shorter than it was, if something else cut it: what is not there must not be waited for.
+            self._stop = max(self._position, min(self._stop, begin + os.fstat(fd).st_size))
+            lines = read_lines(fd, self._position - begin, self._stop - begin, max_events, max_bytes)
+        return [Line(line.data, line.end + begin) for line in lines]
 
     def settle(self, end: int, lines: int) -> None:
-        self._position = end
+        self._position = max(self._position, end)
         self.events = max(0, self.events - lines)
 
     def keep_named(self) -> bool:
@@ -116,25 +134,22 @@ class Segment:
             OSError: It cannot be written now; what waits can still be read.
 
         """
-        if not is_gone(self._fd, self.path):
+        file, begin = self._file
+        if file.state() is None or not is_gone(file.fd, self.path):
             return False
-        fd = write_again(self._fd, self._position, self._stop, self.path)
-        gone, self._fd = self._fd, fd
-        self._stop -= self._position
-        self._position = 0
-        os.close(gone)
+        position = self._position
+        again = write_again(file.fd, position - begin, self._stop - begin, self.path)
+        self._file = HeldFile(again), position
+        file.close()
         return True
 
     def remove(self) -> None:
         """Delete the file, while the lock still keeps others from opening it in between."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
+        if not self.is_lost:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
         self.close()
 
-    def close(self) -> None:
-        """Let go of it; the next process adopts what is left."""
-        # Forgotten first: a child that is forked in between would close it again, and by then it may be another's.
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with suppress(OSError):
-                os.close(fd)
+    def close(self, *, is_in_child: bool = False) -> None:
+        """Let go of it; the next process adopts what is left. `is_in_child`: of a fork."""
+        self._file[0].close(is_in_child=is_in_child)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from langchain_plugin.about_folder import describe_folder
 from langchain_plugin.adoption import KEEP_SECONDS, Adoption
@@ -20,7 +21,8 @@ from langchain_plugin.config import Config
 from langchain_plugin.errors import BatchRefused, CheckFailed
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.fork_guard import no_fork
-from langchain_plugin.losses import Losses
+from langchain_plugin.json_lines import to_line
+from langchain_plugin.losses import Losses, losses_line
 from langchain_plugin.news import News
 from langchain_plugin.own_file import UnsafeFolder
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
@@ -44,6 +46,8 @@ MISTAKE_RETRY_MAX_SECONDS = 300.0
 """Where a setting is wrong; somebody may mend it on the server's side."""
 FLUSH_RETRY_SECONDS = 1.0
 FINGERPRINT_WAIT_SECONDS = 1.0
+START_SECONDS = 1.0
+"""Between attempts to start the thread. One that takes longer was cut short, by what a signal handler raised."""
 
 
 class Sender:
@@ -77,6 +81,8 @@ class Sender:
         self._wake = wake
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._starting_since = self._start_again_monotonic = 0.0
+        self._is_to_stop = False
         self._turn = threading.Lock()
         self._settled = threading.Condition()
         self._hurried_until = 0.0
@@ -84,6 +90,9 @@ class Sender:
         """Events in a batch, after one was refused as a whole; 0: as many as may be."""
         self._gathering_since: float | None = None
         self._look_monotonic = 0.0
+        self._looks = 0
+        self._known_losses: dict[str, int] = {}
+        """What was lost as far as the site was told, or a line in the spool tells."""
         self._retry_monotonic = self._hurried_retry_monotonic = 0.0
         self._failures = 0
         self._failing_since: float | None = None
@@ -99,41 +108,76 @@ class Sender:
 
     def start(self) -> bool:
         """Start the thread if it does not run; False where none can be started, as at the interpreter's end."""
+        self._is_to_stop = False
         if self._is_running():
             return True
+        now = time.monotonic()
+        if now < self._start_again_monotonic:
+            return False
+        since, self._starting_since = self._starting_since, now
         if not self._starting.acquire(blocking=False):
-            return True
+            if now - since < START_SECONDS:
+                self._starting_since = since
+                return True
+            self._starting = threading.Lock()
+            return self.start()
         try:
             if not self._is_running():  # another may have started it between the look and the lock
                 thread = threading.Thread(target=self._run, name="costsite-sender", daemon=True)
                 thread.start()
                 self._thread = thread
         except RuntimeError:
+            self._start_again_monotonic = now + START_SECONDS  # the process has as many threads as it may have
             return False
         finally:
             self._starting.release()
         return True
 
-    def flush(self, timeout: float, *, give_up_in_trouble: bool) -> bool:
-        """Send all that this process has appended so far; False when that took longer, or cannot be done now."""
+    def stop(self) -> None:
+        """Have the thread end when it has done what it does now. Another is started with the next event."""
+        self._is_to_stop = True
+        self._wake.put(None)
+
+    def flush(self, timeout: float, *, give_up_in_trouble: bool, with_left: bool = False) -> bool:
+        """Send all that this process has appended so far; False when that took longer, or cannot be done now.
+
+        Args:
+            timeout: Seconds.
+            give_up_in_trouble: Do not wait for a site that fails.
+            with_left: Also what dead processes left.
+
+        """
         mark = self._spool.mark()
+        looks = self._looks
+        if with_left:
+            self._look_monotonic = 0.0
+
+        def is_done() -> bool:
+            if with_left and (self._looks == looks or self._adoption.pending):
+                return False
+            return self._spool.has_settled(mark)
+
         deadline = time.monotonic() + timeout
         self._hurried_until = deadline
         self._hurried_retry_monotonic = 0.0
         if self.start():
             self._wake.put(None)
             with self._settled:
-                while not self._spool.has_settled(mark):
+                while not is_done():
                     left = deadline - time.monotonic()
                     if left <= 0 or (give_up_in_trouble and self.trouble is not None):
                         return False
                     self._settled.wait(left)
             return True
-        while not self._spool.has_settled(mark) and (left := deadline - time.monotonic()) > 0:
+        while not is_done() and (left := deadline - time.monotonic()) > 0:
             with self._my_turn(left) as mine:
-                if not mine or not self._send_next(timeout=left):
+                if not mine:
                     break
-        return self._spool.has_settled(mark)
+                if with_left and self._looks == looks:
+                    self._look()
+                elif not self._send_next(timeout=left):
+                    break
+        return is_done()
 
     def drain(self, timeout: float) -> bool:
         """Adopt and send all there is in the folder, on this thread; for the command line.
@@ -146,7 +190,8 @@ class Sender:
         with self._my_turn(timeout):
             while True:
                 self._look()
-                if not self._spool.pending and not self._adoption.pending:
+                # Of its own it has nothing but word of what was lost, which may wait for the next one.
+                if not self._adoption.pending and (not self._spool.pending or self.trouble is not None):
                     return True
                 while self._send_next(timeout=min(ANSWER_SECONDS, max(1.0, deadline - time.monotonic()))):
                     if time.monotonic() > deadline:
@@ -178,6 +223,9 @@ class Sender:
         while True:
             try:
                 self._wait()
+                if self._is_to_stop:
+                    self._is_to_stop, self._thread = False, None
+                    return
                 with self._turn:
                     self._round()
             except Exception as error:  # ours: this thread outlives it, and the events stay where they are
@@ -193,7 +241,7 @@ class Sender:
 
     def _wait(self) -> None:
         """Until there is something to send and a reason to send it now, or files to look for."""
-        while (pause := self._pause()) > 0:
+        while not self._is_to_stop and (pause := self._pause()) > 0:
             with suppress(Empty):
                 self._wake.get(timeout=pause)
 
@@ -242,13 +290,27 @@ class Sender:
         """For files of dead processes, for what is too old, and for how much room is left."""
         self._look_monotonic = time.monotonic() + self._config.adopt_every_seconds
         describe_folder(self._config)
+        self._spool.save_memory()
         self._spool.keep_named()
         self._adoption.look(except_for=self._spool.own_files())
         long_ago = time.monotonic() - KEEP_SECONDS
         if self._failing_since is not None and self._failing_since < long_ago:
             self._spool.expire(long_ago)
             self._adoption.expire(long_ago)
-        self._spool.make_room(self._adoption.others_bytes + self._adoption.pending_bytes)
+        self._spool.make_room(self._adoption.taken_bytes)
+        self.note_losses()
+        self._looks += 1
+        with self._settled:
+            self._settled.notify_all()
+
+    def note_losses(self) -> None:
+        """Leave word in the spool of what was lost and the site was not told yet: this process may be killed."""
+        dropped = self._losses.by_reason()
+        if dropped == self._known_losses:
+            return
+        health = {**self._health(Batch()), "dropped": dropped, "spool_events": 0, "spool_bytes": 0}
+        if self._spool.note(to_line(losses_line(self._spool.client_id, health))):
+            self._known_losses = dropped
 
     # ── one batch ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -267,6 +329,8 @@ class Sender:
             max_events=self._limit or wire.CLIENT_EVENTS_PER_BATCH,
             max_bytes=wire.CLIENT_BATCH_BYTES,
         )
+        if batch.losses and not self._tell_losses(batch, timeout):
+            return False
         if not batch.lines:
             self._settle(batch)
             return False
@@ -288,8 +352,25 @@ class Sender:
         self._settle(batch)
         return True
 
-    def _post(self, batch: Batch, timeout: float) -> wire.Receipt:
-        """The Receipt of a batch.
+    def _tell_losses(self, batch: Batch, timeout: float) -> bool:
+        """Tell what processes lost that ended before they could; False when the site takes nothing now.
+
+        Told twice it is the same, so nothing has to be remembered of it.
+        """
+        for client_id, health in batch.losses.items():
+            if client_id == self._spool.client_id and batch.lines:
+                continue  # told beside them
+            try:
+                self._post(Batch(), timeout, dead=None if client_id == self._spool.client_id else (client_id, health))
+            except BatchRefused:
+                pass  # a count that no site understands must not keep the events behind it
+            except CheckFailed as trouble:
+                self._back_off(trouble)
+                return False
+        return True
+
+    def _post(self, batch: Batch, timeout: float, *, dead: tuple[UUID, dict[str, Any]] | None = None) -> wire.Receipt:
+        """The Receipt of a batch. `dead`: in whose stead it is sent, and how that one fared.
 
         Raises:
             CheckFailed: There is none, whatever the status said.
@@ -297,13 +378,16 @@ class Sender:
         """
         from langchain_plugin import wire
 
-        content = self._transport.post_events(batch.body(self._spool.client_id, self._health(batch)), timeout=timeout)
+        client_id, health = (self._spool.client_id, self._health(batch)) if dead is None else dead
+        content = self._transport.post_events(batch.body(client_id, health), timeout=timeout)
         try:
             receipt = wire.Receipt.model_validate_json(content)
         except ValueError:
             raise not_a_site(self._config, "it answers 200, but not with a receipt") from None
         if receipt.batch_id != batch.batch_id or not receipt.names_every_event(len(batch.lines)):
             raise not_a_site(self._config, "its receipt is not for what was sent")
+        if dead is None:
+            self._known_losses = health["dropped"]
         self._news.tell(receipt)
         for notice in receipt.notices:
             self._sayings.notice(notice.code, notice.message)
@@ -339,7 +423,7 @@ class Sender:
     def _reject(self, rejected: list[RejectedEvent]) -> None:
         if not rejected:
             return
-        keep_rejected(self._spool.folder, rejected, self._losses)
+        keep_rejected(self._spool.folder, rejected, self._losses, max_bytes=self._config.spool_max_bytes)
         self._sayings.rejection(rejected[0].code, rejected[0].message)
 
     def _settle(self, batch: Batch) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -20,7 +20,8 @@ from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.losses import Losses
 from langchain_plugin.memory_lines import MemoryLines
 from langchain_plugin.named_file import create
-from langchain_plugin.segment import Line, Segment, Source
+from langchain_plugin.segment import Segment, Source
+from langchain_plugin.sources import ActiveSource, MemorySource, SealedSource
 
 SEGMENT_BYTES = 1_000_000
 """From here on the file is sealed and another begun: under a steady stream no file is ever fully acknowledged."""
@@ -28,11 +29,18 @@ SEGMENT_SECONDS = 24 * 3600
 REOPEN_AFTER_SECONDS = 10.0
 
 
+SETTLED_BYTES = 100_000
+"""As much of it may be settled before the same: others, who look at its size, take it for waiting."""
+SAVED_AT_ONCE_BYTES = 100_000
+
+
 class Mark(NamedTuple):
     """How many lines had been appended at some moment, to files and to memory."""
 
     files: int
     memory: int
+    saves: int
+    """How often lines of the memory had been written to a file."""
 
 
 class Spool:
@@ -40,9 +48,17 @@ class Spool:
 
     `append`, `pending`, `mark` and `has_settled` are for any thread; `keep_named`, `save_memory`, `close_if_empty` also
     for the one that ends the process, beside the sender's. Everything else is for whoever has the sender's turn.
+
+    Args:
+        folder: Made with the first event.
+        losses: Told of what does not fit.
+        max_bytes: What the folder may hold.
+        wake: Called when the sender has something to do; False says that it could not be started, and is to be
+            called again with the next event.
+
     """
 
-    def __init__(self, folder: Path, losses: Losses, *, max_bytes: int, wake: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, losses: Losses, *, max_bytes: int, wake: Callable[[], bool | None]) -> None:
         self.folder = folder
         self.client_id: UUID = uuid4()
         self.room = max_bytes
@@ -67,6 +83,9 @@ class Spool:
         self._memory = MemoryLines()
         self._files_left = 0
         """Lines that waited in a file and wait no longer."""
+        self._saves = 0
+        self._files_at_save = 0
+        """How many lines had been appended to files when lines of the memory were last written to one."""
         self._serial = 0
         self._open_again_monotonic = 0.0
         self._wake_at_events: float = 1
@@ -76,13 +95,17 @@ class Spool:
 
         Closing the inherited file matters: its lock is shared, and would say that the parent lives.
         """
+        self.let_go(is_in_child=True)
+
+    def let_go(self, *, is_in_child: bool = False) -> None:
+        """Close all files, and begin anew under another name."""
         file, sealed = self._file, self._sealed
         self.client_id = uuid4()
         self._forget()
         if file is not None:
-            file.close()
+            file.close(is_in_child=is_in_child)
         for segment in sealed:
-            segment.close()
+            segment.close(is_in_child=is_in_child)
 
     # ── on the caller's thread ───────────────────────────────────────────────────────────────────────────────────
 
@@ -96,44 +119,57 @@ class Spool:
             # Called again below itself: by a signal, or by the garbage collector that closes an abandoned stream.
             self._late.append((data, events))
             return
+        self._append_and_wake(data, events)
+        while self._late:
+            self._append_and_wake(b"", 0)
+
+    def _append_and_wake(self, data: bytes, events: int) -> None:
         try:
             with self._lock:
-                self._append(data, events)
+                if events:
+                    self._append(data, events)
+                if self._late:
+                    self._append_late()
                 wake = self.pending >= self._wake_at_events
                 if wake:
                     self._wake_at_events = math.inf
-            if wake:
-                self._wake()
+            if wake and self._wake() is False:
+                self._wake_at_events = 0
         except BaseException:
             # It may have been the sender's start that was cut short: the next append wakes again.
             self._wake_at_events = 0
             raise
-        if self._late:
-            self._append_late()
 
     def _append_late(self) -> None:
+        """In a loop, since hundreds may have come; each is let go of when it is written, should a signal raise."""
         while self._late:
-            try:
-                late = self._late.popleft()
-            except IndexError:
-                return
-            self.append(*late)
+            self._append(*self._late[0])
+            self._late.popleft()
 
     def _append(self, data: bytes, events: int) -> None:
         file = self._file
         if file is None or file.fd < 0:
             file = self._try_open()
-            if file is None:
-                self._to_memory(data, events)
-                return
-        if file.written + len(data) > self.room:
-            # What waits is older, and as true: dropping it to make room would cost the same, and a rewrite.
-            self._losses.count("spool_full", events)
-            return
-        error = file.append(data, events)
+        error = self._append_to(file, data, events) if file is not None else None
+        if error is not None and file is not None and file.fd < 0:
+            file = self._try_open()  # something closed it just now
+            error = self._append_to(file, data, events) if file is not None else None
         if error is not None:
             self.complaint = error
+        if error is not None or file is None:
             self._to_memory(data, events)
+        elif self._memory.bytes:
+            self._save_memory()  # the disk was full for a moment, and a kill would take what it would not have
+
+    def _append_to(self, file: ActiveFile, data: bytes, events: int) -> OSError | None:
+        if not self._has_room(file, data):
+            # What waits is older, and as true: dropping it to make room would cost the same, and a rewrite.
+            self._losses.count("spool_full", events)
+            return None
+        return file.append(data, events)
+
+    def _has_room(self, file: ActiveFile, data: bytes) -> bool:
+        return file.written - file.settled + len(data) <= self.room
 
     def _to_memory(self, data: bytes, events: int) -> None:
         if not self._memory.append(data):
@@ -164,8 +200,8 @@ class Spool:
     def _held(self) -> Iterator[None]:
         with self._lock:
             yield
-        if self._late and not self._is_mine():
-            self._append_late()
+        while self._late and not self._is_mine():
+            self._append_and_wake(b"", 0)
 
     @property
     def pending(self) -> int:
@@ -187,6 +223,17 @@ class Spool:
     def _sealed_bytes(self) -> int:
         return sum(segment.bytes for segment in tuple(self._sealed))
 
+    def note(self, line: bytes) -> bool:
+        """Keep a line that is no event, and is kept though the folder is full; False where it cannot be written.
+
+        The sender is not woken: this is for itself, or for who is about to have all of it sent.
+        """
+        with self._held():
+            file = self._file
+            if file is None or file.fd < 0:
+                file = self._try_open()
+            return file is not None and file.append(line, 1) is None
+
     def arm(self, events: int) -> bool:
         """Wake the sender when so many events wait; False, and nothing armed, when they do already."""
         with self._held():
@@ -199,28 +246,32 @@ class Spool:
         with self._held():
             if self._file is not None:
                 self._file.believe_size()
-            return Mark(self._files_left + self._in_files(), self._memory.left + len(self._memory))
+            return Mark(self._files_left + self._in_files(), self._memory.left + len(self._memory), self._saves)
 
     def has_settled(self, mark: Mark) -> bool:
-        return self._files_left >= mark.files and self._memory.left >= mark.memory
+        if self._files_left < mark.files or self._memory.left < mark.memory:
+            return False
+        # What left the memory for a file has settled with that.
+        return mark.saves == self._saves or self._files_left >= self._files_at_save
 
     def sources(self) -> list[Source]:
         """Where events wait, the oldest first."""
         self.drop_empty_segments()
         with self._held():
             sources: list[Source] = [
-                _SealedSource(segment, self._held, self.drop_empty_segments, self._left) for segment in self._sealed
+                SealedSource(segment, self._held, self.drop_empty_segments, self._left) for segment in self._sealed
             ]
             if self._file is not None:
-                sources.append(_ActiveSource(self._file, self._held))
-            return [*sources, _MemorySource(self._memory, self._held)]
+                sources.append(ActiveSource(self._file, self._held))
+            return [*sources, MemorySource(self._memory, self._held)]
 
     def seal(self, *, segment_bytes: int = SEGMENT_BYTES, segment_seconds: float = SEGMENT_SECONDS) -> None:
         """Begin another file when this one is long or old."""
         file = self._file
         if file is None or file.written == 0:
             return
-        if file.written < segment_bytes and time.monotonic() - file.opened_monotonic < segment_seconds:
+        is_long = file.written >= segment_bytes or file.settled >= SETTLED_BYTES
+        if not is_long and time.monotonic() - file.opened_monotonic < segment_seconds:
             return
         self.keep_named()
         with self._held():
@@ -243,8 +294,8 @@ class Spool:
 
     def drop_empty_segments(self) -> None:
         with self._held():  # at exit the main thread does this too
-            while self._sealed and self._sealed[0].bytes == 0:
-                segment = self._sealed.popleft()
+            for segment in [segment for segment in self._sealed if segment.bytes == 0 or segment.is_lost]:
+                self._sealed.remove(segment)
                 self._left(segment.events)
                 segment.remove()
 
@@ -287,18 +338,27 @@ class Spool:
             return own
 
     def save_memory(self) -> int:
-        """At exit: write what waits in memory to the file, should that be possible by now; how many events stay."""
+        """Write what waits in memory to the file, should that be possible by now; how many events stay."""
         with self._held():
-            self._open_again_monotonic = 0.0
-            if (self._file is None or self._file.fd < 0) and self._try_open() is None:
-                return len(self._memory)
-            for _ in range(len(self._memory)):
-                waited = len(self._memory)
-                self._append(self._memory.take(), 1)
-                if len(self._memory) == waited:
-                    break  # it came back
-                self._memory.left += 1
+            if self._memory.bytes:
+                self._open_again_monotonic = 0.0
+                self._save_memory()
             return len(self._memory)
+
+    def _save_memory(self) -> None:
+        file = self._file
+        if file is None or file.fd < 0:
+            file = self._try_open()
+        while file is not None and (data := self._memory.oldest(SAVED_AT_ONCE_BYTES)):
+            if not self._has_room(file, data):
+                return
+            lines = data.count(b"\n")
+            if (error := file.append(data, lines)) is not None:
+                self.complaint = error
+                return
+            self._memory.forget_before(self._memory.left + lines)
+            self._saves += 1
+            self._files_at_save = self._files_left + self._in_files()
 
     def close_if_empty(self) -> None:
         """At exit: leave no empty file behind. A later append opens a new one."""
@@ -313,58 +373,3 @@ class Spool:
                     file.path.unlink(missing_ok=True)
                 self._file = None
                 file.close()
-
-
-Held = Callable[[], AbstractContextManager[None]]
-"""Holds the spool's lock."""
-
-
-class _SealedSource:
-    def __init__(
-        self, segment: Segment, held: Held, drop_empty: Callable[[], None], on_left: Callable[[int], None]
-    ) -> None:
-        self._segment = segment
-        self._held = held
-        self._drop_empty = drop_empty
-        self._on_left = on_left
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        return self._segment.read(max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            waited = self._segment.events
-            self._segment.settle(end, lines)
-            self._on_left(waited - self._segment.events)
-        self._drop_empty()
-
-
-class _ActiveSource:
-    """What was written so far. The size is taken while no append is under way, so a line is never half of one."""
-
-    def __init__(self, file: ActiveFile, held: Held) -> None:
-        self._file = file
-        self._held = held
-        file.believe_size()
-        self._start, self._stop = file.settled, file.written
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        return self._file.read(self._start, self._stop, max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            self._file.settle(end, lines)  # where it was replaced meanwhile: what was sent is sent again, counted once
-
-
-class _MemorySource:
-    def __init__(self, memory: MemoryLines, held: Held) -> None:
-        self._memory = memory
-        self._held = held
-
-    def read(self, max_events: int, max_bytes: int) -> list[Line]:
-        with self._held():
-            return self._memory.read(max_events, max_bytes)
-
-    def settle(self, end: int, lines: int) -> None:
-        with self._held():
-            self._memory.settle(end)

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from langchain_plugin.about_folder import whose_folder
-from langchain_plugin.adoption import is_being_made, open_file, spool_files
+from langchain_plugin.adoption import is_being_made, spool_files
 from langchain_plugin.file_lock import try_lock
-from langchain_plugin.segment import count_lines, read_lines
+from langchain_plugin.losses import LINE_BEGINS
+from langchain_plugin.own_file import open_own
+from langchain_plugin.rejected import unwrapped
+from langchain_plugin.segment import read_lines
 
 
 class Waiting(NamedTuple):
@@ -35,6 +38,8 @@ class Folder(NamedTuple):
     key_prefix: str
     """Both empty where no process has said."""
     files: list[Waiting]
+    unread: list[OSError]
+    """What could not be looked into, the folder itself or files in it: something may wait there."""
 
     @property
     def events(self) -> int:
@@ -42,10 +47,15 @@ class Folder(NamedTuple):
 
 
 def folders(state_dir: Path) -> Iterator[Folder]:
-    """Every spool folder under a state folder."""
+    """Every spool folder under a state folder; none when there is no such folder.
+
+    Raises:
+        OSError: It cannot be looked into.
+
+    """
     try:
         paths = sorted(path for path in state_dir.iterdir() if re.fullmatch("[0-9a-f]{16}", path.name))
-    except OSError:
+    except FileNotFoundError:
         return
     for path in paths:
         yield look_into(path)
@@ -53,26 +63,44 @@ def folders(state_dir: Path) -> Iterator[Folder]:
 
 def look_into(path: Path) -> Folder:
     url, key_prefix = whose_folder(path)
-    return Folder(path, url, key_prefix, [file for file in map(_file, spool_files(path)) if file is not None])
+    files: list[Waiting] = []
+    unread: list[OSError] = []
+    try:
+        os.scandir(path).close()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        unread.append(error)
+    for file in spool_files(path):
+        try:
+            if not is_being_made(file):
+                files.append(_look_at(file))
+        except FileNotFoundError:
+            pass  # sent just now
+        except OSError as error:
+            unread.append(error)
+    return Folder(path, url, key_prefix, files, unread)
 
 
-def _file(path: Path) -> Waiting | None:
-    fd = None if is_being_made(path) else open_file(path)
-    if fd is None:
-        return None
+def _look_at(path: Path) -> Waiting:
+    fd = open_own(path, os.O_RDWR)
     try:
         is_alive = not try_lock(fd)
         size = os.fstat(fd).st_size
-        return Waiting(path, is_alive, count_lines(fd, 0, size), size, _oldest_at(fd, size))
-    except OSError:
-        return None
+        return Waiting(path, is_alive, _count_events(fd), size, _oldest_at(fd, size))
     finally:
         os.close(fd)
+
+
+def _count_events(fd: int) -> int:
+    with os.fdopen(fd, "rb", closefd=False) as lines:
+        return sum(line.endswith(b"\n") and not line.startswith(LINE_BEGINS) for line in lines)
 
 
 def _oldest_at(fd: int, size: int) -> float | None:
     try:
         event = json.loads(read_lines(fd, 0, size, 1, 1)[0].data)
+        event = unwrapped(event) or event
         return float(event.get("started_at") or event["refused_at"])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None

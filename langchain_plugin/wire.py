@@ -272,7 +272,7 @@ RejectionCode = Literal[
     "agent_not_allowed",
     "not_storable",
 ]
-"""Every reason an event is refused for. Sending it again, unchanged, meets the same answer."""
+"""Every reason an event is refused for. Sending it again, unchanged, meets the same answer until that is mended."""
 
 
 class Rejection(AnswerModel):

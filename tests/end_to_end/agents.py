@@ -52,6 +52,13 @@ class AgentProcess:
         self._tell(f"spawn {count} {method}")
         self._await("done")
 
+    def waits_for_log(self, part: str, seconds: float = 60) -> None:
+        """Until it has said this."""
+        deadline = time.monotonic() + seconds
+        while part not in self.log and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert part in self.log
+
     def losses(self) -> str:
         self._tell("losses")
         return self._answer()
@@ -60,13 +67,13 @@ class AgentProcess:
         """Let it end as scripts end; the seconds that took."""
         began = time.monotonic()
         self._tell("exit")
-        status = self._process.wait(timeout=60)
+        status = self._process.wait(timeout=120)
         assert status == 0, (status, self.log)
         return time.monotonic() - began
 
     def end_by(self, number: signal.Signals) -> None:
         self._process.send_signal(number)  # nothing happens where it has ended
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=120)
 
     def _tell(self, command: str) -> None:
         assert self._process.stdin is not None
@@ -99,7 +106,7 @@ def agent_environment(agent: str, *, url: str, key: str, state_dir: Path, **sett
     }
 
 
-def flush_from_the_command_line(environment: dict[str, str], seconds: float = 30) -> subprocess.CompletedProcess[str]:
+def flush_from_the_command_line(environment: dict[str, str], seconds: float = 90) -> subprocess.CompletedProcess[str]:
     return from_the_command_line(environment, "flush", "--timeout", str(seconds))
 
 
@@ -107,5 +114,5 @@ def from_the_command_line(environment: dict[str, str], *arguments: str) -> subpr
     """`costsite` with these arguments."""
     return subprocess.run(
         [sys.executable, "-m", "langchain_plugin.cli", *arguments],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 WEB = ("--host", "127.0.0.1", "--threads", "8", "--no-access-log")
 """The site's own web service, without the supervisor that would start it again when a test kills it."""
 
@@ -136,4 +136,4 @@ class LiveSite:
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)  # its own session: the workers go with it
-            self._process.wait(timeout=30)
+            self._process.wait(timeout=120)

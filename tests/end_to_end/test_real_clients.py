@@ -478,10 +478,13 @@ def test_a_stream_closed_early_is_abandoned_and_estimated(
 def test_a_cancelled_await_is_recorded(
     client: str, provider: ProviderServer, handler: CostCallbackHandler, calls: Calls
 ) -> None:
-    provider.will_answer(Answer(delay_seconds=0.5))
+    provider.will_answer(Answer(delay_seconds=10))
 
     async def give_up() -> None:
-        await asyncio.wait_for(CLIENTS[client](provider).ainvoke(QUESTION, {"callbacks": [handler]}), timeout=0.1)
+        asking = asyncio.create_task(CLIENTS[client](provider).ainvoke(QUESTION, {"callbacks": [handler]}))
+        while not any(call.owner is handler for call in handler._tree.calls.values()):
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(asking, timeout=0.1)
 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
@@ -514,7 +517,7 @@ def test_real_calls_reach_the_ledger_with_every_bucket(
     anthropic_model(provider).invoke(QUESTION, {"callbacks": [handler]})
     openai_model(provider).invoke(QUESTION, {"callbacks": [handler]})
 
-    assert handler.flush(10)
+    assert handler.flush(60)
     with sqlite3.connect(live_site.state_dir / "costsite.sqlite3") as database:
         rows = database.execute(
             f"SELECT provider, {', '.join(TokenCounts._fields)}, cost_microcents FROM agents_llmcall"

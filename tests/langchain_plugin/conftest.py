@@ -11,13 +11,28 @@ import pytest
 
 from langchain_plugin import CostCallbackHandler
 from langchain_plugin.config import Config
-from langchain_plugin.reporter import Reporter
+from langchain_plugin.handler import _trees
+from langchain_plugin.reporter import Reporter, _all
 from tests.langchain_plugin.stub_site import StubSite
 
 KEY = "cs_0123456789_the-secret-part"
 Spooled = Callable[[], list[dict[str, Any]]]
 MakeReporter = Callable[..., Reporter]
 """From settings by name; it reports to `site`, and hardly waits before it does."""
+
+
+@pytest.fixture(autouse=True)
+def no_sender_outlives_its_test() -> Iterator[None]:
+    """One that did would try to reach a site that is gone, and say so when nobody listens any more."""
+    before = set(_all)
+    yield
+    _trees.clear()  # all that report to one address share the table of open calls, as in one process
+    for reporter in set(_all) - before:
+        thread = reporter._sender._thread
+        reporter.close()
+        if thread is not None:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -51,16 +66,9 @@ def site() -> Iterator[StubSite]:
 
 
 @pytest.fixture
-def make_reporter(site: StubSite, tmp_path: Path) -> Iterator[MakeReporter]:
-    made: list[Reporter] = []
-
+def make_reporter(site: StubSite, tmp_path: Path) -> MakeReporter:
     def make(**settings: Any) -> Reporter:
         settings = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05} | settings
-        reporter = Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **settings))
-        made.append(reporter)
-        return reporter
+        return Reporter(Config.resolve(api_key=KEY, state_dir=tmp_path, environ={}, **settings))
 
-    yield make
-    for reporter in made:
-        # Its thread outlives the test: nothing may be left for it to do.
-        reporter.flush(5)
+    return make

@@ -81,7 +81,7 @@ class StubSite:
         """How long each batch was, in bytes, inflated."""
         self.posted_at: list[float] = []
         self.headers: list[dict[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
+        self._server = _Server(("127.0.0.1", 0), _handler_for(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -97,6 +97,11 @@ class StubSite:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A process that ends, or has waited long enough, breaks its connection; that is what some tests do."""
 
 
 def _handler_for(site: StubSite) -> type[BaseHTTPRequestHandler]:

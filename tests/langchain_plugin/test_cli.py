@@ -4,18 +4,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from langchain_plugin.adoption import Adoption
 from langchain_plugin.cli import main
 from langchain_plugin.config import Config
+from langchain_plugin.losses import Losses
+from langchain_plugin.rejected import RejectedEvent, keep_rejected, send_again
 from langchain_plugin.reporter import Reporter
 from tests.langchain_plugin.conftest import KEY
-from tests.langchain_plugin.stub_site import Answer, StubSite, error, page, receipt
+from tests.langchain_plugin.stub_site import Answer, Answering, StubSite, error, page, receipt
 
 DEAD_CLIENT = "0192b5a0-0000-7000-8000-000000000001"
 
@@ -164,10 +169,52 @@ def test_the_status_shows_rejected_events_by_reason(site: StubSite, capsys: pyte
     rejection = {"index": 0, "code": "bad_tokens", "message": "input_tokens must not be negative."}
     site.answers.append(lambda batch: receipt(batch, accepted=[], rejected=[rejection]))
     leave_behind(call(1))
-    assert main(["flush"]) == 0
+    assert main(["flush"]) == 1, "the site does not have it"
     assert "1 event rejected; `costsite status` says why." in capsys.readouterr().out
     assert main(["status"]) == 1
-    assert "rejected: 1 event, bad_tokens: input_tokens must not be negative." in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "rejected: 1 event, bad_tokens: input_tokens must not be negative." in told
+    assert "once that is mended, `costsite flush --rejected` sends these again." in told
+
+
+def test_the_status_tells_what_no_site_can_make_sense_of(site: StubSite, capsys: pytest.CaptureFixture[str]) -> None:
+    rejection = {"index": 0, "code": "subsets_exceed_total", "message": "More cached than read."}
+    site.answers.append(lambda batch: receipt(batch, accepted=[], rejected=[rejection]))
+    leave_behind(call(1))
+    main(["flush"])
+    assert main(["status"]) == 1
+    assert "no site can make sense of these: report them as a bug" in capsys.readouterr().out
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which something waits, and this process may not look into."""
+    path = leave_behind(call(1)).parent
+    if os.geteuid() == 0:
+        os.seteuid(65_534)
+    else:
+        path.chmod(0)
+    yield path
+    if os.getuid() == 0:
+        os.seteuid(0)
+    path.chmod(0o700)
+
+
+@pytest.mark.parametrize("command", ["flush", "status"])
+def test_a_folder_that_may_not_be_looked_into_is_not_said_to_be_empty(
+    command: str, unreadable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command]) == 1
+    assert "cannot be looked into (Permission denied): run this as the user" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_is_not_said_to_be_sent(site: StubSite, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = leave_behind(call(1)).parent
+    (folder / "0192b5a0-0000-7000-8000-000000000002.jsonl").mkdir()
+    for command in (["flush"], ["status"]):
+        assert main(command) == 1
+        assert "000000000002.jsonl cannot be looked into (Is a directory)" in capsys.readouterr().out
+    assert len(site.events) == 1
 
 
 # ── flush ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,9 +241,10 @@ def test_a_flush_tells_what_was_sent_from_what_was_given_up(
     assert len(site.events) == 2
 
     monkeypatch.setattr("langchain_plugin.sender.KEEP_SECONDS", 0.3)
+    monkeypatch.setenv("COSTSITE_RETRY_MAX_SECONDS", "0.1")
     site.answer = page(503)
     leave_behind(call(3), call(4), call(5))
-    assert main(["flush", "--timeout", "10"]) == 1
+    assert main(["flush", "--timeout", "60"]) == 1
     told = capsys.readouterr().out
     assert "0 events sent, 0 left." in told
     assert "3 events expired" in told
@@ -205,7 +253,7 @@ def test_a_flush_tells_what_was_sent_from_what_was_given_up(
 def test_a_flush_is_patient_with_a_site_that_fails_for_a_while(site: StubSite) -> None:
     site.answers.extend([error(503, Retry_After="1"), page(500)])
     leave_behind(call(1))
-    assert main(["flush", "--timeout", "20"]) == 0
+    assert main(["flush", "--timeout", "60"]) == 0
     assert len(site.batches) == 3
 
 
@@ -230,7 +278,7 @@ def test_a_flush_leaves_a_living_processs_events_to_it(
     assert main(["flush"]) == 1
     assert "1 event of processes that are alive, which send them themselves." in capsys.readouterr().out
     assert site.events == []
-    assert living.flush(10)
+    assert living.flush(60)
     assert main(["flush"]) == 0
 
 
@@ -270,6 +318,139 @@ def test_what_could_not_be_sent_is_not_said_to_be_a_living_processs(
     leave_behind(call(1), url="http://127.0.0.1:9")
     assert main(["flush", "--timeout", "1"]) == 1
     assert "alive" not in capsys.readouterr().out
+
+
+# ── what was rejected ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rejecting(code: str, message: str) -> Answering:
+    """Rejects all."""
+    return lambda batch: receipt(
+        batch,
+        accepted=[],
+        rejected=[{"index": i, "code": code, "message": message} for i in range(len(batch["events"]))],
+    )
+
+
+def kept_rejected() -> list[dict[str, Any]]:
+    path = Config.resolve().spool_folder / "rejected.jsonl"
+    return [json.loads(text)["event"] for text in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_what_was_rejected_is_sent_again_as_it_was_once_that_is_mended(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = [call(number) for number in range(700)]
+    calls[3] |= {"odd": 2**70, "text": "half a pair \ud800"}
+    leave_behind(*calls)
+    site.answer = rejecting("too_old", "Set the clock.")
+    assert main(["flush"]) == 1
+    assert kept_rejected() == calls
+    site.batches.clear()
+
+    site.answer = receipt
+    assert main(["flush"]) == 0, "nothing waits"
+    assert site.events == []
+    assert main(["flush", "--rejected"]) == 0
+    assert "700 events sent, 0 left." in capsys.readouterr().out
+    assert site.events == calls
+    assert (kept_rejected(), main(["status"])) == ([], 0)
+    assert main(["flush", "--rejected"]) == 0
+    assert len(site.events) == 700, "once"
+
+
+def test_what_is_rejected_again_comes_back_with_its_new_reason(
+    site: StubSite, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leave_behind(call(1), call(2))
+    for code in ("unknown_field", "agent_not_allowed"):
+        site.answer = rejecting(code, f"{code} it is.")
+        assert main(["flush", "--rejected"]) == 1
+    assert [event["call_id"] for event in kept_rejected()] == ["1", "2"]
+    capsys.readouterr()
+    assert main(["status"]) == 1
+    told = capsys.readouterr().out
+    assert "2 events, agent_not_allowed: agent_not_allowed it is." in told
+    assert "unknown_field" not in told
+
+
+def test_what_a_key_may_not_report_is_sent_with_another(site: StubSite, capsys: pytest.CaptureFixture[str]) -> None:
+    leave_behind(call(1), api_key="cs_9999999999_of-one-agent")
+    with pytest.MonkeyPatch.context() as former:
+        former.setenv("COSTSITE_API_KEY", "cs_9999999999_of-one-agent")
+        site.answers.append(rejecting("agent_not_allowed", "Use a key of the whole workspace."))
+        assert main(["flush"]) == 1
+    site.batches.clear()
+    assert main(["status"]) == 1
+    assert "`costsite flush --rejected --from-key cs_9999999999` sends these again" in capsys.readouterr().out
+    assert main(["flush", "--rejected", "--from-key", "cs_9999999999"]) == 0
+    assert [event["call_id"] for event in site.events] == ["1"]
+    assert site.headers[-1]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_of_many_that_send_what_was_rejected_again_one_does(site: StubSite) -> None:
+    leave_behind(*[call(number) for number in range(50)])
+    site.answers.append(rejecting("too_old", "Set the clock."))
+    assert main(["flush"]) == 1
+    site.batches.clear()
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "langchain_plugin.cli", "flush", "--rejected"],
+            cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    for command in commands:
+        command.wait(120)
+    assert sorted(int(event["call_id"]) for event in site.events) == list(range(50))
+
+
+def test_what_is_rejected_while_that_is_sent_again_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    begun, kept = threading.Event(), 500
+
+    def keep() -> None:
+        for number in range(kept):
+            event = RejectedEvent(b'{"n": %d}' % number, "too_old", "")
+            keep_rejected(folder, [event], Losses(), max_bytes=10_000_000)
+            begun.set()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    begun.wait(30)
+    while thread.is_alive():
+        send_again(folder)
+        time.sleep(0.001)
+    thread.join()
+    found = {json.loads(line)["event"]["n"] for path in folder.iterdir() for line in path.read_text().splitlines()}
+    assert found == set(range(kept))
+
+
+def test_what_is_rejected_between_the_opening_and_the_writing_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rejected.jsonl").write_bytes(b"")
+    write = os.write
+
+    def write_late(fd: int, data: bytes) -> int:
+        monkeypatch.undo()
+        assert send_again(tmp_path)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", write_late)
+    losses = Losses()
+    keep_rejected(tmp_path, [RejectedEvent(b"{}", "too_old", "")], losses, max_bytes=1_000)
+    assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 1
+    assert losses.by_reason() == {"rejected": 1}
+
+
+def test_what_is_sent_again_takes_no_room_from_the_living(tmp_path: Path) -> None:
+    adoption = Adoption(tmp_path, Losses())
+    (tmp_path / "rejected.jsonl").write_bytes(b"{}\n" * 1000)
+    assert send_again(tmp_path)
+    adoption.look(except_for=set())
+    assert (adoption.pending, adoption.pending_bytes, adoption.taken_bytes) == (1000, 3000, 0)
 
 
 def test_without_a_key_nothing_can_be_sent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from langchain_plugin.losses import Losses
 def fingerprint(messages: Any, tool_calls: Any = (), key: str = "key") -> Keyed:
     fingerprints = Fingerprints(Losses())
     fingerprints.put("call", messages, tool_calls)
-    fingerprints.settle(5)
+    fingerprints.settle(60)
     keyed = fingerprints.keyed("call", key)
     assert keyed is not None
     return keyed
@@ -86,7 +86,7 @@ def test_a_call_without_messages_has_only_hashes_of_arguments() -> None:
 def test_without_a_key_there_is_no_hash() -> None:
     fingerprints = Fingerprints(Losses())
     fingerprints.put("call", CONVERSATION, [])
-    fingerprints.settle(5)
+    fingerprints.settle(60)
     assert fingerprints.keyed("call", "") is None
     assert fingerprints.keyed("another call", "key") is None
 
@@ -102,8 +102,8 @@ def test_text_is_let_go_as_soon_as_it_is_hashed() -> None:
 
     fingerprints = Fingerprints(Losses())
     fingerprints.put("call", [Watched("private")], [])
-    fingerprints.settle(5)
-    assert let_go.wait(5)
+    fingerprints.settle(60)
+    assert let_go.wait(60)
     assert b"private" not in repr(fingerprints.__dict__).encode()
 
 
@@ -117,7 +117,7 @@ def test_a_message_of_an_unknown_shape_costs_its_hash_and_is_counted() -> None:
     fingerprints = Fingerprints(losses)
     fingerprints.put("broken", [Broken()], [])
     fingerprints.put("whole", CONVERSATION, [])
-    fingerprints.settle(5)
+    fingerprints.settle(60)
     assert (fingerprints.call_ids(), losses.by_reason()) == (["whole"], {"fingerprint": 1})
 
 
@@ -127,15 +127,15 @@ def test_threads_that_put_first_together_start_one_hasher_and_settling_waits_for
     together = threading.Barrier(8)
 
     def put(number: int) -> None:
-        together.wait(10)
+        together.wait(60)
         fingerprints.put(str(number), CONVERSATION, [])
 
     callers = [threading.Thread(target=put, args=(number,)) for number in range(8)]
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(10)
-    fingerprints.settle(5)
+        caller.join(60)
+    fingerprints.settle(60)
     assert len(set(threading.enumerate()) - others) == 1
     assert len(fingerprints) == 8
 
@@ -146,14 +146,14 @@ def test_prompts_that_wait_are_bounded_and_what_is_over_is_counted() -> None:
 
         @property
         def content(self) -> str:
-            go_on.wait(10)
+            go_on.wait(60)
             return ""
 
     go_on = threading.Event()
     losses = Losses()
     fingerprints = Fingerprints(losses)
     fingerprints.put("slow", [Slow()], [])
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while fingerprints._queue.qsize() and time.monotonic() < deadline:
         time.sleep(0.001)
     for number in range(MAX_WAITING + 7):
@@ -170,8 +170,8 @@ def test_hashes_that_wait_for_a_server_are_bounded_and_the_oldest_go() -> None:
     for number in range(MAX_KEPT + 3):
         fingerprints.put(str(number), ["x"], [])
         if number % 200 == 0:
-            fingerprints.settle(5)
-    fingerprints.settle(5)
+            fingerprints.settle(60)
+    fingerprints.settle(60)
     assert len(fingerprints) == MAX_KEPT
     assert fingerprints.call_ids()[0] == "3"
     assert losses.by_reason() == {"fingerprint": 3}

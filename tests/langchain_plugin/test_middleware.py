@@ -35,7 +35,7 @@ def test_a_spent_budget_is_answered_with_a_message(way: str, site: StubSite, tmp
         "Sorry. Blocked until 1 December 00:00 (UTC): 47.90¢ of the 50.00¢ budget of support-bot is spent."
     )
     assert model.calls == 0
-    assert costs.flush()
+    assert costs.flush(60)
     assert [event["kind"] for event in site.events if event["type"] == "refused"] == ["exhausted"]
 
 
@@ -51,7 +51,7 @@ def test_a_budget_that_ends_within_a_run_ends_it_with_a_message(way: str, site: 
     site.lease_answer = answer
     usage = {"input_tokens": 1_900, "output_tokens": 20, "total_tokens": 1_920}
     model = ScriptedModel(answers=[tool_call(order="A-1"), "never said"], usage=usage)
-    costs = handler_of(site, tmp_path, held_wait_seconds=5)
+    costs = handler_of(site, tmp_path, held_wait_seconds=60)
 
     messages = RUNS[way](
         create_agent(model, tools=[look_up], middleware=[BudgetMiddleware(costs)]), {"callbacks": [costs]}
@@ -90,7 +90,7 @@ def test_a_call_too_large_for_what_is_left_goes_to_the_cheaper_model(way: str, s
 
     site.lease_answer = answer
     dear, cheap = ScriptedModel(), ScriptedModel(model_name="cheap")
-    costs = handler_of(site, tmp_path)
+    costs = handler_of(site, tmp_path, held_wait_seconds=60)  # on a loop the site's answer is waited for here
     middleware = BudgetMiddleware(costs, cheaper_model=cheap)
 
     RUNS[way](create_agent(dear, tools=[look_up], middleware=[middleware]), {"callbacks": [costs]})
@@ -107,7 +107,7 @@ def test_on_an_event_loop_it_waits_for_calls_that_hold_the_rest(site: StubSite, 
         return with_prices(asked, 10_000 if asked["least_microcents"] else asked["keep_microcents"] // CENT)
 
     site.lease_answer = answer
-    costs, model = handler_of(site, tmp_path, held_wait_seconds=20), ScriptedModel()
+    costs, model = handler_of(site, tmp_path, held_wait_seconds=60), ScriptedModel()
     agent = create_agent(model, tools=[look_up], middleware=[BudgetMiddleware(costs)])
 
     asyncio.run(agent.ainvoke(state(), {"callbacks": [costs]}))

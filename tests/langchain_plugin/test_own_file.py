@@ -82,7 +82,7 @@ def test_rejected_events_are_not_written_through_a_link_and_a_pipe_is_not_waited
     for lay in (lambda: path.symlink_to(target), lambda: os.mkfifo(path)):
         lay()
         losses = Losses()
-        keep_rejected(folder, [RejectedEvent(b"{}", "bad_value", "No.")], losses)
+        keep_rejected(folder, [RejectedEvent(b"{}", "bad_value", "No.")], losses, max_bytes=5_000_000)
         assert losses.by_reason() == {"rejected": 1, "rejected_not_kept": 1}
         assert rejected_by_reason(folder) == {}
         path.unlink()
@@ -93,7 +93,7 @@ def test_rejected_events_are_kept_up_to_a_bound_and_beyond_it_counted(folder: Pa
     path = folder / "rejected.jsonl"
     losses = Losses()
     event = RejectedEvent(b'{"thread_id": "' + b"x" * 500_000 + b'"}', "too_large", "The thread_id is too long.")
-    keep_rejected(folder, [event] * 20, losses)
+    keep_rejected(folder, [event] * 20, losses, max_bytes=5_000_000)
     kept = path.read_text().splitlines()
     assert len(kept) == 9, "ten of half a million bytes and a reason are more than five million"
     assert [json.loads(line)["code"] for line in kept] == ["too_large"] * 9
@@ -102,7 +102,7 @@ def test_rejected_events_are_kept_up_to_a_bound_and_beyond_it_counted(folder: Pa
         file.write("x" * 600_000 + "\n{}\n")  # of processes that saw the same room, and wrote at once
     assert rejected_by_reason(folder) == {
         ("too_large", "The thread_id is too long."): 9,
-        ("unreadable", "This line was cut off."): 1,
+        ("unreadable", "This line was cut off."): 2,
     }
 
 
@@ -111,7 +111,7 @@ def test_of_a_server_that_has_a_new_reason_for_each_event_so_many_are_shown_and_
 ) -> None:
     hostile = "\x1b]0;owned\x07\nERROR root: forged\u202e" + "x" * 10_000
     events = [RejectedEvent(b"{}", f"{number}{hostile}", f"{number}{hostile}") for number in range(60)]
-    keep_rejected(folder, [*events, events[0]], Losses())
+    keep_rejected(folder, [*events, events[0]], Losses(), max_bytes=5_000_000)
     shown = rejected_by_reason(folder)
     assert len(shown) == 51
     assert shown.pop(("other", "The file has the other reasons.")) == 10

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from langchain_plugin.active_file import ActiveFile
 from langchain_plugin.adoption import Adoption
+from langchain_plugin.held_file import HeldFile
 from langchain_plugin.losses import Losses
 from langchain_plugin.memory_lines import MEMORY_MAX_BYTES
 from langchain_plugin.named_file import create
@@ -268,6 +269,72 @@ def test_what_waits_in_memory_is_written_at_exit_where_the_folder_can_be_used_ag
     assert spool.pending == 0
 
 
+DISK_FULL_FOR_A_MOMENT = """
+    import os, resource, signal, sys
+    from pathlib import Path
+    from langchain_plugin.losses import Losses
+    from langchain_plugin.spool import Spool
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    spool = Spool(Path(sys.argv[1]), Losses(), max_bytes=10**7, wake=lambda: None)
+    def append(number):
+        spool.append(b'{{"call_id": "%d"}}\\n' % number, 1)
+    append(0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+    for number in range(1, 4):
+        append(number)
+    mark = spool.mark()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    {then}
+    assert spool.pending == {kept}, spool.pending
+    assert not spool.has_settled(mark)
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+
+@pytest.mark.parametrize(
+    ("then", "kept"),
+    [
+        pytest.param("append(4)", [0, 1, 2, 3, 4], id="the next event"),
+        pytest.param("assert spool.save_memory() == 0", [0, 1, 2, 3], id="the next look"),
+    ],
+)
+def test_what_a_full_disk_kept_in_memory_is_written_when_there_is_space_again(
+    then: str, kept: list[int], tmp_path: Path
+) -> None:
+    run_in_a_process(DISK_FULL_FOR_A_MOMENT.format(then=then, kept=len(kept)), str(tmp_path), expected=-signal.SIGKILL)
+    assert sorted(adopted(tmp_path)) == kept
+
+
+def test_what_is_written_from_memory_while_it_is_being_sent_costs_no_later_event(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.write_text("a file in its place")
+    spool = spool_in(folder)
+    for number in range(3):
+        spool.append(line(number), 1)
+    memory = spool.sources()[-1]
+    sent = memory.read(10, 1000)
+    folder.unlink()
+    spool.save_memory()
+    folder.rename(tmp_path / "moved")
+    folder.write_text("a file in its place")
+    os.close(open_file(spool).fd)
+    for number in range(3, 6):
+        spool.append(line(number), 1)
+    memory.settle(sent[-1].end, len(sent))
+    assert numbers(spool) == [3, 4, 5], "what was sent waits in the file, and is sent again; counted once"
+
+
+def test_an_event_that_finds_no_room_for_what_is_in_memory_leaves_it_there(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.write_text("a file in its place")
+    spool = spool_in(folder, max_bytes=2 * len(line(0)))
+    for number in range(3):
+        spool.append(line(number), 1)
+    folder.unlink()
+    assert spool.save_memory() == 3
+    assert (numbers(spool), spool._losses.by_reason()) == ([0, 1, 2], {})
+
+
 def test_an_unwritable_folder_means_bounded_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     spool = spool_in(tmp_path / "file" / "spool")
@@ -323,6 +390,58 @@ def test_what_waits_in_a_folder_that_is_deleted_is_found_after_a_kill(lose: str,
     assert sorted(adopted(folder)) == [2, 3, 4, 5, 6, 7], "all but the one that was settled"
 
 
+def test_what_is_being_sent_from_a_sealed_file_while_it_is_written_again_is_not_lost(tmp_path: Path) -> None:
+    # At exit the main thread writes it again, while the sender waits for its Receipt.
+    spool = spool_in(tmp_path)
+    spool.append(b"".join(map(line, range(9))), 9)
+    spool.seal(segment_bytes=1)
+    (source, *_) = spool.sources()
+    first = source.read(2, 1000)
+    source.settle(first[-1].end, 2)
+    being_sent = source.read(3, 1000)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    spool.keep_named()
+    source.settle(being_sent[-1].end, 3)
+    assert (numbers(spool), spool.pending, spool.was_deleted) == ([5, 6, 7, 8], 4, True)
+    spool.after_fork()  # lets go of all of it, as the end of the process does
+    assert adopted(tmp_path) == [2, 3, 4, 5, 6, 7, 8], "sent twice where it must be, and never not at all"
+
+
+def test_a_file_that_is_closed_while_it_is_read_is_closed_by_who_reads(tmp_path: Path) -> None:
+    file = HeldFile(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+    number = file.fd
+    with file.reading() as fd:
+        file.close()
+        assert (fd, file.fd) == (number, -1)
+        os.fstat(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    with file.reading() as fd:
+        assert fd == -1
+
+
+def test_a_child_closes_a_file_that_a_thread_of_its_parent_reads(tmp_path: Path) -> None:
+    file = HeldFile(os.open(tmp_path / "file", os.O_CREAT | os.O_RDWR))
+    with file.reading() as fd:
+        file.close(is_in_child=True)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_a_folder_that_is_replaced_by_a_copy_has_what_waits_under_its_name_again(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    spool = spool_in(folder)
+    spool.append(line(1), 1)
+    shutil.copytree(folder, tmp_path / "copy")
+    spool.append(line(2), 1)
+    folder.rename(tmp_path / "moved")
+    (tmp_path / "copy").rename(folder)
+    spool.keep_named()
+    (path,) = folder.iterdir()
+    assert path.read_bytes() == line(1) + line(2)
+
+
 def test_a_folder_that_is_deleted_while_nothing_waits_is_made_again_by_the_next_append(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "spool")
     spool.append(line(1), 1)
@@ -366,6 +485,60 @@ def test_a_descriptor_that_something_else_closed_costs_no_event(tmp_path: Path) 
     spool.append(line(3), 1)
     assert sorted(numbers(spool)) == [2, 3]
     assert adopted(tmp_path, except_for=spool.own_files()) == [1]
+
+
+def test_events_do_not_go_into_a_file_that_has_the_number_of_a_descriptor_that_was_closed(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "spool")
+    for number in range(3):
+        spool.append(line(number), 1)
+    os.close(open_file(spool).fd)
+    other = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)  # the program's own: it has the number now
+    for number in range(3, 6):
+        spool.append(line(number), 1)
+    assert (tmp_path / "other").read_bytes() == b""
+    assert numbers(spool) == [3, 4, 5]
+    assert adopted(tmp_path / "spool", except_for=spool.own_files()) == [0, 1, 2]
+    spool.close_if_empty()
+    os.fstat(other)
+
+
+def test_a_sealed_file_whose_descriptor_is_anothers_by_now_is_left_to_be_adopted(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "spool")
+    spool.append(line(1), 1)
+    spool.seal(segment_bytes=1)
+    spool.append(line(2), 1)
+    os.close(spool._sealed[0].fd)
+    other = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)
+    os.write(other, line(3))
+    assert numbers(spool, settle=True) == [2]
+    assert (spool.pending, adopted(tmp_path / "spool", except_for=spool.own_files())) == (0, [1])
+    assert os.pread(other, 1000, 0) == line(3)
+    os.close(other)
+
+
+def test_what_is_settled_takes_no_room(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, max_bytes=3 * len(line(0)))
+    for number in range(9):
+        spool.append(line(number), 1)
+        if number >= 2:  # two wait, whatever was settled
+            active = spool.sources()[0]
+            active.settle(active.read(1, 1000)[0].end, 1)
+    assert spool._losses.by_reason() == {}
+    assert numbers(spool) == [7, 8]
+
+
+def test_a_file_of_which_much_is_settled_is_sealed_since_others_see_only_its_size(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path)
+    for number in range(4):
+        spool.append(line(number, 60_000), 1)
+    active = spool.sources()[0]
+    for read in active.read(3, 900_000):
+        active.settle(read.end, 1)
+    spool.seal()
+    assert sorted(path.stat().st_size > 0 for path in tmp_path.iterdir()) == [False, True]
+    assert numbers(spool, settle=True) == [3]
+    spool.drop_empty_segments()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == 0
 
 
 def test_a_descriptor_that_is_anothers_by_now_is_not_cut(tmp_path: Path) -> None:
@@ -445,6 +618,47 @@ def test_an_append_from_a_signal_handler_below_an_append_neither_locks_up_nor_ge
     assert spool.pending == appended + interrupted
     found = numbers(spool, settle=True)
     assert sorted(found) == [*range(appended), *range(1_000_001, 1_000_001 + interrupted)]
+
+
+def test_thousands_of_appends_below_one_append_are_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As when the garbage collector closes as many abandoned streams, or signals come faster than they are handled.
+    spool = spool_in(tmp_path)
+    write = os.write
+
+    def write_and_be_interrupted(fd: int, data: bytes) -> int:
+        monkeypatch.undo()
+        for number in range(2, 5_001):
+            spool.append(line(number), 1)
+        return write(fd, data)
+
+    spool.append(line(0), 1)
+    monkeypatch.setattr(os, "write", write_and_be_interrupted)
+    spool.append(line(1), 1)
+    assert numbers(spool, settle=True) == list(range(5_001))
+
+
+def test_a_signal_handler_that_raises_costs_no_append_that_waited_below_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spool_in(tmp_path)
+    spool.append(line(0), 1)
+    write = os.write
+    writes = 0
+
+    def write_and_be_interrupted(fd: int, data: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes == 1:
+            spool.append(line(2), 1)
+        if writes == 2:
+            raise _Interrupted  # before what waited is written
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", write_and_be_interrupted)
+    with pytest.raises(_Interrupted):
+        spool.append(line(1), 1)
+    spool.append(line(3), 1)
+    assert sorted(numbers(spool)) == [0, 1, 2, 3]
 
 
 class _Interrupted(BaseException):
@@ -539,7 +753,7 @@ def test_a_child_lets_go_of_all_files_though_one_was_closed_already(tmp_path: Pa
     spool.append(line(1), 1)
     spool.seal(segment_bytes=1)
     spool.append(line(2), 1)
-    sealed = spool._sealed[0]._fd
+    sealed = spool._sealed[0].fd
     os.close(open_file(spool).fd)
     spool.after_fork()
     with pytest.raises(OSError, match="Bad file descriptor"):

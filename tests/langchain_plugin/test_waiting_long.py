@@ -39,7 +39,7 @@ def ids(events: list[dict[str, Any]]) -> list[int]:
     return sorted(int(event["call_id"]) for event in events)
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -81,7 +81,7 @@ def test_a_month_in_which_the_site_took_nothing_is_the_end_and_a_month_of_waitin
     monkeypatch.setattr(keep_seconds, 0.2)
     reporter = make_reporter()
     reporter.append(call(1))
-    assert reporter.flush(5)
+    assert reporter.flush(60)
     time.sleep(0.3)  # a process may well have had nothing to send for a month
     monkeypatch.setattr(keep_seconds, 60)
     site.answer = page(503)
@@ -112,7 +112,7 @@ def test_a_folder_that_is_deleted_is_made_again_and_that_is_told_once(
     (path,) = reporter.config.spool_folder.glob("*.jsonl")
     assert ids([json.loads(text) for text in path.read_text().splitlines()]) == [0, 1]
     site.answer = receipt
-    assert reporter.flush(10)
+    assert reporter.flush(60)
 
 
 @pytest.mark.parametrize("end", ["exit", "multiprocessing"])
@@ -142,7 +142,7 @@ def test_what_waits_in_a_folder_that_is_deleted_is_left_for_the_next_at_exit(
             child.join()
             sys.exit(child.exitcode)
         """
-    subprocess.run([sys.executable, "-c", dedent(code), str(tmp_path)], cwd=ROOT, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", dedent(code), str(tmp_path)], cwd=ROOT, check=True, timeout=180)
     (path,) = tmp_path.rglob("*-*.jsonl")
     assert ids([json.loads(text) for text in path.read_text().splitlines()]) == [1, 2]
 
@@ -163,10 +163,10 @@ def test_a_torn_line_of_a_living_process_keeps_no_flush_waiting(
     os.pwrite(fd, b"\0garbage\0", second)
     os.close(fd)
     began = time.monotonic()
-    assert reporter.flush(5)
-    assert time.monotonic() - began < 2
+    assert reporter.flush(60)
+    assert time.monotonic() - began < 25, "sooner than it would be sent unasked"
     assert (reporter.pending, reporter.losses, reporter.sent) == (0, {"torn_line": 1}, 19)
-    assert reporter.flush(5)
+    assert reporter.flush(60)
 
 
 def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
@@ -174,7 +174,7 @@ def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
 ) -> None:
     reporter = make_reporter(send_after_seconds=30)
     reporter.append(call(0))
-    assert reporter.flush(5)
+    assert reporter.flush(60)
     write = os.write
 
     def write_while_somebody_presses_stop(fd: int, data: bytes) -> int:
@@ -188,5 +188,5 @@ def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
         reporter.append(call(1))
     for number in range(2, 6):
         reporter.append(call(number))
-    assert reporter.flush(5)
+    assert reporter.flush(60)
     assert (ids(site.events), reporter.pending, reporter.losses) == ([0, 1, 2, 3, 4, 5], 0, {})
