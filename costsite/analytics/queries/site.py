@@ -1,0 +1,125 @@
+"""Every workspace one sees, day by day: one read that the dashboard adds up in several ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+from agents.models import Membership, Workspace, WorkspaceDay
+from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
+from agents.spend import NOTHING, Spend, known_cost
+from costsite.analytics.periods import Days
+from costsite.analytics.queries.rollups import CostByDay, Spans, within
+from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
+
+User = AbstractBaseUser | AnonymousUser
+
+COLUMNS = tuple(field.name for field in fields(Spend))
+CALLS, UNPRICED, COST = (COLUMNS.index(name) for name in ("calls", "unpriced_calls", "cost_microcents"))
+
+
+def my_workspaces(user: User) -> list[WorkspaceFacts]:
+    """Every workspace one sees, by name; of a member, in the query that reads their memberships."""
+    if sees_nothing(user):
+        return []
+    if is_superuser(user):
+        rows = Workspace.objects.visible_to(user).order_by("name", "pk")
+        return [WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None, True) for row in rows]
+    mine = list(Membership.objects.filter(user=user.pk or 0).select_related("workspace"))
+    remember_workspaces(user, [membership.workspace_id for membership in mine])
+    facts = [
+        WorkspaceFacts(
+            one.workspace_id,
+            one.workspace.slug,
+            one.workspace.name,
+            one.workspace.archived_at is not None,
+            one.role == Membership.Role.OWNER,
+        )
+        for one in mine
+    ]
+    return sorted(facts, key=lambda workspace: (workspace.name, workspace.id))
+
+
+@dataclass(frozen=True)
+class SiteDays:
+    """Sums by workspace and day, as tuples of `COLUMNS` and, last, the runs that began."""
+
+    rows: Mapping[tuple[int, date], tuple[int, ...]]
+
+    def spend(self, days: Days, workspace_id: int | None = None) -> Spend:
+        found = [row[:-1] for row in self._rows(days, workspace_id)]
+        return Spend(*map(sum, zip(*found, strict=True))) if found else NOTHING
+
+    def runs(self, days: Days, workspace_id: int | None = None) -> int:
+        return sum(row[-1] for row in self._rows(days, workspace_id))
+
+    def cost(self, days: Days, workspace_id: int) -> int | None:
+        """Microcents; None where calls were made and none of them has a price."""
+        calls = unpriced = cost = 0
+        for row in self._rows(days, workspace_id):
+            calls, unpriced, cost = calls + row[CALLS], unpriced + row[UNPRICED], cost + row[COST]
+        return known_cost(calls, unpriced, cost)
+
+    def by_day(self, days: Days, workspace_id: int | None = None) -> dict[date, Spend]:
+        """Of days that had calls."""
+        by_day: dict[date, Spend] = {}
+        for (workspace, day), row in self.rows.items():
+            if row[CALLS] and days.start <= day < days.end and workspace_id in (None, workspace):
+                by_day[day] = by_day.get(day, NOTHING) + Spend(*row[:-1])
+        return by_day
+
+    def costs_by_day(self, days: Days) -> dict[int, CostByDay]:
+        """Of each workspace."""
+        found: dict[int, CostByDay] = {}
+        for (workspace, day), row in self.rows.items():
+            if row[CALLS] and days.start <= day < days.end:
+                found.setdefault(workspace, {})[day] = known_cost(row[CALLS], row[UNPRICED], row[COST])
+        return found
+
+    def spent_by_day(self, workspace_id: int | None = None) -> dict[date, int]:
+        """Microcents of what has a price."""
+        spent: dict[date, int] = {}
+        for (workspace, day), row in self.rows.items():
+            if workspace_id in (None, workspace):
+                spent[day] = spent.get(day, 0) + row[COST]
+        return spent
+
+    def _rows(self, days: Days, workspace_id: int | None) -> Iterable[tuple[int, ...]]:
+        return (
+            row
+            for (workspace, day), row in self.rows.items()
+            if days.start <= day < days.end and workspace_id in (None, workspace)
+        )
+
+
+def site_days(user: User, days: Days, workspace_id: int | None = None) -> SiteDays:
+    """At most the workspaces one sees, times the days."""
+    rows: Any = WorkspaceDay.objects.visible_to(user).filter(within(days)).order_by()
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
+    return SiteDays({(row[0], row[1]): row[2:] for row in rows.values_list("workspace_id", "day", *COLUMNS, "runs")})
+
+
+def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:
+    """Those that are live or had calls, the dearest this month first."""
+    had_calls = {workspace for workspace, _ in site.rows}
+    spenders = [
+        Spender(
+            id=one.id,
+            name=one.name,
+            slug=one.slug,
+            month=site.spend(spans.month, one.id),
+            compared=site.cost(spans.compared, one.id),
+            before=site.cost(spans.before, one.id),
+            shown=site.cost(spans.shown, one.id) or 0,
+            runs=site.runs(spans.month, one.id),
+            archived=one.archived,
+        )
+        for one in workspaces
+        if not one.archived or one.id in had_calls
+    ]
+    return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))

@@ -1,0 +1,125 @@
+"""The chart of spend over the range: by hour, by day, split by what one chose, compared when one asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zlib import crc32
+
+from django.urls import reverse
+
+from agents.spend import NOTHING, Spend
+from costsite.analytics.charts import slots_for
+from costsite.analytics.comparison import Before, Comparison, answer
+from costsite.analytics.filters import Filters
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
+from costsite.analytics.stacks import SERIES, Series, Stack, hour_steps, spend_per_day, spend_stack
+
+HOURS = "24-hours"
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a chart is drawn of, over the range and, where it is compared, the one before."""
+
+    names: Mapping[Any, str]
+    costs: Mapping[Any, Mapping[Any, int | None]]
+    totals: Mapping[Any, Spend]
+    hrefs: Callable[[Any], str]
+    by_id: bool
+    """Its keys are ids, which keep a colour by themselves; else names."""
+
+    def series(self) -> list[Series]:
+        shown = list(self.names)[:SERIES]
+        slots = slots_for(shown) if self.by_id else name_slots([str(key) for key in shown])
+        return [
+            Series(self.names[key] or "unnamed", slots[key], self.costs.get(key, {}), self.hrefs(key))
+            for key in shown
+            if key in slots
+        ]
+
+
+def name_slots(names: Sequence[str]) -> dict[str, int]:
+    """A model keeps its colour on every page: by its name, since it has no row of its own."""
+    homes = {name: crc32(name.encode("utf-8", "replace")) + 1 for name in names}
+    slots = slots_for(list(homes.values()))
+    return {name: slots[home] for name, home in homes.items() if home in slots}
+
+
+def spend_chart(
+    name: str,
+    split: Split,
+    filters: Filters,
+    calendar: Calendar,
+    comparison: Comparison,
+    *,
+    what: str,
+    kept: Mapping[str, object],
+) -> Stack:
+    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to."""
+    before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
+    shown = sum((split.totals.get(day, NOTHING) for day in filters.days), NOTHING)
+    before = Before(sum(before_totals, NOTHING), filters.before) if filters.compare else None
+    of = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
+    return spend_per_day(
+        name,
+        title=answer(filters.range, comparison, shown, filters.days, calendar, before=before, narrowed=filters.narrows),
+        measure=f"Estimated cost per day by {what}{f' of {of}' if of else ''}"
+        + (f", line: {filters.before}" if filters.compare else ""),
+        totals=split.totals,
+        series=split.series(),
+        days=filters.days,
+        calendar=calendar,
+        day_href=lambda day: runs_of_day(day, **kept),
+        before=before_totals,
+    )
+
+
+def hourly_chart(
+    name: str,
+    hours: Hours,
+    filters: Filters,
+    calendar: Calendar,
+    *,
+    what: str,
+    hrefs: Callable[[int], str],
+    kept: Mapping[str, object],
+) -> Stack:
+    """The last 24 hours. Calls are summed by day; by hour it is whole runs, in the hour they began."""
+    split = Split(hours.names, hours.costs, hours.totals, hrefs, by_id=True)
+    steps = hour_steps(calendar, lambda at: runs_of_hour(at, **kept))
+    day, totals = timedelta(hours=24), hours.totals
+    earlier = [totals.get(step.key - day, NOTHING) for step in steps] if filters.compare else []
+    shown = sum((totals.get(step.key, NOTHING) for step in steps), NOTHING)
+    before = Before(sum(earlier, NOTHING), filters.before, "the 24 hours before") if filters.compare else None
+    nothing = Comparison(0, Days(calendar.today, calendar.today), 0, Days(calendar.today, calendar.today))
+    title = answer(filters.range, nothing, shown, filters.days, calendar, before=before)
+    if before is None and shown.cost is not None:
+        title = "Nothing spent in 24 hours"
+        if shown.cost:
+            peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
+            title = f"Most in the hour from {peak.label}"
+    cut = f", newest {HOURLY_RUNS:,} runs" if hours.cut else ""
+    return spend_stack(
+        name,
+        title=title,
+        measure=f"Estimated cost of the runs that began, by hour and {what}, 24 hours{cut}",
+        totals=hours.totals,
+        series=split.series(),
+        steps=steps,
+        step_name="Hour",
+        before=earlier,
+    )
+
+
+def runs_of_day(day: date, **wanted: object) -> str:
+    """The run logs of one day."""
+    return f"{reverse('runs')}?{urlencode({'day': f'{day:%Y-%m-%d}'} | wanted)}"
+
+
+def runs_of_hour(at: datetime, **wanted: object) -> str:
+    return f"{reverse('runs')}?{urlencode({'hour': f'{at.astimezone(UTC):%Y-%m-%dT%H}'} | wanted)}"
