@@ -56,6 +56,7 @@ class BurnDown:
     median: str
     band_label: str
     band_label_y: float
+    band_label_dy: int
     limit: Line | None
     thresholds: tuple[Line, ...]
     out: Dated | None
@@ -146,6 +147,7 @@ def burn_down(
         median=" ".join([start, *(f"{across(one.day)},{down(one.median)}" for one in ahead)]) if ahead else "",
         band_label=band_words(forecast) if isinstance(forecast, Forecast) else "",
         band_label_y=max(HEADROOM, down(coming[month.last].high)) if coming else 0.0,
+        band_label_dy=_aside(down(coming[month.last].high), down(limit.microcents)) if coming and limit else -6,
         limit=Line(down(limit.microcents), f"budget {figures.money(limit.microcents)}") if limit else None,
         thresholds=tuple(
             Line(down(limit.microcents * threshold // 100), f"{threshold} %")
@@ -165,6 +167,11 @@ def burn_down(
             for index, day in enumerate(month)
         ),
     )
+
+
+def _aside(band: float, limit: float) -> int:
+    """Above the band, unless the line of the budget is right there; then under both."""
+    return 16 if 0 <= band - limit < 22 else -6
 
 
 def _exact(one: ForecastDay | None) -> tuple[str | None, str | None, str | None]:

@@ -93,7 +93,7 @@ def stacked_columns(
     tick's label needs above its line, in pixels. `least`: what the scale reaches at least.
     """
     totals = [sum(parts) for parts in values]
-    ticks = nice_ticks(max([*totals, least]))
+    ticks = nice_ticks(max([*totals, least]), 4 if height > 100 else 1)
     top = ticks[-1] or 1
     scale = (height - headroom) / top
     step = 100 / max(1, len(values))

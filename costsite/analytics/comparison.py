@@ -58,15 +58,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Before:
-    """What was spent in the range before the one that is shown."""
+    """What was spent in the whole days or hours that are shown, against as many in the range before."""
 
+    now: Spend
     spend: Spend
-    days: Days
-    words: str = ""
-    """Of what is no days."""
-
-    def __str__(self) -> str:
-        return self.words or str(self.days)
+    words: str
+    """What the range before is called; empty: nothing of the shown is whole yet."""
 
 
 def answer(
@@ -87,7 +84,7 @@ def answer(
     if shown.cost is None:
         return f"Cost not known: {figures.unpriced_calls(shown.unpriced_calls)}"
     if before is not None:
-        return against(shown.cost, before)
+        return against(before)
     if range_name == DEFAULT_RANGE and not narrowed:
         return comparison.answer
     past = sum(1 for day in days if day <= calendar.today)
@@ -101,13 +98,15 @@ def change(now: int | None, before: int | None, unit: figures.MoneyUnit | None =
     return "–" if now is None or before is None else figures.change(now, before, unit)
 
 
-def against(now: int, before: Before) -> str:
+def against(before: Before) -> str:
     """`Up 12 % on 1 to 23 Oct`."""
-    cost = before.spend.cost
-    if cost is None:
-        return f"Not to be compared with {before}: cost not known"
+    if not before.words:
+        return "Nothing to compare yet: no day of it is over"
+    now, cost = before.now.cost, before.spend.cost
+    if now is None or cost is None:
+        return f"Not to be compared with {before.words}: cost not known"
     if not cost:
-        return f"Nothing spent {before} to compare with"
+        return f"Nothing spent {before.words} to compare with"
     if abs(now - cost) * 200 < cost:
-        return f"Level with {before}"
-    return f"{'Up' if now > cost else 'Down'} {figures.percent(abs(now - cost), cost)} on {before}"
+        return f"Level with {before.words}"
+    return f"{'Up' if now > cost else 'Down'} {figures.percent(abs(now - cost), cost)} on {before.words}"

@@ -123,6 +123,6 @@ def _title(days: Sequence[TrendDay]) -> str:
     early, late = (percentile(sorted(one.median for one in part), 0.5) for part in (days[:half], days[-half:]))
     span = f"{days[0].day:%-d %b} to {days[half - 1].day:%-d %b}"
     if abs(late - early) * 200 < early or not early:
-        return f"A run costs {figures.money(late)} in the middle, as from {span}"
+        return f"A run costs {figures.money(late)} in the middle, as {span}"
     word = "dearer" if late > early else "cheaper"
-    return f"A run is {figures.percent(abs(late - early), early)} {word} than from {span}: {figures.money(late)}"
+    return f"A run is {figures.percent(abs(late - early), early)} {word} than {span}: {figures.money(late)}"

@@ -72,7 +72,7 @@ def why(run: RunSize, usual: RunSize) -> Why | None:
         ),
     ]
     amounts = _written([value for _, value in parts], difference)
-    causes = [Cause(words, value, amount) for (words, value), amount in zip(parts, amounts, strict=True)]
+    causes = [Cause(words, value, amount) for (words, value), amount in zip(parts, amounts, strict=True) if value]
     return Why(_answer(difference, usual.cost), tuple(causes), difference)
 
 

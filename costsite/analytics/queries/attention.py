@@ -67,6 +67,8 @@ class AgentFortnight:
     created_at: datetime
     archived: bool
     calls: int
+    earlier_calls: int
+    """In the week before these 7 days."""
     failed_calls: int
     estimated_calls: int
     cost: int | None
@@ -112,6 +114,7 @@ def fortnight(user: User, calendar: Calendar, workspace_id: int | None = None) -
         )
         .annotate(
             made=Sum("calls", filter=recent, default=0),
+            earlier=Sum("calls", filter=~recent, default=0),
             failed=Sum("failed_calls", filter=recent, default=0),
             estimated=Sum("estimated_calls", filter=recent, default=0),
             **_known(week, "week"),
@@ -128,6 +131,7 @@ def fortnight(user: User, calendar: Calendar, workspace_id: int | None = None) -
             created_at=row["agent__created_at"],
             archived=row["agent__archived_at"] is not None,
             calls=int(row["made"]),
+            earlier_calls=int(row["earlier"]),
             failed_calls=int(row["failed"]),
             estimated_calls=int(row["estimated"]),
             cost=_cost_of(row, "week"),

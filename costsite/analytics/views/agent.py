@@ -97,6 +97,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "will_hold": will_hold,
         "bars": panels.token_bars(month),
         "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "trend": trend,
         "models": models[:MODELS],
         "other_models": _rest(models[MODELS:]),

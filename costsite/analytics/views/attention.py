@@ -131,12 +131,15 @@ def _new(calendar: Calendar, agents: Sequence[AgentFortnight]) -> Iterable[Notic
     """Agents that appeared in the last 7 days; said first of those that may be another one, misspelled."""
     since = calendar.now - timedelta(days=7)
     by_name = sorted(agents, key=lambda agent: agent.slug)[:COMPARED_NAMES]
-    new = sorted((agent for agent in agents if agent.created_at >= since), key=lambda agent: agent.slug)
+    new = sorted(
+        (agent for agent in agents if agent.created_at >= since and not agent.earlier_calls),
+        key=lambda agent: agent.slug,
+    )
     twins = {agent.agent_id: _twin(agent, by_name) for agent in new[: 4 * EACH]}
     new.sort(key=lambda agent: twins.get(agent.agent_id) is None)
     for agent in new[:EACH]:
         twin = twins.get(agent.agent_id)
-        after = "is new: its first run was in the last 7 days."
+        after = "is new: it was first seen in the last 7 days."
         if twin is not None:
             after = f"is new, and named almost like {twin.slug}. If it is the same agent, mend its name in the code."
         yield Notice(False, "", agent.slug, reverse("agent", args=[agent.agent_id]), after)

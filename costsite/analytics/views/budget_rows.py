@@ -18,7 +18,7 @@ class Shown:
     """`under`, `near`, `over`, or `none`."""
     bar: BudgetBar | None
     of: str
-    """Whose budget speaks, where it is another's."""
+    """Whose budget speaks, where it is another's: `workspace` or `site`. Its bar would say nothing of this one."""
 
 
 NO_BUDGET = Shown("no budget", "none", None, "")
@@ -32,7 +32,9 @@ def shown_state(budgets: Budgets, workspace_id: int, agent_id: int | None = None
         one for one in budgets.covering(workspace_id, agent_id) if one.standing.policy.pk == state.standing.policy.pk
     )
     own = (speaks.policy.workspace_id, speaks.policy.agent_id) == (workspace_id, agent_id)
-    return Shown(state.words, kind_class(state.kind.value), bar_of(speaks), "" if own else state.by)
+    if own:
+        return Shown(state.words, kind_class(state.kind.value), bar_of(speaks), "")
+    return Shown(state.words, kind_class(state.kind.value), None, speaks.policy.scope)
 
 
 def bar_of(watched: Watched) -> BudgetBar | None:

@@ -67,12 +67,17 @@ def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
 
 
 def gravest(budgets: Budgets) -> Watched | None:
-    """The budget a dashboard speaks of: the site's where one may read it, else the one with the least left of it."""
-    readable = [one for one in budgets.watched if one.shown]
-    wide = [one for one in readable if one.policy.workspace_id is None]
-    return next(
-        iter(wide or sorted(readable, key=lambda one: -one.standing.spent * 10_000 // max(1, one.standing.limit))), None
-    )
+    """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
+
+    def place(one: Watched) -> tuple[bool, bool, int]:
+        standing = one.standing
+        return (
+            one.policy.workspace_id is not None,
+            one.policy.agent_id is not None,
+            -(standing.spent * 10_000 // max(1, standing.limit)),
+        )
+
+    return min((one for one in budgets.watched if one.shown), key=place, default=None)
 
 
 def month_forecast(site: SiteDays, calendar: Calendar, workspace_id: int | None = None) -> Forecast | TooShort:
@@ -163,6 +168,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "budget": _budget(budgets, site, calendar),
         "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
         "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "movers": movers,
         "movers_days": attention.last_week(calendar),
         "movers_before": attention.week_before(calendar),

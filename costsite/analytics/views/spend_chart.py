@@ -62,8 +62,14 @@ def spend_chart(
 ) -> Stack:
     """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to."""
     before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
+    whole = sum(1 for day in filters.days if day < calendar.today)
     shown = sum((split.totals.get(day, NOTHING) for day in filters.days), NOTHING)
-    before = Before(sum(before_totals, NOTHING), filters.before) if filters.compare else None
+    before = None
+    if filters.compare:
+        # Whole days alone: a part of today against a whole day would hide a rise until midnight.
+        through = sum((split.totals.get(day, NOTHING) for day in list(filters.days)[:whole]), NOTHING)
+        earlier = Days(filters.before.start, min(filters.before.end, filters.before.start + timedelta(days=whole)))
+        before = Before(through, sum(before_totals[:whole], NOTHING), str(earlier) if earlier else "")
     of = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
     return spend_per_day(
         name,
@@ -95,7 +101,10 @@ def hourly_chart(
     day, totals = timedelta(hours=24), hours.totals
     earlier = [totals.get(step.key - day, NOTHING) for step in steps] if filters.compare else []
     shown = sum((totals.get(step.key, NOTHING) for step in steps), NOTHING)
-    before = Before(sum(earlier, NOTHING), filters.before, "the 24 hours before") if filters.compare else None
+    before = None
+    if filters.compare:
+        through = sum((totals.get(step.key, NOTHING) for step in steps[:-1]), NOTHING)
+        before = Before(through, sum(earlier[:-1], NOTHING), "the same 23 whole hours of the day before")
     nothing = Comparison(0, Days(calendar.today, calendar.today), 0, Days(calendar.today, calendar.today))
     title = answer(filters.range, nothing, shown, filters.days, calendar, before=before)
     if before is None and shown.cost is not None:

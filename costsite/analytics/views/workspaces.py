@@ -96,6 +96,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "will_hold": will_hold,
         "bars": panels.token_bars(month),
         "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "table": spender_table(
             usage.agents,
             days,
