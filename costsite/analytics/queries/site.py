@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Q
 
 from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
@@ -20,6 +21,10 @@ User = AbstractBaseUser | AnonymousUser
 
 COLUMNS = tuple(field.name for field in fields(Spend))
 CALLS, UNPRICED, COST = (COLUMNS.index(name) for name in ("calls", "unpriced_calls", "cost_microcents"))
+
+
+MOST_MEMBERSHIPS = 5_000
+"""Read for one page; of a member, with their own."""
 
 
 def my_workspaces(user: User) -> list[WorkspaceFacts]:
@@ -42,6 +47,58 @@ def my_workspaces(user: User) -> list[WorkspaceFacts]:
         for one in mine
     ]
     return sorted(facts, key=lambda workspace: (workspace.name, workspace.id))
+
+
+@dataclass(frozen=True)
+class Member:
+    username: str
+    name: str
+    role: str
+
+
+def workspace_with_members(user: User, slug: str) -> tuple[WorkspaceFacts, list[Member]] | None:
+    """A workspace one sees, and who belongs to it, owners first; in one query, that of one's own memberships too."""
+    if sees_nothing(user):
+        return None
+    if is_superuser(user):
+        places: Any = Workspace.objects.visible_to(user).filter(slug=slug)
+        of_it = places.values_list(
+            "pk", "slug", "name", "archived_at", "memberships__user__username", "memberships__user__first_name",
+            "memberships__user__last_name", "memberships__role",
+        )[: MOST_MEMBERSHIPS]  # fmt: skip
+        rows = list(of_it)
+        if not rows:
+            return None
+        pk, slug, name, archived_at = rows[0][:4]
+        facts = WorkspaceFacts(pk, slug, name, archived_at is not None, True)
+        return facts, _members(row[4:] for row in rows if row[4] is not None)
+    memberships = list(
+        Membership.objects.filter(Q(user=user.pk or 0) | Q(workspace__slug=slug)).select_related("workspace", "user")[
+            :MOST_MEMBERSHIPS
+        ]
+    )
+    mine = [one for one in memberships if one.user_id == user.pk]
+    remember_workspaces(user, [one.workspace_id for one in mine])
+    my_own = next((one for one in mine if one.workspace.slug == slug), None)
+    if my_own is None:
+        return None
+    place = my_own.workspace
+    facts = WorkspaceFacts(
+        place.pk, place.slug, place.name, place.archived_at is not None, my_own.role == Membership.Role.OWNER
+    )
+    return facts, _members(
+        (one.user.get_username(), one.user.first_name, one.user.last_name, one.role)
+        for one in memberships
+        if one.workspace_id == place.pk
+    )
+
+
+def _members(rows: Iterable[tuple[str, str, str, str]]) -> list[Member]:
+    owners_first = sorted(rows, key=lambda row: (row[3] != Membership.Role.OWNER, row[0]))
+    return [
+        Member(username, f"{first} {last}".strip(), str(Membership.Role(role).label))
+        for username, first, last, role in owners_first
+    ]
 
 
 @dataclass(frozen=True)

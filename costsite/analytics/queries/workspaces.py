@@ -11,7 +11,7 @@ from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Membership, TagDay, UsageDay
+from agents.models import TagDay, UsageDay
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
@@ -155,20 +155,6 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int) -> list[TagSpe
         )
         for row in rows
     ]
-
-
-@dataclass(frozen=True)
-class Member:
-    username: str
-    name: str
-    role: str
-
-
-def members_of(user: User, workspace_id: int, most: int) -> list[Member]:
-    """Owners first, then by name; one more than `most` when there are more."""
-    rows = Membership.objects.visible_to(user).filter(workspace_id=workspace_id, user__is_active=True)
-    listed = rows.select_related("user").order_by("role", "user__username")[: most + 1]
-    return [Member(row.user.get_username(), row.user.get_full_name(), row.get_role_display()) for row in listed]
 
 
 def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:

@@ -20,7 +20,7 @@ from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
-from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
+from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
 from costsite.analytics.queries.standings import Budgets, Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
@@ -61,7 +61,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
 @login_required
 def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     user, calendar = request.user, calendar_now()
-    found = found_or_404(next((one for one in my_workspaces(user) if one.slug == slug), None), "workspace")
+    found, members = found_or_404(workspace_with_members(user, slug), "workspace")
     filters = filters_from(request.GET, calendar, by=tuple(SPLITS))
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     site = site_days(user, spans.all, found.id)
@@ -77,7 +77,6 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
     will_hold = _burn_down(site, calendar, own, found.id, month)
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
-    members = workspaces.members_of(user, found.id, MEMBERS)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
         "workspace": found,
