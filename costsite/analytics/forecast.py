@@ -81,10 +81,10 @@ def forecast_month(spent: Mapping[date, int], today: date, month: Days) -> Forec
         return TooShort(spending_days)
     already = sum(value for day, value in before_today.items() if month.start <= day)
     coming = [today + timedelta(days=offset) for offset in range((month.end - today).days)]
-    paths = _paths(history, coming, already, least_today=max(0, spent.get(today, 0)))
+    draws = _draws(history, coming, already, least_today=max(0, spent.get(today, 0)))
     days = tuple(
-        ForecastDay(day, *(_at(sorted(path[index] for path in paths), share) for share in (LOW, 0.5, HIGH)))
-        for index, day in enumerate(coming)
+        ForecastDay(day, *(_at(ordered, share) for share in (LOW, 0.5, HIGH)))
+        for day, ordered in zip(coming, map(sorted, draws), strict=True)
     )
     return Forecast(days, *_tested(before_today, today))
 
@@ -109,21 +109,19 @@ def _pool(history: Mapping[date, int], day: date) -> Sequence[int]:
     return kind or list(history.values())
 
 
-def _paths(
+def _draws(
     history: Mapping[date, int], coming: Sequence[date], already: int, *, least_today: int = 0
 ) -> list[list[int]]:
-    """`DRAWS` ways the days may go, each as the sum of the month by the end of each day."""
+    """For each day to come, what `DRAWS` ways the days may go have come to by its end; ways are in one order."""
     chance = Random(SEED)  # noqa: S311 - a draw, not a secret
-    pools = [_pool(history, day) for day in coming]
-    paths = []
-    for _ in range(DRAWS):
-        total, path = already, []
-        for index, pool in enumerate(pools):
-            drawn = pool[int(chance.random() * len(pool))]
-            total += max(drawn, least_today) if index == 0 else drawn
-            path.append(total)
-        paths.append(path)
-    return paths
+    totals, by_day = [already] * DRAWS, []
+    for index, day in enumerate(coming):
+        drawn = chance.choices(_pool(history, day), k=DRAWS)
+        if index == 0 and least_today:
+            drawn = [max(value, least_today) for value in drawn]
+        totals = [total + value for total, value in zip(totals, drawn, strict=True)]
+        by_day.append(totals)
+    return by_day
 
 
 def _tested(spent: Mapping[date, int], today: date) -> tuple[int | None, int]:
@@ -137,7 +135,7 @@ def _tested(spent: Mapping[date, int], today: date) -> tuple[int | None, int]:
         days = [start + timedelta(days=offset) for offset in range(TESTED_DAYS)]
         actual = sum(max(0, spent.get(day, 0)) for day in days)
         if actual:
-            foreseen = _at(sorted(path[-1] for path in _paths(history, days, 0)), 0.5)
+            foreseen = _at(sorted(_draws(history, days, 0)[-1]), 0.5)
             errors.append(abs(foreseen - actual) * 100 / actual)
     return (round(median(errors)) if errors else None), len(errors)
 

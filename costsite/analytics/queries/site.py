@@ -101,15 +101,18 @@ def _members(rows: Iterable[tuple[str, str, str, str]]) -> list[Member]:
     ]
 
 
+Row = tuple[int, ...]
+"""Sums in the order of `COLUMNS` and, last, the runs that began."""
+
+
 @dataclass(frozen=True)
 class SiteDays:
-    """Sums by workspace and day, as tuples of `COLUMNS` and, last, the runs that began."""
+    """Sums by workspace and day."""
 
-    rows: Mapping[tuple[int, date], tuple[int, ...]]
+    rows: Mapping[int, Mapping[date, Row]]
 
     def spend(self, days: Days, workspace_id: int | None = None) -> Spend:
-        found = [row[:-1] for row in self._rows(days, workspace_id)]
-        return Spend(*map(sum, zip(*found, strict=True))) if found else NOTHING
+        return _added_up(self._rows(days, workspace_id))
 
     def runs(self, days: Days, workspace_id: int | None = None) -> int:
         return sum(row[-1] for row in self._rows(days, workspace_id))
@@ -123,34 +126,41 @@ class SiteDays:
 
     def by_day(self, days: Days, workspace_id: int | None = None) -> dict[date, Spend]:
         """Of days that had calls."""
-        by_day: dict[date, Spend] = {}
-        for (workspace, day), row in self.rows.items():
-            if row[CALLS] and days.start <= day < days.end and workspace_id in (None, workspace):
-                by_day[day] = by_day.get(day, NOTHING) + Spend(*row[:-1])
-        return by_day
+        found: dict[date, list[Row]] = {}
+        for of_one in self._of(workspace_id):
+            for day, row in of_one.items():
+                if row[CALLS] and days.start <= day < days.end:
+                    found.setdefault(day, []).append(row)
+        return {day: _added_up(rows) for day, rows in found.items()}
 
     def costs_by_day(self, days: Days) -> dict[int, CostByDay]:
         """Of each workspace."""
-        found: dict[int, CostByDay] = {}
-        for (workspace, day), row in self.rows.items():
-            if row[CALLS] and days.start <= day < days.end:
-                found.setdefault(workspace, {})[day] = known_cost(row[CALLS], row[UNPRICED], row[COST])
-        return found
+        return {
+            workspace: {
+                day: known_cost(row[CALLS], row[UNPRICED], row[COST])
+                for day, row in of_one.items()
+                if row[CALLS] and days.start <= day < days.end
+            }
+            for workspace, of_one in self.rows.items()
+        }
 
     def spent_by_day(self, workspace_id: int | None = None) -> dict[date, int]:
         """Microcents of what has a price."""
         spent: dict[date, int] = {}
-        for (workspace, day), row in self.rows.items():
-            if workspace_id in (None, workspace):
+        for of_one in self._of(workspace_id):
+            for day, row in of_one.items():
                 spent[day] = spent.get(day, 0) + row[COST]
         return spent
 
-    def _rows(self, days: Days, workspace_id: int | None) -> Iterable[tuple[int, ...]]:
-        return (
-            row
-            for (workspace, day), row in self.rows.items()
-            if days.start <= day < days.end and workspace_id in (None, workspace)
-        )
+    def _of(self, workspace_id: int | None) -> Iterable[Mapping[date, Row]]:
+        return self.rows.values() if workspace_id is None else (self.rows.get(workspace_id, {}),)
+
+    def _rows(self, days: Days, workspace_id: int | None) -> list[Row]:
+        return [row for of_one in self._of(workspace_id) for day, row in of_one.items() if days.start <= day < days.end]
+
+
+def _added_up(rows: list[Row]) -> Spend:
+    return Spend(*list(map(sum, zip(*rows, strict=True)))[:-1]) if rows else NOTHING
 
 
 def site_days(user: User, days: Days, workspace_id: int | None = None) -> SiteDays:
@@ -158,12 +168,14 @@ def site_days(user: User, days: Days, workspace_id: int | None = None) -> SiteDa
     rows: Any = WorkspaceDay.objects.visible_to(user).filter(within(days)).order_by()
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
-    return SiteDays({(row[0], row[1]): row[2:] for row in rows.values_list("workspace_id", "day", *COLUMNS, "runs")})
+    found: dict[int, dict[date, Row]] = {}
+    for row in rows.values_list("workspace_id", "day", *COLUMNS, "runs"):
+        found.setdefault(row[0], {})[row[1]] = row[2:]
+    return SiteDays(found)
 
 
 def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:
     """Those that are live or had calls, the dearest this month first."""
-    had_calls = {workspace for workspace, _ in site.rows}
     spenders = [
         Spender(
             id=one.id,
@@ -177,6 +189,6 @@ def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spa
             archived=one.archived,
         )
         for one in workspaces
-        if not one.archived or one.id in had_calls
+        if not one.archived or one.id in site.rows
     ]
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))

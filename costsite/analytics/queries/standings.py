@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, When
+from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
 from agents.clock import days_of
 from agents.models.visibility import is_superuser
@@ -25,7 +27,9 @@ from costsite.analytics.periods import Calendar
 User = AbstractBaseUser | AnonymousUser
 
 MOST_BUDGETS = 2_000
-"""Read for one page."""
+"""Read for a page that names what they are of."""
+LOUDEST_BUDGETS = 250
+"""Read for a page that names those which need a person: the site's, workspaces', then agents', the fullest first."""
 RECENT = timedelta(days=7)
 
 
@@ -54,12 +58,13 @@ class Budgets:
     watched: tuple[Watched, ...]
     zone: str
 
+    @cached_property
+    def _by_reach(self) -> dict[tuple[int | None, int | None], Watched]:
+        return {(one.policy.workspace_id, one.policy.agent_id): one for one in self.watched}
+
     def own(self, workspace_id: int | None, agent_id: int | None = None) -> Watched | None:
         """The budget of exactly this agent, workspace, or (None) the site."""
-        return next(
-            (one for one in self.watched if (one.policy.workspace_id, one.policy.agent_id) == (workspace_id, agent_id)),
-            None,
-        )
+        return self._by_reach.get((workspace_id, agent_id))
 
     def covering(self, workspace_id: int, agent_id: int | None = None) -> list[Watched]:
         """The narrowest first."""
@@ -72,9 +77,17 @@ class Budgets:
 
 
 def budgets_for(
-    user: User, calendar: Calendar, *, workspaces: Iterable[int] | None = None, agents: Iterable[int] | None = None
+    user: User,
+    calendar: Calendar,
+    *,
+    workspaces: Iterable[int] | None = None,
+    agents: Iterable[int] | None = None,
+    most: int = MOST_BUDGETS,
 ) -> Budgets:
-    """Live budgets one may see, and the site's. `agents`, `workspaces`: only those of these, and what is above them."""
+    """Live budgets one may see, and the site's. `agents`, `workspaces`: only those of these, and what is above them.
+
+    At most `most`: the wide before the narrow, then those that refused, then the fullest.
+    """
     now, month = calendar.now, month_at(calendar.now, days_of(calendar.zone.key))
     reach = Q(pk__in=BudgetPolicy.objects.visible_to(user).order_by().values("pk"))
     if workspaces is not None:
@@ -96,12 +109,24 @@ def budgets_for(
         ),
     )
     watched = []
-    for row in rows.order_by("scope", "pk")[:MOST_BUDGETS]:
+    rows = rows.annotate(
+        narrow=Case(When(agent=None, then=Value(0)), default=Value(1)),
+        full=Coalesce(F("spent"), 0) / Greatest(F("limit_cents"), 1),
+    )
+    order = ("narrow", F("refused").desc(nulls_last=True), "-full", "pk")
+    for row in rows.only(*_READ).order_by(*order)[:most]:
         limit = row.limit_microcents + int(row.granted or 0) * MICROCENTS_PER_CENT
         standing = Standing(row, month, limit, row.spent or 0, int(row.held or 0))
         shown = row.scope != BudgetPolicy.Scope.SITE or is_superuser(user)
         watched.append(Watched(standing, int(row.refused or 0), shown))
     return Budgets(tuple(watched), calendar.zone.key)
+
+
+_READ = (
+    "scope", "limit_cents", "thresholds", "mode", "workspace__name", "workspace__slug", "agent__name", "agent__slug",
+    "agent__workspace",
+)  # fmt: skip
+"""Columns: five hundred budgets are read at a time."""
 
 
 def _sum_of(rows: Any, group: str, column: str) -> Subquery:

@@ -23,7 +23,7 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
-from costsite.analytics.queries.standings import Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
@@ -140,7 +140,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     month = site.spend(spans.month)
     compared, before = site.spend(spans.compared), site.spend(spans.before)
     comparison = Comparison(compared.cost, spans.compared, before.cost, spans.before)
-    budgets = budgets_for(user, calendar)
+    budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
     forecast = month_forecast(site, calendar)
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
@@ -165,7 +165,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "forecast": forecast if isinstance(forecast, Forecast) else None,
         "forecast_words": band_words(forecast) if isinstance(forecast, Forecast) else str(forecast),
         "forecast_error": error_words(forecast) if isinstance(forecast, Forecast) else "",
-        "budget": _budget(budgets, site, calendar),
+        "budget": _budget(budgets, site, calendar, forecast),
         "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
@@ -189,14 +189,17 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context, filters=filters, exports=exports)
 
 
-def _budget(budgets: Budgets, site: SiteDays, calendar: Calendar) -> dict[str, object] | None:
+def _budget(
+    budgets: Budgets, site: SiteDays, calendar: Calendar, of_site: Forecast | TooShort
+) -> dict[str, object] | None:
     """The budget of the dashboard's figure, and the day it runs out where its spend is that of days one has here."""
     one = gravest(budgets)
     if one is None:
         return None
     out = None
     if one.policy.agent_id is None:
-        forecast = month_forecast(site, calendar, one.policy.workspace_id)
+        place = one.policy.workspace_id
+        forecast = of_site if place is None else month_forecast(site, calendar, place)
         if isinstance(forecast, Forecast) and one.standing.left > 0:
             out = forecast.runs_out(one.standing.limit)
     return {

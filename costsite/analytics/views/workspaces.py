@@ -21,7 +21,7 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
-from costsite.analytics.queries.standings import Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
@@ -46,7 +46,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
     listed = my_workspaces(request.user)
     site = site_days(request.user, spans.all)
     spenders = spenders_of(listed, site, spans)
-    budgets = budgets_for(request.user, calendar)
+    budgets = budgets_for(request.user, calendar, most=LOUDEST_BUDGETS)
     states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
     total = sum((spender.month for spender in spenders), NOTHING)
     context = {
