@@ -56,11 +56,16 @@ class CostTrend:
 
 
 def cost_trend(
-    costs: Mapping[date, Sequence[int]], days: Days, *, counted: str, day_href: Callable[[date], str]
+    costs: Mapping[date, Sequence[int]],
+    days: Days,
+    *,
+    counted: str,
+    day_href: Callable[[date], str],
+    weekly: bool = False,
 ) -> CostTrend | None:
     """`costs`: of each day's runs of which every call has a price, in microcents. None without any.
 
-    `counted`: how many runs that is, in words.
+    `counted`: how many runs that is, in words. `weekly`: by the first days of weeks.
     """
     found = {day: sorted(of_day) for day, of_day in costs.items() if of_day and day in days}
     if not found:
@@ -73,16 +78,17 @@ def cost_trend(
         return round(SMALL_CHART_HEIGHT - value * (SMALL_CHART_HEIGHT - HEADROOM) / top, 2)
 
     unit = figures.MoneyUnit.for_values([p95 for _, p95, _ in summed.values()])
-    placed = []
+    span, placed = "week" if weekly else "day", []
     for index, day in enumerate(days):
         if day in summed:
             median, p95, n = summed[day]
-            tip = f"{day:%a %-d %b}: median {unit.write(median)}\np95 {unit.write(p95)}\n{_runs(n)}"
+            since = "Week from " if weekly else ""
+            tip = f"{since}{day:%a %-d %b}: median {unit.write(median)}\np95 {unit.write(p95)}\n{_runs(n)}"
             x = round(100 * (index + 0.5) / len(days), 2)
             placed.append(TrendDay(day, x, median, p95, down(median), down(p95), n, tip, day_href(day)))
     return CostTrend(
         title=_title(placed),
-        measure=f"Estimated cost of a run by the day it began: median, and p95 above it, {days}. {counted}.",
+        measure=f"Estimated cost of a run by the {span} it began: median, and p95 above it, {days}. {counted}.",
         ticks=tuple(Tick(down(value), figures.axis_money(value, ticks[-1])) for value in ticks),
         day_ticks=tuple(
             Tick(round(100 * (index + 0.5) / len(days), 2), label)
@@ -90,8 +96,8 @@ def cost_trend(
             if (label := day_tick(day, days))
         ),
         days=tuple(placed),
-        medians=_lines(placed, lambda one: one.median_at),
-        p95s=_lines(placed, lambda one: one.p95_at),
+        medians=_lines(placed, lambda one: one.median_at, 7 if weekly else 1),
+        p95s=_lines(placed, lambda one: one.p95_at, 7 if weekly else 1),
         rows=tuple(
             (f"{one.day:%a %-d %b}", unit.write(one.median), unit.write(one.p95), f"{one.n:,}") for one in placed
         ),
@@ -103,12 +109,12 @@ def _runs(count: int) -> str:
     return f"{count:,} run{'' if count == 1 else 's'}"
 
 
-def _lines(days: Sequence[TrendDay], place: Callable[[TrendDay], float]) -> tuple[str, ...]:
-    """A line for each run of days that follow each other."""
+def _lines(days: Sequence[TrendDay], place: Callable[[TrendDay], float], step: int) -> tuple[str, ...]:
+    """A line for each row of days that follow each other within `step` days."""
     lines: list[list[str]] = []
     before: date | None = None
     for one in days:
-        if before is None or (one.day - before).days != 1:
+        if before is None or (one.day - before).days > step:
             lines.append([])
         lines[-1].append(f"{round(one.x * 10, 1)},{place(one)}")
         before = one.day

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from agents.spend import NOTHING, Spend, cents_text
@@ -14,6 +15,8 @@ from costsite.analytics.periods import Calendar, Days
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
 STRIP_HEIGHT = 64.0
+DAYS_ONE_BY_ONE = 62
+"""Two months. A year of days is a page of 300 kB, and no column of it can be hit."""
 SERIES = 7
 """In a stack; the rest is "Other"."""
 
@@ -109,18 +112,27 @@ def day_tick(day: date, days: Days) -> str:
     return f"{day:%-d %b}" if day.day == 1 else ""
 
 
-def day_steps(days: Days, calendar: Calendar, day_href: Callable[[date], str] | None = None) -> list[Step]:
+def weeks_of(days: Days) -> list[Days]:
+    """From Monday to Sunday, the first and the last as far as they are in it."""
+    starts = [day for day in days if day == days.start or day.weekday() == 0]
+    return [Days(start, end) for start, end in pairwise([*starts, days.end])]
+
+
+def part_steps(parts: Sequence[Days], days: Days, calendar: Calendar, href: Callable[[Days], str] | None) -> list[Step]:
+    """Days or weeks of `days`."""
     return [
         Step(
-            key=day,
-            tick=day_tick(day, days),
-            label=f"{day:%a %-d %b}",
-            exact=f"{day:%Y-%m-%d}",
-            href=day_href(day) if day_href and day <= calendar.today else "",
-            unfinished=day == calendar.today,
-            to_come=day > calendar.today,
+            key=part.start,
+            tick=day_tick(part.start, days)
+            if len(part) == 1
+            else (f"{part.start:%-d %b}" if index % max(1, len(parts) // 8) == 0 else ""),
+            label=f"{part.start:%a %-d %b}" if len(part) == 1 else str(part),
+            exact=f"{part.start:%Y-%m-%d}",
+            href=href(part) if href and part.start <= calendar.today else "",
+            unfinished=calendar.today in part,
+            to_come=part.start > calendar.today,
         )
-        for day in days
+        for index, part in enumerate(parts)
     ]
 
 
@@ -244,20 +256,45 @@ def spend_per_day(
     series: Sequence[Series],
     days: Days,
     calendar: Calendar,
-    day_href: Callable[[date], str] | None = None,
+    day_href: Callable[[Days], str] | None = None,
     before: Sequence[Spend] = (),
     height: float = CHART_HEIGHT,
+    fine: bool = False,
 ) -> Stack:
+    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, unless it is to be `fine`."""
+    if fine or len(days) <= DAYS_ONE_BY_ONE:
+        parts = [Days(day, day + timedelta(days=1)) for day in days]
+    else:
+        parts = weeks_of(days)
+    weekly = len(parts) < len(days)
+    steps = part_steps(parts, days, calendar, day_href)
+    if weekly:
+        totals = {part.start: sum((totals.get(day, NOTHING) for day in part), NOTHING) for part in parts}
+        series = [replace(one, values=_by_part(one.values, parts)) for one in series]
+        places = [(part.start - days.start).days for part in parts] + [len(days)]
+        before = [sum(before[start:end], NOTHING) for start, end in pairwise(places)] if before else ()
     return spend_stack(
         name,
         title=title,
-        measure=f"{measure}, {days}",
+        measure=f"{measure}, {days}{', by week' if weekly else ''}",
         totals=totals,
         series=series,
-        steps=day_steps(days, calendar, day_href),
+        steps=steps,
+        step_name="Week from" if weekly else "Day",
         before=before,
         height=height,
     )
+
+
+def _by_part(values: Mapping[Any, int | None], parts: Sequence[Days]) -> dict[date, int | None]:
+    """None where days had calls and nothing of them is known."""
+    summed: dict[date, int | None] = {}
+    for part in parts:
+        had = [values[day] for day in part if day in values]
+        known = [value for value in had if value is not None]
+        if had:
+            summed[part.start] = sum(known) if known else None
+    return summed
 
 
 TOKEN_KINDS = {"fresh": 1, "cache read": 4, "cache written": 5, "visible": 6, "reasoning": 8}

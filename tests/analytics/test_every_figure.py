@@ -272,3 +272,24 @@ def test_every_file_has_only_what_one_may_see(history: None, cast: Cast, client:
         assert "lsewhere" not in str(file_of(client, page, name)), page
     whole = file_of(client, "/?workspace=elsewhere", "spend-per-day")
     assert whole == file_of(client, "/", "spend-per-day")  # a workspace one may not see is as if it were not named
+
+
+def test_more_than_two_months_are_drawn_by_week_and_still_add_up(calls: list[LLMCall], as_viewer: Client) -> None:
+    bot = Agent.objects.get(slug="support-bot", workspace__slug="acme").pk
+    start, end = date(2026, 8, 27), date(2026, 11, 25)
+    for page in ("/?range=90-days", "/?range=90-days&by=model", "/workspaces/acme/?range=90-days&compare=1"):
+        stack = as_viewer.get(page).context["chart"]
+
+        assert sum(bar.column.total for bar in stack.bars) == known(within(calls, start, end)), page
+        assert stack.head[0] == "Week from"
+        assert len(stack.bars) == 14  # 27 Aug is a Thursday: its week's end, then 13 Mondays, the last of 23 Nov
+        for bar in stack.bars:
+            if bar.column.total:
+                listed = as_viewer.get(bar.href).context["run_page"].rows
+                assert sum(row.spend.cost_microcents for row in listed) == bar.column.total, bar.href
+        by_day = file_of(as_viewer, page, "spend-per-day")
+        assert len(by_day) == 90, page
+    trend = as_viewer.get(f"/analytics/{bot}/?range=90-days").context["trend"]
+    for week in trend.days:
+        assert len(as_viewer.get(week.href).context["run_page"].rows) >= week.n
+    assert sum(week.n for week in trend.days) == as_viewer.get(f"/analytics/{bot}/?range=90-days").context["per_run"].n

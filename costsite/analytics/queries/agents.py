@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -164,6 +165,11 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
 
 def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, SpendOf[date]]:
     return spend_by_day(CostTracker().visible_to(user).agent(agent_id), days)
+
+
+def names_of(user: User, ids: Iterable[int]) -> dict[int, str]:
+    rows = Agent.objects.visible_to(user).filter(pk__in=list(ids)).values_list("pk", "name", "slug")
+    return {pk: name or slug for pk, name, slug in rows}
 
 
 @dataclass(frozen=True)

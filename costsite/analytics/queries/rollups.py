@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Case, F, Max, Q, QuerySet, Sum, When
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.spend import NOTHING, Spend, known_cost
@@ -91,45 +91,39 @@ def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Seque
 
 @dataclass(frozen=True)
 class SplitDays:
-    """Days split by a column: the dearest values of it by name, and what all of them come to."""
+    """Days split by a column: the dearest values of it, and what all of them come to."""
 
-    names: Mapping[Any, str]
-    """The dearest first."""
+    dearest: Sequence[Any]
     costs: Mapping[Any, CostByDay]
     totals: Mapping[date, Spend]
 
 
-NAMED_BY = {"agent": "agent__name", "workspace": "workspace__name"}
-"""Columns whose values are ids, and what people call those."""
+def split_by_day(
+    rows: QuerySet[Any], days: Days, key: str, most: int, totals: Mapping[date, Spend] | None = None
+) -> SplitDays:
+    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
 
-
-def split_by_day(rows: QuerySet[Any], days: Days, key: str, most: int) -> SplitDays:
-    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone."""
+    `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. By agent or
+    model an index answers it alone, so nothing is joined: who wants names asks for the few that are left.
+    """
     rows = rows.filter(within(days)).order_by()
     dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
-    named = Case(When(**{f"{key}__in": dearest}, then=F(key)))
-    found: Any = (
-        rows.annotate(named=named)
-        .values("named", "day")
-        .annotate(
-            made=Sum("calls"),
-            unpriced=Sum("unpriced_calls"),
-            cost=Sum("cost_microcents"),
-            name=Max(NAMED_BY.get(key, key)),
-            **({"slug": Max("agent__slug")} if key == "agent" else {}),
-        )
+    if totals is None:
+        rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
+    else:
+        rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
+    found: Any = rows.values("named", "day").annotate(
+        made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
-    names: dict[Any, str] = {}
     costs: dict[Any, CostByDay] = {}
-    totals: dict[date, Spend] = {}
+    summed: dict[date, Spend] = {}
     for row in found:
         made, unpriced, cost = int(row["made"]), int(row["unpriced"]), int(row["cost"])
-        totals[row["day"]] = totals.get(row["day"], NOTHING) + Spend(
-            calls=made, unpriced_calls=unpriced, cost_microcents=cost
-        )
+        if totals is None:
+            spend = Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
+            summed[row["day"]] = summed.get(row["day"], NOTHING) + spend
         if row["named"] is not None:
-            names[row["named"]] = row["name"] or row.get("slug", "")
             costs.setdefault(row["named"], {})[row["day"]] = known_cost(made, unpriced, cost)
     spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
-    order = sorted(names, key=lambda value: (-spent[value], names[value]))
-    return SplitDays({value: names[value] for value in order}, costs, totals)
+    order = sorted(spent, key=lambda value: (-spent[value], value))
+    return SplitDays(order, costs, summed if totals is None else totals)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -22,10 +22,17 @@ HOURLY_RUNS = 20_000
 """The newest, of two days: hours are not rolled up."""
 
 
-def usage_split(user: User, filters: Filters, key: str, most: int, **scope: Any) -> SplitDays:
-    """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared."""
+def usage_split(
+    user: User, filters: Filters, key: str, most: int, totals: Mapping[date, Spend], **scope: Any
+) -> SplitDays:
+    """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
+
+    `totals`: of the whole scope by day, which hold as long as nothing narrows it.
+    """
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    return split_by_day(UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope), days, key, most)
+    rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
+    narrows = filters.provider or filters.model or filters.status
+    return split_by_day(rows, days, key, most, None if narrows else totals)
 
 
 @dataclass(frozen=True)

@@ -26,18 +26,18 @@ from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, run_costs
 from costsite.analytics.queries.standings import Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour
-from costsite.analytics.stacks import SERIES, Stack
+from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_day, spend_chart
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
 
 MODELS = 8
 STEPS = 8
 EFFORTS = 8
 READ_RUNS = 2_000
 """The newest, for the trend of a run's cost."""
-PLOTTED_RUNS = 300
+PLOTTED_RUNS = 250
 """Of them, as dots: each is a link, and a page of more than 150 kB is a slow one."""
 STEP_RUNS = 200
 """Steps are read from calls: of this many newest runs."""
@@ -156,7 +156,16 @@ def _chart(
         opens,
         by_id=False,
     )
-    return spend_chart("spend-per-day", split, filters, calendar, comparison, what="model", kept={"agent": agent_id})
+    return spend_chart(
+        "spend-per-day",
+        split,
+        filters,
+        calendar,
+        comparison,
+        what="model",
+        kept={"agent": agent_id},
+        for_file="csv" in request.GET,
+    )
 
 
 def _burn_down(usage: AgentUsage, calendar: Calendar, own: Watched | None, so_far: Spend) -> BurnDown | None:
@@ -171,10 +180,13 @@ def _burn_down(usage: AgentUsage, calendar: Calendar, own: Watched | None, so_fa
 
 
 def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int) -> CostTrend | None:
+    weekly = len(days) > DAYS_ONE_BY_ONE
     costs: dict[date, list[int]] = {}
     for one in points:
         if one.cost is not None:
-            costs.setdefault(one.started_at.astimezone(calendar.zone).date(), []).append(one.cost)
+            day = one.started_at.astimezone(calendar.zone).date()
+            first = max(days.start, day - timedelta(days=day.weekday())) if weekly else day
+            costs.setdefault(first, []).append(one.cost)
     cut = len(points) == READ_RUNS
     if cut and len(costs) > 1:
         # The oldest day was read in part: its median would be of its evening.
@@ -182,7 +194,12 @@ def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int)
         days = Days(max(days.start, min(costs)), min(days.end, calendar.today + timedelta(days=1)))
     n = sum(len(of_day) for of_day in costs.values())
     counted = f"{'Newest n' if cut else 'n'} {n:,}"
-    return cost_trend(costs, days, counted=counted, day_href=lambda day: runs_of_day(day, agent=agent_id))
+
+    def opens(day: date) -> str:
+        end = min(days.end, day + timedelta(days=7 - day.weekday())) if weekly else day + timedelta(days=1)
+        return runs_of_days(Days(day, end), agent=agent_id)
+
+    return cost_trend(costs, days, counted=counted, day_href=opens, weekly=weekly)
 
 
 def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar) -> RunPlot | None:

@@ -30,7 +30,7 @@ from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import notices
 from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
 from costsite.analytics.views.page import Export, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -91,6 +91,7 @@ def _chart(
     filters: Filters,
     workspaces: Sequence[WorkspaceFacts],
     site: SiteDays,
+    agents: Sequence[attention.AgentFortnight],
     comparison: Comparison,
 ) -> Stack:
     by_slug = {workspace.slug: workspace for workspace in workspaces}
@@ -111,22 +112,28 @@ def _chart(
         wanted = RunFilter(workspace_id=chosen.id if chosen else None)
         hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+    span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "workspace" and not (filters.provider or filters.model or filters.status):
-        days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-        costs = site.costs_by_day(days)
+        costs = site.costs_by_day(span)
         if chosen:
             costs = {pk: by_day for pk, by_day in costs.items() if pk == chosen.id}
         spent = {pk: sum(cost or 0 for day, cost in costs[pk].items() if day in filters.days) for pk in costs}
         names = {
             one.id: one.name for one in sorted(workspaces, key=lambda one: -spent.get(one.id, 0)) if one.id in spent
         }
-        totals = site.by_day(days, chosen.id if chosen else None)
+        totals = site.by_day(span, chosen.id if chosen else None)
         split = Split(names, costs, totals, opens, by_id=True)
     else:
         scope = {"workspace": chosen.id} if chosen else {}
-        found = usage_split(request.user, filters, by, SERIES, **scope)
-        split = Split(found.names, found.costs, found.totals, opens, by_id=by in ("agent", "workspace"))
-    return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept)
+        totals = site.by_day(span, chosen.id if chosen else None)
+        found = usage_split(request.user, filters, by, SERIES, totals, **scope)
+        known = (
+            {one.agent_id: one.name for one in agents} if by == "agent" else {one.id: one.name for one in workspaces}
+        )
+        split = split_of(found, request.user, by, known, opens)
+    return spend_chart(
+        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
+    )
 
 
 @login_required
@@ -145,7 +152,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
-    chart = _chart(request, calendar, filters, workspaces, site, comparison)
+    chart = _chart(request, calendar, filters, workspaces, site, agents, comparison)
     movers = movers_of(agents)
     table = spender_table(
         spenders,

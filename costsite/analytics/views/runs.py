@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -185,8 +185,8 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> 
         if name in KEPT and value and name not in ("range", "from", "to", "day", "hour")
     }
 
-    def only(day: date) -> str:
-        return f"{reverse('runs')}?{urlencode(kept | {'day': f'{day:%Y-%m-%d}'})}"
+    def only(day: Days) -> str:
+        return f"{reverse('runs')}?{urlencode(kept | {'day': f'{day.start}'})}"
 
     return spend_per_day(
         "activity",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
 
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import reverse
 
 from agents.spend import NOTHING, Spend
@@ -16,8 +17,12 @@ from costsite.analytics.charts import slots_for
 from costsite.analytics.comparison import Before, Comparison, answer
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.agents import names_of
+from costsite.analytics.queries.rollups import SplitDays
 from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
 from costsite.analytics.stacks import SERIES, Series, Stack, hour_steps, spend_per_day, spend_stack
+
+User = AbstractBaseUser | AnonymousUser
 
 HOURS = "24-hours"
 
@@ -43,6 +48,17 @@ class Split:
         ]
 
 
+def split_of(found: SplitDays, user: User, by: str, known: Mapping[int, str], hrefs: Callable[[Any], str]) -> Split:
+    """With names. `known`: of agents or workspaces; agents that are not among them are asked for."""
+    if by not in ("agent", "workspace"):
+        return Split({key: str(key) for key in found.dearest}, found.costs, found.totals, hrefs, by_id=False)
+    unknown = [key for key in found.dearest if key not in known]
+    names = dict(known) | (names_of(user, unknown) if unknown and by == "agent" else {})
+    return Split(
+        {key: names[key] for key in found.dearest if key in names}, found.costs, found.totals, hrefs, by_id=True
+    )
+
+
 def name_slots(names: Sequence[str]) -> dict[str, int]:
     """A model keeps its colour on every page: by its name, since it has no row of its own."""
     homes = {name: crc32(name.encode("utf-8", "replace")) + 1 for name in names}
@@ -59,8 +75,12 @@ def spend_chart(
     *,
     what: str,
     kept: Mapping[str, object],
+    for_file: bool,
 ) -> Stack:
-    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to."""
+    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to.
+
+    `for_file`: by day even where the page draws weeks.
+    """
     before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
     whole = sum(1 for day in filters.days if day < calendar.today)
     shown = sum((split.totals.get(day, NOTHING) for day in filters.days), NOTHING)
@@ -80,8 +100,9 @@ def spend_chart(
         series=split.series(),
         days=filters.days,
         calendar=calendar,
-        day_href=lambda day: runs_of_day(day, **kept),
+        day_href=lambda part: runs_of_days(part, **kept),
         before=before_totals,
+        fine=for_file,
     )
 
 
@@ -125,9 +146,11 @@ def hourly_chart(
     )
 
 
-def runs_of_day(day: date, **wanted: object) -> str:
-    """The run logs of one day."""
-    return f"{reverse('runs')}?{urlencode({'day': f'{day:%Y-%m-%d}'} | wanted)}"
+def runs_of_days(days: Days, **wanted: object) -> str:
+    """The run logs of a day or of more."""
+    if len(days) == 1:
+        return f"{reverse('runs')}?{urlencode({'day': f'{days.start}'} | wanted)}"
+    return f"{reverse('runs')}?{urlencode({'from': f'{days.start}', 'to': f'{days.last}'} | wanted)}"
 
 
 def runs_of_hour(at: datetime, **wanted: object) -> str:

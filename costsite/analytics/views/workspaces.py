@@ -28,7 +28,7 @@ from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
 from costsite.analytics.views.dashboard import month_forecast
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -188,11 +188,13 @@ def _chart(
         wanted = RunFilter(workspace_id=found.id)
         hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+    span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "agent" and not (filters.provider or filters.model or filters.status):
-        span = Days(min(filters.before.start, filters.days.start), filters.days.end)
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
-        got = usage_split(request.user, filters, by, SERIES, workspace=found.id)
-        split = Split(got.names, got.costs, got.totals, opens, by_id=by == "agent")
-    return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept)
+        got = usage_split(request.user, filters, by, SERIES, site.by_day(span), workspace=found.id)
+        split = split_of(got, request.user, by, {agent.id: agent.name for agent in usage.agents}, opens)
+    return spend_chart(
+        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
+    )
