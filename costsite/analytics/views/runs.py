@@ -21,7 +21,7 @@ from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
-from costsite.analytics.views.page import page, whole_number
+from costsite.analytics.views.page import Export, page, whole_number
 
 RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
@@ -155,15 +155,17 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
         limit=RUNS_PER_PAGE,
     )
     sifted_to = run_page.sifted_to
+    strip = _strip(request, calendar, wanted)
     context = shown | {
-        "strip": _strip(request, calendar, wanted),
+        "strip": strip,
         "run_page": run_page,
         "sifted_runs": runs.SIFTED_RUNS,
         "sifted_to": sifted_to.started_at if sifted_to else None,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "kept": KEPT,
     }
-    return page(request, "analytics/runs.html", calendar, "runs", context)
+    exports = {"activity": Export(strip.exact_head, strip.exact_rows)}
+    return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports)
 
 
 def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> Stack:

@@ -118,6 +118,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "no_runs_yet": not site.rows and not usage.agents,
     }
     exports = {
+        "policies": _policies_export(budgets),
         "spend-per-day": Export(chart.exact_head, chart.exact_rows),
         "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
         "agents": spender_export(usage.agents, spans, "agent"),
@@ -152,6 +153,23 @@ def _policies(budgets: Budgets, user: ways.User, *, owned: bool) -> list[dict[st
         }
         for one in listed[:POLICIES]
     ]
+
+
+def _policies_export(budgets: Budgets) -> Export:
+    """Those of which one may read the figures."""
+    head = ("budget", "scope", "limit_cents", "spent_cents", "held_cents", "state", "refusals_7_days")
+    rows = [
+        (
+            one.policy.subject,
+            one.policy.scope,
+            *map(cents_text, (one.standing.limit, one.standing.spent, one.standing.held)),
+            words_of(one, budgets.zone),
+            one.refused,
+        )
+        for one in budgets.watched
+        if one.shown
+    ]
+    return Export(head, rows)
 
 
 def _burn_down(
