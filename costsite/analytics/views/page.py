@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
@@ -26,6 +26,25 @@ class Export:
 
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+
+@overload
+def page(
+    request: HttpRequest, template: str, calendar: Calendar, section: str, context: dict[str, Any]
+) -> HttpResponse: ...
+
+
+@overload
+def page(
+    request: HttpRequest,
+    template: str,
+    calendar: Calendar,
+    section: str,
+    context: dict[str, Any],
+    *,
+    filters: Filters | None = None,
+    exports: Mapping[str, Export],
+) -> HttpResponseBase: ...
 
 
 def page(
