@@ -53,9 +53,11 @@ _OF_A_CALL: Final = {
 _ADDENDS: Final = ", ".join(f"{_OF_A_CALL[name]} AS {name}" for name in SUM_COLUMNS)
 _NOTHING: Final = ", ".join(f"0 AS {name}" for name in SUM_COLUMNS)
 _TAGS: Final = {
-    "sqlite": "CROSS JOIN json_each(c.tags) AS tag",
-    "postgresql": "CROSS JOIN LATERAL jsonb_array_elements_text(c.tags) AS tag(value)",
+    "sqlite": """CROSS JOIN json_each(CASE c.tags WHEN '[]' THEN '[""]' ELSE c.tags END) AS tag""",
+    "postgresql": "CROSS JOIN LATERAL jsonb_array_elements_text(CASE c.tags WHEN '[]' THEN '[\"\"]' ELSE c.tags END)"
+    " AS tag(value)",
 }
+"""Each tag of a call; without any, `rollups.UNTAGGED`."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ Sums = tuple[int, ...]
 NO_SUMS: Sums = (0,) * len(SUM_COLUMNS)
 
 USAGE_KEY = ("workspace_id", "day", "agent_id", "provider", "model", "status", "effort")
+UNTAGGED = ("",)
+"""What a call without tags counts under: a list of tags that says nothing of the rest would look complete."""
 TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
 WORKSPACE_KEY = ("workspace_id", "day")
 
@@ -123,7 +125,9 @@ class Postings:
         places = self._summed()
         usage = sorted(_grouped((place[:6], sums) for place, sums in places).items())
         tags = sorted(
-            _grouped(((place.day, tag, place.agent_id), sums) for place, sums in places for tag in place.tags).items()
+            _grouped(
+                ((place.day, tag, place.agent_id), sums) for place, sums in places for tag in place.tags or UNTAGGED
+            ).items()
         )
         by_day = dict.fromkeys(self._runs_begun, NO_SUMS) | _grouped((place.day, sums) for place, sums in places)
         days = [(day, self._runs_begun.get(day, 0), sums) for day, sums in sorted(by_day.items())]

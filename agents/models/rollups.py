@@ -45,7 +45,9 @@ class UsageDay(UsageSums):
 
 
 class TagDay(UsageSums):
-    """By tag. A call with two tags counts under both, so tags do not add up to the total."""
+    """By tag, those without one under the empty tag. A call with two tags counts under both, so tags add up to no less
+    than the total.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()

@@ -44,6 +44,10 @@ class Column:
     total: int
     segments: tuple[Segment, ...]
 
+    @property
+    def slot_end(self) -> float:
+        return round(self.slot_x + self.slot_width, 3)
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -52,10 +56,16 @@ class Columns:
     height: float
     columns: tuple[Column, ...]
     ticks: tuple[Tick, ...]
+    scale: float = 0.0
+    """Pixels for a unit."""
 
     @property
     def base(self) -> float:
         return self.height
+
+    def at(self, value: int) -> float:
+        """How far down a value lies."""
+        return round(self.height - value * self.scale, 2)
 
 
 def nice_ticks(largest: int, count: int = 4) -> list[int]:
@@ -75,14 +85,15 @@ def stacked_columns(
     height: float,
     label: Callable[[int, int], str],
     headroom: float = 14.0,
+    least: int = 0,
 ) -> Columns:
     """A column for each row of `values`, its parts from the bottom up in the colours of `slots`.
 
     Parts must not be negative. `label` writes a tick, given its value and the top tick's. `headroom` is what the top
-    tick's label needs above its line, in pixels.
+    tick's label needs above its line, in pixels. `least`: what the scale reaches at least.
     """
     totals = [sum(parts) for parts in values]
-    ticks = nice_ticks(max(totals, default=0))
+    ticks = nice_ticks(max([*totals, least]), 4 if height > 100 else 1)
     top = ticks[-1] or 1
     scale = (height - headroom) / top
     step = 100 / max(1, len(values))
@@ -113,6 +124,7 @@ def stacked_columns(
         height,
         tuple(columns),
         tuple(Tick(round(height - value * scale, 2), label(value, ticks[-1])) for value in ticks),
+        scale,
     )
 
 

@@ -66,6 +66,11 @@ class MoneyUnit:
         return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
 
 
+def money_whole(microcents: int) -> str:
+    """Whole dollars, for what is not known to the cent."""
+    return signed(microcents, f"${rounded(Decimal(abs(microcents)) / DOLLAR, 0):,f}")
+
+
 def axis_money(microcents: int, top: int) -> str:
     """A tick of an axis whose top tick is `top`: no more decimals than it needs, the unit at the top alone."""
     if not microcents:

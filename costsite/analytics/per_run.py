@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from costsite.analytics import charts, figures
-from costsite.analytics.panels import SMALL_CHART_HEIGHT, day_tick
 from costsite.analytics.periods import Days
+from costsite.analytics.stacks import SMALL_CHART_HEIGHT, day_tick
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class RunPlot:
     ticks: tuple[tuple[float, str], ...]
     """Percent across, and the day there."""
     rows: tuple[tuple[str, ...], ...]
+
+    head = ("Started", "Estimated cost")
 
     @property
     def labels_close(self) -> bool:

@@ -18,6 +18,9 @@ class Days:
     def __iter__(self) -> Iterator[date]:
         return (self.start + timedelta(days=offset) for offset in range((self.end - self.start).days))
 
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day < self.end
+
     def __len__(self) -> int:
         return (self.end - self.start).days
 
@@ -57,13 +60,17 @@ def first_of_next_month(day: date) -> date:
 
 
 RANGES = {
-    "this-month": "This month",
-    "last-month": "Last month",
+    "24-hours": "24 h",
     "7-days": "7 days",
     "30-days": "30 days",
     "90-days": "90 days",
+    "this-month": "This month",
+    "last-month": "Last month",
 }
 DEFAULT_RANGE = "this-month"
+CUSTOM_RANGE = "custom"
+LONGEST_RANGE = 366
+"""Days of a range of one's own choice: a leap year."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,19 @@ class Calendar:
         return Days(self.today - timedelta(days=29), self.today + timedelta(days=1))
 
     def days_of(self, name: str) -> Days:
-        """The days of a range in `RANGES`; an unknown name is the default."""
+        """The days of a range in `RANGES`; an unknown name is the default. Of 24 hours: the days they touch."""
         tomorrow = self.today + timedelta(days=1)
         if name == "last-month":
             return Days(first_of_previous_month(self.today), first_of_month(self.today))
+        if name == "24-hours":
+            return Days(self.today - timedelta(days=1), tomorrow)
         if name.endswith("-days") and name in RANGES:
             return Days(tomorrow - timedelta(days=int(name.removesuffix("-days"))), tomorrow)
         return Days(first_of_month(self.today), first_of_next_month(self.today))
+
+    def days_before(self, name: str, shown: Days) -> Days:
+        """What a range is compared with: as many days right before it; of a month, those of the month before."""
+        if name in ("this-month", "last-month"):
+            start = first_of_previous_month(shown.start)
+            return Days(start, shown.start)
+        return Days(shown.start - timedelta(days=len(shown)), shown.start)

@@ -11,9 +11,9 @@
   const marks = document.querySelectorAll("[data-tip]");
   for (const mark of marks) {
     const title = mark.querySelector("title");
-    words.set(mark, mark.dataset.tip);
+    words.set(mark, title ? title.textContent.trim() : "");
     if (title) title.remove(); // two tooltips at once would cover each other
-    mark.setAttribute("aria-label", mark.dataset.tip);
+    mark.setAttribute("aria-label", words.get(mark));
   }
 
   function show(mark) {

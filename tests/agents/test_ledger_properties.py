@@ -177,7 +177,7 @@ def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
         by_run[call.run_id].update(sums)
         usage[call.day, call.agent_id, call.provider, call.model, call.status, call.effort].update(sums)
         days[call.day].update(sums)
-        for tag in call.tags:
+        for tag in call.tags or [""]:
             tags[call.day, tag, call.agent_id].update(sums)
     return by_run, usage, tags, days
 

@@ -90,7 +90,7 @@ def test_unpriced_calls_get_their_cost_with_every_sum_that_shows_it(workspace: W
     assert (row.cost_microcents, row.unpriced_calls, row.calls) == (2 * COST, 0, 2)
     usage = UsageDay.objects.get(provider="ollama")
     assert (usage.cost_microcents, usage.unpriced_calls) == (2 * COST, 0)
-    assert TagDay.objects.get().cost_microcents == COST
+    assert TagDay.objects.get(tag="prod").cost_microcents == COST
     day = WorkspaceDay.objects.get()
     assert (day.cost_microcents, day.unpriced_calls) == (2 * COST + priced_at_once, 0)
     assert_all_sums_agree(workspace)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from agents.models import Workspace
+from agents.models import LLMCall, Workspace
 from langchain_plugin import wire
 
 AFTERNOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -43,3 +46,23 @@ def text_of(client: Client, page: str, *args: Any) -> str:
     response = client.get(page if page.startswith("/") else reverse(page, args=args))
     assert response.status_code == 200
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())).replace("&nbsp;", " ")
+
+
+def exact(microcents: int | None) -> str:
+    """Cents as a file has them: worked out here, not by the code under test."""
+    return "" if microcents is None else f"{Decimal(microcents) / 1_000_000:f}".rstrip("0").rstrip(".") or "0"
+
+
+def file_of(client: Client, address: str, name: str) -> list[dict[str, str]]:
+    """The rows of a chart or table as the page's file has them."""
+    response: Any = client.get(f"{address}{'&' if '?' in address else '?'}csv={name}")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/csv"), (address, name)
+    return list(csv.DictReader(StringIO(response.getvalue().decode())))
+
+
+def known(calls: Iterable[LLMCall]) -> int | None:
+    """What calls cost: None where there are some and nobody knows of any; the ledger's rule, once more."""
+    calls = list(calls)
+    priced = [call.cost_microcents for call in calls if call.cost_microcents is not None]
+    return sum(priced) if priced or not calls else None

@@ -115,7 +115,7 @@ def test_one_drills_from_the_dashboard_to_a_call_and_the_figures_agree(
     newest = cents_of(recorded[-CALLS_OF_RUNS[-1] :])
 
     assert kpi(page, "Total spend this month") == month
-    assert kpi(page, "Runs") == "3"
+    assert page.get_by_text("3 runs this month").is_visible()
     page.get_by_role("cell", name="Acme").or_(page.get_by_role("rowheader", name="Acme")).get_by_role("link").click()
     assert kpi(page, "Total spend this month") == month
     page.get_by_role("table").get_by_role("link", name="support-bot").first.click()
@@ -128,6 +128,77 @@ def test_one_drills_from_the_dashboard_to_a_call_and_the_figures_agree(
     stored = sum(call.cost_microcents or 0 for call in LLMCall.objects.all())
     assert stored == cents_of(recorded) * 1_000_000 == sum(run.cost_microcents for run in AgentRunLog.objects.all())
     assert complaints == []
+
+
+def test_one_filters_the_dashboard_and_drills_from_a_column_to_its_runs(
+    recorded: list[int], live_server: Any, browser: Browser
+) -> None:
+    page = browser.new_page()
+    complaints = log_in(page, live_server.url)
+
+    page.get_by_role("link", name="7 days", exact=True).click()
+    page.get_by_role("link", name="model", exact=True).click()
+    page.get_by_role("link", name="Compare", exact=True).click()
+    assert {"range=7-days", "by=model", "compare=1"} <= set(page.url.partition("?")[2].split("&"))
+    page.get_by_text("Dates and filters").click()
+    page.get_by_placeholder("Any model").fill("acme-1")
+    page.get_by_label("Status of calls").select_option("OK")
+    page.get_by_role("button", name="Show").click()
+    assert {"model=acme-1", "status=ok", "by=model", "compare=1"} <= set(page.url.partition("?")[2].split("&"))
+    assert f"{cents_of(recorded):.2f}¢ in all" in page.locator("#spend-per-day .measure").inner_text()
+    with page.expect_download() as download:
+        page.locator("#spend-per-day").get_by_role("link", name="CSV").click()
+    rows = download.value.path().read_text().splitlines()
+    assert Decimal(rows[-1].split(",")[1]) == cents_of(recorded)
+    page.get_by_placeholder("Any model").fill("no-such-model")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("Nothing to draw in this range.").wait_for()
+    page.get_by_role("link", name="Clear filters").click()
+    assert "?" not in page.url
+    page.locator("#spend-per-day a[data-tip]").last.click()
+    page.get_by_role("heading", name="Run logs").wait_for()
+    assert page.get_by_role("region", name="Runs").locator("tbody tr").count() == len(CALLS_OF_RUNS)
+    page.get_by_text("More filters").click()
+    page.get_by_label("Tokens over").fill(str(sum(recorded[-4:])))
+    page.get_by_role("button", name="Show").click()
+    assert page.get_by_role("region", name="Runs").locator("tbody tr").count() == 1
+    page.get_by_role("region", name="Runs").locator("tbody tr").get_by_role("link").first.click()
+    assert kpi(page, "Estimated cost") == f"{cents_of(recorded[-4:]):.2f}¢"
+    assert "more than the agent's usual run" in page.get_by_role("region", name="usual run").inner_text()
+    assert complaints == []
+
+
+def test_the_owners_guide_leads_through_the_site_by_what_it_says(
+    recorded: list[int], live_server: Any, browser: Browser
+) -> None:
+    """By visible words alone: view costs per agent, then set a monthly budget, and the bar moves."""
+    page = browser.new_page()
+    log_in(page, live_server.url)
+    month = f"{cents_of(recorded):.2f}¢"
+
+    page.get_by_text("Analytics", exact=True).click()
+    page.get_by_text("support-bot", exact=True).click()
+    for words in ("Total spend this month", "Token usage", "Input", "Output", "Cost trend", "Per-run cost history"):
+        assert page.get_by_text(words, exact=True).first.is_visible(), words
+    assert page.get_by_text(month, exact=True).first.is_visible()
+    assert page.get_by_text("No monthly budget. Spending is recorded, never stopped.").is_visible()
+
+    page.get_by_text("Agents", exact=True).click()
+    page.get_by_text("support-bot", exact=True).first.click()
+    page.get_by_label("Monthly budget (in cents)").fill("400")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("was changed successfully").wait_for()
+
+    page.goto(live_server.url)
+    page.get_by_text("Analytics", exact=True).click()
+    assert page.get_by_text("on track", exact=True).is_visible()
+    page.get_by_text("support-bot", exact=True).click()
+    used = cents_of(recorded) / 400 * 100
+    bar = page.get_by_role("img", name="used:").first
+    width = bar.locator(".spent").first.get_attribute("width") or ""
+    assert float(width.rstrip("%")) == pytest.approx(float(used) * 0.85, abs=0.02)
+    assert page.get_by_text(f"{month} of $4.00").filter(visible=True).count() == 1
+    assert page.get_by_text("budget $4.00", exact=True).is_visible()
 
 
 def test_the_pages_work_without_scripts(recorded: list[int], live_server: Any, browser: Browser) -> None:
@@ -156,7 +227,7 @@ def test_a_chart_is_walked_and_read_by_keyboard(recorded: list[int], live_server
     assert tip.is_hidden()
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Run logs").wait_for()
-    assert page.locator("tbody tr").count() == 3
+    assert page.get_by_role("region", name="Runs").locator("tbody tr").count() == 3
 
 
 @pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(246, 247, 249)"), ("dark", "rgb(17, 21, 28)")])
@@ -212,7 +283,7 @@ def test_on_a_phone_a_row_is_name_cost_and_state_and_the_rest_unfolds(
     page = context.new_page()
     log_in(page, live_server.url)
     page.goto(f"{live_server.url}/runs/")
-    row = page.locator("tbody tr").first
+    row = page.get_by_role("region", name="Runs").locator("tbody tr").first
     lines = "element => element.getClientRects().length"
 
     for name in ("Code completer", "Northwind Engineering"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,8 +13,9 @@ from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subque
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, AgentRunLog, LLMCall, UsageDay, Workspace
+from agents.models import Agent, AgentRunLog, LLMCall, Membership, UsageDay
 from agents.models.sums import spend_from, sums
+from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import CostByDay, cost_by_key_and_day, spend_by_day, within
@@ -51,9 +53,11 @@ class AgentFacts:
     last_run_at: datetime | None
     owned: bool
     """Its workspace is, by who asks: they may change the agent."""
+    month_runs: int = 0
+    """Where they were asked for: this month, at most `COUNTED_RUNS` + 1."""
 
     @classmethod
-    def of(cls, row: Agent, *, owned: bool = False) -> AgentFacts:
+    def of(cls, row: Agent, *, owned: bool = False, month_runs: int = 0) -> AgentFacts:
         return cls(
             id=row.pk,
             name=row.name or row.slug,
@@ -67,6 +71,7 @@ class AgentFacts:
             default_model=row.default_model,
             last_run_at=row.last_run_at,
             owned=owned,
+            month_runs=month_runs,
         )
 
 
@@ -86,11 +91,31 @@ SORTS = {
 }
 
 
-def find_agent(user: User, pk: int) -> AgentFacts | None:
-    owned = Exists(Workspace.objects.owned_by(user).filter(pk=OuterRef("workspace")))
+def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFacts | None:
+    """With a calendar: and how many runs it had this month."""
     rows: Any = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk)
-    row = rows.annotate(owned=owned).first()
-    return None if row is None else AgentFacts.of(row, owned=row.owned)
+    if calendar is not None:
+        rows = rows.annotate(month_runs=_runs_of_month(calendar))
+    if not is_superuser(user):
+        # Of "a workspace that this user owns" SQLite walks the workspaces; of a membership it knows the row.
+        owner = Membership.objects.filter(
+            user=user.pk or 0, workspace=OuterRef("workspace"), role=Membership.Role.OWNER
+        )
+        rows = rows.annotate(owned=Exists(owner))
+    row = rows.first()
+    if row is None:
+        return None
+    return AgentFacts.of(row, owned=getattr(row, "owned", True), month_runs=getattr(row, "month_runs", 0))
+
+
+def _runs_of_month(calendar: Calendar) -> BoundedCount:
+    month = calendar.month_to_date
+    runs = AgentRunLog.objects.filter(
+        agent=OuterRef("pk"),
+        started_at__gte=month.starts_at(calendar.zone),
+        started_at__lt=month.ends_at(calendar.zone),
+    ).order_by(*NEWEST_FIRST)
+    return BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])
 
 
 def visible_agents(user: User, workspace_id: int | None, limit: int) -> list[AgentFacts]:
@@ -113,11 +138,6 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
         .values("agent")
         .annotate(spent=Sum("cost_microcents"))
     )
-    runs = AgentRunLog.objects.filter(
-        agent=OuterRef("pk"),
-        started_at__gte=month.starts_at(calendar.zone),
-        started_at__lt=month.ends_at(calendar.zone),
-    ).order_by(*NEWEST_FIRST)
     rows = (
         Agent.objects.visible_to(user)
         .select_related("workspace")
@@ -126,7 +146,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
     rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
-    found: list[Any] = list(rows.annotate(month_runs=BoundedCount(runs.values("pk")[: COUNTED_RUNS + 1])))
+    found: list[Any] = list(rows.annotate(month_runs=_runs_of_month(calendar)))
     ids = [row.pk for row in found]
     month_spend = {
         row["agent"]: spend_from(row)
@@ -147,21 +167,9 @@ def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, SpendOf[da
     return spend_by_day(CostTracker().visible_to(user).agent(agent_id), days)
 
 
-def agent_models(user: User, agent_id: int, days: Days, limit: int) -> list[SpendOf[tuple[str, str]]]:
-    """By (provider, model), the dearest first."""
-    return CostTracker().visible_to(user).agent(agent_id).between(days.start, days.end).by_model(most=limit)
-
-
-def agent_model_days(user: User, agent_id: int, days: Days, models: list[str]) -> dict[str, CostByDay]:
-    return cost_by_key_and_day(UsageDay.objects.visible_to(user).filter(agent_id=agent_id), days, "model", models)
-
-
-def count_runs(user: User, agent_id: int, calendar: Calendar, days: Days) -> int:
-    """Runs that began within `days`, by the agent's index, at most `COUNTED_RUNS` + 1."""
-    rows = AgentRunLog.objects.visible_to(user).filter(
-        agent_id=agent_id, started_at__gte=days.starts_at(calendar.zone), started_at__lt=days.ends_at(calendar.zone)
-    )
-    return rows.order_by(*NEWEST_FIRST)[: COUNTED_RUNS + 1].count()
+def names_of(user: User, ids: Iterable[int]) -> dict[int, str]:
+    rows = Agent.objects.visible_to(user).filter(pk__in=list(ids)).values_list("pk", "name", "slug")
+    return {pk: name or slug for pk, name, slug in rows}
 
 
 @dataclass(frozen=True)

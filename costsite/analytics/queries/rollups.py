@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.spend import NOTHING, Spend, known_cost
+from costsite.analytics.filters import Filters
+from costsite.analytics.forecast import DRAWN_FROM_DAYS
 from costsite.analytics.periods import Calendar, Days
 
 
@@ -29,20 +31,25 @@ class Spans:
     before: Days
     shown: Days
     spark: Days
+    shown_before: Days | None = None
+    """What the shown days are compared with, where one asked for it."""
 
     @classmethod
-    def of(cls, calendar: Calendar, range_name: str) -> Spans:
+    def of(cls, calendar: Calendar, shown: Days, shown_before: Days | None = None) -> Spans:
         return cls(
             calendar.month_to_date,
             calendar.compared_days,
             calendar.same_days_last_month,
-            calendar.days_of(range_name),
+            shown,
             calendar.last_30_days,
+            shown_before,
         )
 
     @property
     def all(self) -> Days:
-        spans = (self.month, self.before, self.shown, self.spark)
+        """With the last eight weeks, which a forecast is drawn from."""
+        forecast = Days(self.month.end - timedelta(days=DRAWN_FROM_DAYS + 1), self.month.end)
+        spans = (self.month, self.before, self.shown, self.spark, forecast, self.shown_before or self.shown)
         return Days(min(span.start for span in spans), max(span.end for span in spans))
 
 
@@ -53,6 +60,15 @@ def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
 
 def sum_of(by_day: Mapping[date, Spend], days: Days) -> Spend:
     return sum((spend for day, spend in by_day.items() if days.start <= day < days.end), NOTHING)
+
+
+def narrowed(filters: Filters) -> Q:
+    """What of `UsageDay` the filters want, the workspace aside."""
+    wanted = Q()
+    for column in ("provider", "model", "status"):
+        if value := getattr(filters, column):
+            wanted &= Q(**{column: value})
+    return wanted
 
 
 CostByDay = dict[date, int | None]
@@ -71,3 +87,43 @@ def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Seque
     for value, day, made, unpriced, cost in found:
         series[value][day] = known_cost(made, unpriced, cost)
     return series
+
+
+@dataclass(frozen=True)
+class SplitDays:
+    """Days split by a column: the dearest values of it, and what all of them come to."""
+
+    dearest: Sequence[Any]
+    costs: Mapping[Any, CostByDay]
+    totals: Mapping[date, Spend]
+
+
+def split_by_day(
+    rows: QuerySet[Any], days: Days, key: str, most: int, totals: Mapping[date, Spend] | None = None
+) -> SplitDays:
+    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
+
+    `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. By agent or
+    model an index answers it alone, so nothing is joined: who wants names asks for the few that are left.
+    """
+    rows = rows.filter(within(days)).order_by()
+    dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+    if totals is None:
+        rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
+    else:
+        rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
+    found: Any = rows.values("named", "day").annotate(
+        made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
+    )
+    costs: dict[Any, CostByDay] = {}
+    summed: dict[date, Spend] = {}
+    for row in found:
+        made, unpriced, cost = int(row["made"]), int(row["unpriced"]), int(row["cost"])
+        if totals is None:
+            spend = Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
+            summed[row["day"]] = summed.get(row["day"], NOTHING) + spend
+        if row["named"] is not None:
+            costs.setdefault(row["named"], {})[row["day"]] = known_cost(made, unpriced, cost)
+    spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
+    order = sorted(spent, key=lambda value: (-spent[value], value))
+    return SplitDays(order, costs, summed if totals is None else totals)

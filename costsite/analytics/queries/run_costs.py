@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +22,9 @@ class RunCost:
     calls: int
     unpriced_calls: int
     cost_microcents: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
 
     @property
     def cost(self) -> int | None:
@@ -36,7 +39,5 @@ class RunCost:
 def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[RunCost]:
     """The newest runs, newest first, at most `limit`."""
     rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
-    return [
-        RunCost(*row)
-        for row in rows.values_list("pk", "run_id", "started_at", "calls", "unpriced_calls", "cost_microcents")
-    ]
+    columns = [field.name for field in fields(RunCost)]
+    return [RunCost(*row) for row in rows.values_list(*columns)]

@@ -1,18 +1,19 @@
-"""Runs: pages of them, newest first, and one run with its calls."""
+"""Runs: pages of them, newest first."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Count, Q, Sum
-from django.db.models.functions import Coalesce
+from django.db import connections
+from django.db.models import BooleanField, F, Q
+from django.db.models.expressions import RawSQL
 
-from agents.models import AgentRunLog, LLMCall
+from agents.models import AgentRunLog
 from agents.models.visibility import VisibleQuerySet
-from agents.spend import NOTHING, Spend
+from agents.spend import Spend
 from costsite.analytics.periods import Calendar, Days
 
 User = AbstractBaseUser | AnonymousUser
@@ -23,6 +24,8 @@ NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
 STATUSES = AgentRunLog.Status
+SIFTED_RUNS = 5_000
+"""Looked through for one page."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class RunPage:
     rows: tuple[RunRow, ...]
     newer: Cursor | None
     older: Cursor | None
+    sifted_to: Cursor | None = None
+    """How far back was looked for what no index leads to; None: to the end."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,23 @@ class RunFilter:
     """Of the run's start."""
     status: str = ""
     """One of `STATUSES`; empty: any."""
+    begun_from: datetime | None = None
+    begun_before: datetime | None = None
+    """Instants, beside the days."""
+    cost_over: int | None = None
+    """Microcents."""
+    tokens_over: int | None = None
+    """Input and output."""
+    tag: str = ""
+    thread: str = ""
+
+    @property
+    def sifts(self) -> bool:
+        """No index has the runs it wants in their order: they are looked for among those that one has."""
+        return self.cost_over is not None or self.tokens_over is not None or bool(self.tag or self.thread)
+
+    def since(self, at: datetime) -> RunFilter:
+        return replace(self, begun_from=at)
 
 
 def list_runs(
@@ -123,23 +145,52 @@ def list_runs(
     after: Cursor | None = None,
     limit: int = 50,
 ) -> RunPage:
-    """Runs older than `before`, or newer than `after`, or the newest; newest first, at most `limit`."""
+    """Runs older than `before`, or newer than `after`, or the newest; newest first, at most `limit`.
+
+    What no index leads to is looked for among the next `SIFTED_RUNS` runs, so that the rarest of them takes no longer
+    than any; the page then says how far it looked, and goes on from there.
+    """
     order, beyond = NEWEST_FIRST, None
     if after is not None:
         order = OLDEST_FIRST
         beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
     elif before is not None:
         beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
-    rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond)
-    found = [RunRow.of(row) for row in rows.select_related("agent", "workspace").order_by(*order)]
+    sifted_to = None
+    if wanted.sifts:
+        among = first_runs(user, calendar, wanted, *order, most=SIFTED_RUNS, beyond=beyond)
+        last = among.order_by(*order).values_list("started_at", "id")[SIFTED_RUNS - 1 : SIFTED_RUNS].first()
+        sifted_to = Cursor(*last) if last else None
+        rows = sifted(among, wanted).order_by(*order)[: limit + 1]
+    else:
+        rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond).order_by(*order)
+    found = [RunRow.of(row) for row in rows.select_related("agent", "workspace")]
     more = len(found) > limit
     found = found[:limit]
+    end = found[-1].cursor if more else sifted_to
     if after is not None:
         found.reverse()
-        return RunPage(tuple(found), found[0].cursor if more and found else None, found[-1].cursor if found else None)
-    return RunPage(
-        tuple(found), found[0].cursor if before is not None and found else None, found[-1].cursor if more else None
-    )
+        newer = (found[0].cursor if more and found else sifted_to) or None
+        older = found[-1].cursor if found else after
+        return RunPage(tuple(found), newer, older, None if more else sifted_to)
+    newer = found[0].cursor if found else before
+    return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
+
+
+def sifted(among: VisibleQuerySet[AgentRunLog], wanted: RunFilter) -> VisibleQuerySet[AgentRunLog]:
+    """Of runs that an index led to, those that are as wanted in what no index knows."""
+    if wanted.cost_over is not None:
+        among = among.filter(cost_microcents__gt=wanted.cost_over)
+    if wanted.tokens_over is not None:
+        among = among.filter(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
+    if wanted.thread:
+        among = among.filter(thread_id=wanted.thread)
+    if not wanted.tag:
+        return among
+    if connections[among.db].vendor == "postgresql":
+        return among.filter(tags__contains=[wanted.tag])
+    has_tag = "EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)"
+    return among.filter(RawSQL(has_tag, [wanted.tag], output_field=BooleanField()))  # noqa: S611 - a parameter of the statement
 
 
 def first_runs(
@@ -151,6 +202,10 @@ def first_runs(
         rows = rows.filter(
             started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
         )
+    if wanted.begun_from is not None:
+        rows = rows.filter(started_at__gte=wanted.begun_from)
+    if wanted.begun_before is not None:
+        rows = rows.filter(started_at__lt=wanted.begun_before)
     if wanted.status:
         rows = rows.filter(status=wanted.status)
     if wanted.agent_id is not None:
@@ -158,127 +213,3 @@ def first_runs(
     if wanted.workspace_id is not None:
         return rows.filter(workspace_id=wanted.workspace_id).visible_to(user).firsts(*order, most=most)
     return rows.firsts_visible_to(user, *order, most=most)
-
-
-# ── one run ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class CallRow:
-    step: str
-    sub_agent: str
-    purpose: str
-    provider: str
-    model: str
-    request_model: str
-    service_tier: str
-    effort: str
-    started_at: datetime
-    duration: timedelta
-    status: str
-    status_label: str
-    error_type: str
-    spend: Spend
-    cost: int | None
-    estimated: bool
-    """The provider did not report its usage."""
-    tokens_from: str
-    """Where a total came from that the client could not tell: `median`, `nothing`, or empty."""
-    provisional: bool
-    local_cache_hit: bool
-    price_source: str
-    tool_names: tuple[str, ...]
-
-
-def find_run(user: User, pk: int) -> RunRow | None:
-    row = AgentRunLog.objects.visible_to(user).select_related("agent", "workspace").filter(pk=pk).first()
-    return None if row is None else RunRow.of(row)
-
-
-def find_parent(user: User, run: RunRow) -> int | None:
-    """The id of the run that this one was part of."""
-    if run.parent_run_id is None:
-        return None
-    parents = AgentRunLog.objects.visible_to(user).filter(workspace_id=run.workspace_id, run_id=run.parent_run_id)
-    parent: int | None = parents.values_list("pk", flat=True).first()
-    return parent
-
-
-def neighbours(user: User, run: RunRow) -> tuple[int | None, int | None]:
-    """The agent's next newer and next older run."""
-    rows = AgentRunLog.objects.visible_to(user).filter(agent_id=run.agent_id)
-    newer = rows.filter(Q(started_at__gt=run.started_at) | Q(id__gt=run.id), started_at__gte=run.started_at).order_by(
-        "started_at", "id"
-    )
-    older = rows.filter(Q(started_at__lt=run.started_at) | Q(id__lt=run.id), started_at__lte=run.started_at).order_by(
-        "-started_at", "-id"
-    )
-    return newer.values_list("pk", flat=True).first(), older.values_list("pk", flat=True).first()
-
-
-def calls_of(user: User, run: RunRow, *, offset: int, limit: int) -> list[CallRow]:
-    """In the order they began; one more than `limit` says that there are more."""
-    rows = (
-        LLMCall.objects.visible_to(user)
-        .filter(workspace_id=run.workspace_id, run_id=run.run_id)
-        .order_by("started_at", "id")
-    )
-    return [_call_row(row) for row in rows[offset : offset + limit + 1]]
-
-
-def spend_of_first_calls(user: User, run: RunRow, count: int) -> Spend:
-    """What the first `count` calls cost, and how many of them nobody knows: where a later page's running sum begins."""
-    if not count:
-        return NOTHING
-    rows = (
-        LLMCall.objects.visible_to(user)
-        .filter(workspace_id=run.workspace_id, run_id=run.run_id)
-        .order_by("started_at", "id")
-    )
-    first = rows[:count].aggregate(
-        calls=Count("pk"), priced=Count("cost_microcents"), cost=Coalesce(Sum("cost_microcents"), 0)
-    )
-    return Spend(
-        calls=first["calls"], unpriced_calls=first["calls"] - first["priced"], cost_microcents=int(first["cost"])
-    )
-
-
-def _call_row(row: LLMCall) -> CallRow:
-    spend = Spend(
-        calls=1,
-        input_tokens=row.input_tokens,
-        output_tokens=row.output_tokens,
-        cache_read_tokens=row.cache_read_tokens,
-        cache_write_5m_tokens=row.cache_write_5m_tokens,
-        cache_write_1h_tokens=row.cache_write_1h_tokens,
-        cache_write_unknown_tokens=row.cache_write_unknown_tokens,
-        reasoning_tokens=row.reasoning_tokens,
-        input_audio_tokens=row.input_audio_tokens,
-        output_audio_tokens=row.output_audio_tokens,
-        cost_microcents=row.cost_microcents or 0,
-        saved_microcents=row.saved_microcents,
-        unpriced_calls=int(row.cost_microcents is None),
-    )
-    return CallRow(
-        step=row.step,
-        sub_agent=row.sub_agent,
-        purpose=row.purpose,
-        provider=row.provider,
-        model=row.model,
-        request_model=row.request_model,
-        service_tier=row.service_tier,
-        effort=row.effort,
-        started_at=row.started_at,
-        duration=row.ended_at - row.started_at,
-        status=row.status,
-        status_label=row.get_status_display(),
-        error_type=row.error_type,
-        spend=spend,
-        cost=row.cost_microcents,
-        estimated=row.usage_basis == LLMCall.UsageBasis.ESTIMATED,
-        tokens_from=row.tokens_from,
-        provisional=row.provisional,
-        local_cache_hit=row.served_from_local_cache,
-        price_source=row.price_source,
-        tool_names=tuple(str(call[0]) for call in row.tool_calls if call),
-    )

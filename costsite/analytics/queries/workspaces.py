@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Exists, F, OuterRef, Sum
+from django.db.models import Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import UsageDay, Workspace, WorkspaceDay
-from agents.models.sums import spend_from, sums
-from agents.spend import NOTHING, Spend, known_cost
+from agents.models import TagDay, UsageDay
+from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
 
@@ -53,71 +51,14 @@ class WorkspaceFacts:
     """By who asks: they may change it."""
 
 
-def find_workspace(user: User, slug: str) -> WorkspaceFacts | None:
-    rows: Any = Workspace.objects.visible_to(user).filter(slug=slug)
-    row = rows.annotate(owned=Exists(Workspace.objects.owned_by(user).filter(pk=OuterRef("pk")))).first()
-    return None if row is None else WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None, row.owned)
-
-
-def visible_workspaces(user: User, limit: int) -> list[WorkspaceFacts]:
-    """By name; those that are archived last."""
-    rows = Workspace.objects.visible_to(user).order_by(F("archived_at").asc(nulls_first=True), "name")[:limit]
-    return [WorkspaceFacts(row.pk, row.slug, row.name, row.archived_at is not None) for row in rows]
-
-
-def workspace_spenders(user: User, spans: Spans) -> list[Spender]:
-    """Every workspace one sees that is live or had calls, dearest this month first."""
-    by_workspace = {
-        row["workspace"]: row
-        for row in WorkspaceDay.objects.visible_to(user)
-        .filter(within(spans.all))
-        .values("workspace")
-        .annotate(
-            **sums(within(spans.month)),
-            **_costs("compared", spans.compared),
-            **_costs("before", spans.before),
-            month_runs=Coalesce(Sum("runs", filter=within(spans.month)), 0),
-            shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
-        )
-        .order_by()
-    }
-    spenders = []
-    for pk, name, slug, archived_at in Workspace.objects.visible_to(user).values_list(
-        "pk", "name", "slug", "archived_at"
-    ):
-        row = by_workspace.get(pk)
-        if row is not None:
-            compared, before = _cost_from(row, "compared"), _cost_from(row, "before")
-            spenders.append(
-                Spender(
-                    pk,
-                    name,
-                    slug,
-                    spend_from(row),
-                    compared,
-                    before,
-                    row["shown"],
-                    row["month_runs"],
-                    archived=archived_at is not None,
-                )
-            )
-        elif archived_at is None:
-            spenders.append(Spender(pk, name, slug, NOTHING, 0, 0, 0, 0))
-    return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
-
-
 def _costs(name: str, days: Days) -> dict[str, Any]:
-    """Aggregates of `days` that `_cost_from` reads."""
+    """Aggregates of `days` that `_spend_of` reads."""
+    return _sums_where(name, within(days))
+
+
+def _sums_where(name: str, where: Q) -> dict[str, Any]:
     columns = {"calls": "calls", "unpriced": "unpriced_calls", "cost": "cost_microcents"}
-    return {f"{name}_{part}": Coalesce(Sum(column, filter=within(days)), 0) for part, column in columns.items()}
-
-
-def _cost_from(row: Mapping[str, Any], name: str) -> int | None:
-    return known_cost(*(int(row[f"{name}_{part}"]) for part in ("calls", "unpriced", "cost")))
-
-
-def workspace_days(user: User, days: Days, workspace_ids: list[int]) -> dict[int, CostByDay]:
-    return cost_by_key_and_day(WorkspaceDay.objects.visible_to(user), days, "workspace", workspace_ids)
+    return {f"{name}_{part}": Coalesce(Sum(column, filter=where), 0) for part, column in columns.items()}
 
 
 def site_by_day(user: User, days: Days) -> dict[date, SpendOf[date]]:
@@ -129,51 +70,92 @@ def workspace_by_day(user: User, workspace_id: int, days: Days) -> dict[date, Sp
     return spend_by_day(CostTracker().visible_to(user).workspace(workspace_id), days)
 
 
-def workspace_runs(user: User, workspace_id: int, days: Days) -> int:
-    """Runs that began within `days`."""
-    rows = WorkspaceDay.objects.visible_to(user).filter(within(days), workspace_id=workspace_id)
-    runs: int = rows.aggregate(runs=Coalesce(Sum("runs"), 0))["runs"]
-    return runs
+@dataclass(frozen=True)
+class WorkspaceUsage:
+    """Who of a workspace spent, on what."""
+
+    agents: tuple[Spender, ...]
+    """Those that had calls in the spans, the dearest this month first."""
+    models: tuple[tuple[tuple[str, str], Spend], ...]
+    """By (provider, model) in the range shown, the dearest first."""
+    shown: Spend
 
 
-def agents_of(user: User, workspace_id: int, spans: Spans) -> list[Spender]:
-    """The agents of a workspace that had calls in the spans, dearest this month first.
-
-    At most as many rows as the workspace may have agents.
-    """
-    rows = (
+def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Q) -> WorkspaceUsage:
+    """At most as many rows as the workspace has agents, times the models of each. `wanted`: of the range shown."""
+    shown_where = within(spans.shown) & wanted
+    rows: Any = (
         UsageDay.objects.visible_to(user)
         .filter(within(spans.all), workspace_id=workspace_id)
-        .values("agent", "agent__name", "agent__slug", "agent__active", "agent__archived_at")
+        .values("agent", "agent__name", "agent__slug", "agent__active", "agent__archived_at", "provider", "model")
         .annotate(
-            **sums(within(spans.month)),
+            **_costs("month", spans.month),
             **_costs("compared", spans.compared),
             **_costs("before", spans.before),
-            shown=Coalesce(Sum("cost_microcents", filter=within(spans.shown)), 0),
+            **_sums_where("shown", shown_where),
         )
         .order_by()
     )
-    spenders = [
-        Spender(
-            row["agent"],
-            row["agent__name"] or row["agent__slug"],
-            row["agent__slug"],
-            spend_from(row),
-            _cost_from(row, "compared"),
-            _cost_from(row, "before"),
-            row["shown"],
-            active=row["agent__active"],
-            archived=row["agent__archived_at"] is not None,
+    by_agent: dict[int, list[Any]] = {}
+    by_model: dict[tuple[str, str], Spend] = {}
+    for row in rows:
+        by_agent.setdefault(row["agent"], []).append(row)
+        spend = _spend_of([row], "shown")
+        if spend.calls:
+            key = (row["provider"], row["model"])
+            by_model[key] = by_model.get(key, NOTHING) + spend
+    agents = [_spender(pk, found) for pk, found in by_agent.items()]
+    agents.sort(key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
+    models = sorted(by_model.items(), key=lambda item: (-item[1].cost_microcents, -item[1].calls, item[0]))
+    return WorkspaceUsage(tuple(agents), tuple(models), sum(by_model.values(), NOTHING))
+
+
+def _spender(pk: int, rows: list[Any]) -> Spender:
+    first = rows[0]
+    return Spender(
+        id=pk,
+        name=first["agent__name"] or first["agent__slug"],
+        slug=first["agent__slug"],
+        month=_spend_of(rows, "month"),
+        compared=_spend_of(rows, "compared").cost,
+        before=_spend_of(rows, "before").cost,
+        shown=_spend_of(rows, "shown").cost_microcents,
+        active=first["agent__active"],
+        archived=first["agent__archived_at"] is not None,
+    )
+
+
+def _spend_of(rows: list[Any], name: str) -> Spend:
+    """Calls and money of several rows of `_costs`."""
+    calls, unpriced, cost = (sum(int(row[f"{name}_{part}"]) for row in rows) for part in ("calls", "unpriced", "cost"))
+    return Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
+
+
+@dataclass(frozen=True)
+class TagSpend:
+    tag: str
+    """Empty: calls without a tag."""
+    spend: Spend
+
+
+def tags_of(user: User, workspace_id: int, days: Days, most: int) -> list[TagSpend]:
+    """The dearest tags, one more than `most` when there are more. A call with two tags is under both."""
+    rows: Any = (
+        TagDay.objects.visible_to(user)
+        .filter(within(days), workspace_id=workspace_id)
+        .values("tag")
+        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), spent=Sum("cost_microcents"))
+        .filter(made__gt=0)
+        .order_by("-spent", "-made", "tag")[: most + 1]
+    )
+    return [
+        TagSpend(
+            row["tag"],
+            Spend(calls=int(row["made"]), unpriced_calls=int(row["unpriced"]), cost_microcents=int(row["spent"])),
         )
         for row in rows
     ]
-    return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
 
 
 def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:
     return cost_by_key_and_day(UsageDay.objects.visible_to(user), days, "agent", agent_ids)
-
-
-def models_of(user: User, workspace_id: int, days: Days, limit: int) -> list[SpendOf[tuple[str, str]]]:
-    """By (provider, model), the dearest first."""
-    return CostTracker().visible_to(user).workspace(workspace_id).between(days.start, days.end).by_model(most=limit)

@@ -1,79 +1,218 @@
-"""The dashboard: what was spent across workspaces, and what needs a person."""
+"""The dashboard: what was spent across workspaces, where it is heading, and what needs a person."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.contrib import admin
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.models import ModelPrice
-from costsite.analytics import panels
-from costsite.analytics.charts import slots_for
-from costsite.analytics.queries import attention, workspaces
+from agents.models.visibility import is_superuser
+from agents.spend import cents_text
+from costsite.analytics import figures
+from costsite.analytics.burn_down import band_words, error_words
+from costsite.analytics.comparison import Comparison
+from costsite.analytics.filters import Filters, filters_from
+from costsite.analytics.forecast import Forecast, TooShort, forecast_month
+from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.queries import attention
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.rollups import Spans, sum_of
+from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
-from costsite.analytics.views.page import page, range_name
-from costsite.analytics.views.spenders import series_of, spender_table
+from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.usage import spend_by_hour, usage_split
+from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
+from costsite.analytics.stacks import SERIES, Stack
+from costsite.analytics.views.attention import notices
+from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.page import Export, page
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
 NAMED_PROBLEMS = 5
+MOVERS = 6
+SPLITS = {"workspace": "workspace", "agent": "agent", "model": "model", "provider": "provider"}
 
 
-def runs_of_day(day: date, **wanted: object) -> str:
-    """The run logs of one day."""
-    rest = "".join(f"&{name}={value}" for name, value in wanted.items())
-    return f"{reverse('runs')}?day={day:%Y-%m-%d}{rest}"
+@dataclass(frozen=True)
+class Mover:
+    """An agent whose spend changed. Places are percent of the width; the middle is no change."""
+
+    name: str
+    href: str
+    moved: int
+    before: int
+    now: int
+    x: float
+    width: float
 
 
-def _price_form(user: AbstractBaseUser | AnonymousUser) -> str:
-    """Where a price is added, for who may; else empty."""
-    may = getattr(user, "is_staff", False) and admin.site.is_registered(ModelPrice)
-    return reverse("admin:agents_modelprice_add") if may else ""
+def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
+    """The agents whose last 7 days differ the most from the 7 before, the largest change first."""
+    moved = sorted((agent for agent in agents if agent.moved), key=lambda agent: (-abs(agent.moved), agent.slug))
+    moved = moved[:MOVERS]
+    most = max((abs(agent.moved) for agent in moved), default=1)
+    movers = []
+    for agent in moved:
+        width = round(50 * abs(agent.moved) / most, 2)
+        x = 50.0 if agent.moved > 0 else round(50 - width, 2)
+        href = reverse("agent", args=[agent.agent_id])
+        movers.append(Mover(agent.name, href, agent.moved, agent.before or 0, agent.cost or 0, x, width))
+    return movers
+
+
+def gravest(budgets: Budgets) -> Watched | None:
+    """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
+
+    def place(one: Watched) -> tuple[bool, bool, int]:
+        standing = one.standing
+        return (
+            one.policy.workspace_id is not None,
+            one.policy.agent_id is not None,
+            -(standing.spent * 10_000 // max(1, standing.limit)),
+        )
+
+    return min((one for one in budgets.watched if one.shown), key=place, default=None)
+
+
+def month_forecast(site: SiteDays, calendar: Calendar, workspace_id: int | None = None) -> Forecast | TooShort:
+    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
+    return forecast_month(site.spent_by_day(workspace_id), calendar.today, month)
+
+
+def _chart(
+    request: HttpRequest,
+    calendar: Calendar,
+    filters: Filters,
+    workspaces: Sequence[WorkspaceFacts],
+    site: SiteDays,
+    agents: Sequence[attention.AgentFortnight],
+    comparison: Comparison,
+) -> Stack:
+    by_slug = {workspace.slug: workspace for workspace in workspaces}
+    chosen = by_slug.get(filters.workspace)
+    kept = {"workspace": chosen.slug} if chosen else {}
+    slugs = {workspace.id: workspace.slug for workspace in workspaces}
+
+    def opens(key: object) -> str:
+        if by == "workspace":
+            return reverse("workspace", args=[slugs[key]])  # type: ignore[index]
+        if by == "agent":
+            return reverse("agent", args=[key])
+        return ""
+
+    by = filters.by or "workspace"
+    if filters.range == HOURS:
+        by = by if by == "agent" else "workspace"
+        wanted = RunFilter(workspace_id=chosen.id if chosen else None)
+        hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
+        return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+    span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    if by == "workspace" and not (filters.provider or filters.model or filters.status):
+        costs = site.costs_by_day(span)
+        if chosen:
+            costs = {pk: by_day for pk, by_day in costs.items() if pk == chosen.id}
+        spent = {pk: sum(cost or 0 for day, cost in costs[pk].items() if day in filters.days) for pk in costs}
+        names = {
+            one.id: one.name for one in sorted(workspaces, key=lambda one: -spent.get(one.id, 0)) if one.id in spent
+        }
+        totals = site.by_day(span, chosen.id if chosen else None)
+        split = Split(names, costs, totals, opens, by_id=True)
+    else:
+        scope = {"workspace": chosen.id} if chosen else {}
+        totals = site.by_day(span, chosen.id if chosen else None)
+        found = usage_split(request.user, filters, by, SERIES, totals, **scope)
+        known = (
+            {one.agent_id: one.name for one in agents} if by == "agent" else {one.id: one.name for one in workspaces}
+        )
+        split = split_of(found, request.user, by, known, opens)
+    return spend_chart(
+        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
+    )
 
 
 @login_required
-def dashboard(request: HttpRequest) -> HttpResponse:
-    calendar = calendar_now()
-    shown_range = range_name(request)
-    spans = Spans.of(calendar, shown_range)
-    spenders = workspaces.workspace_spenders(request.user, spans)
-    by_day = workspaces.site_by_day(request.user, spans.all)
-    named = spenders[: workspaces.MOST_ROWS]
-    days = workspaces.workspace_days(request.user, spans.all, [spender.id for spender in named])
-    month, shown = sum_of(by_day, spans.month), sum_of(by_day, spans.shown)
-    compared, before = sum_of(by_day, spans.compared), sum_of(by_day, spans.before)
-    comparison = panels.Comparison(compared.cost, spans.compared, before.cost, spans.before)
-    runs = sum(spender.runs or 0 for spender in spenders)
-    dearest = sorted(named, key=lambda spender: -spender.shown)[: panels.SERIES]
-    slots = slots_for([spender.id for spender in dearest])
-    had_calls = any(spend.calls for spend in by_day.values())
+def dashboard(request: HttpRequest) -> HttpResponseBase:
+    user, calendar = request.user, calendar_now()
+    filters = filters_from(request.GET, calendar, by=tuple(SPLITS))
+    spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
+    workspaces = my_workspaces(user)
+    site = site_days(user, spans.all)
+    spenders = spenders_of(workspaces, site, spans)
+    month = site.spend(spans.month)
+    compared, before = site.spend(spans.compared), site.spend(spans.before)
+    comparison = Comparison(compared.cost, spans.compared, before.cost, spans.before)
+    budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
+    forecast = month_forecast(site, calendar)
+    agents = attention.fortnight(user, calendar)
+    clients = attention.clients(user, calendar)
+    unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
+    chart = _chart(request, calendar, filters, workspaces, site, agents, comparison)
+    movers = movers_of(agents)
+    table = spender_table(
+        spenders,
+        site.costs_by_day(spans.spark),
+        month,
+        spans,
+        states={spender.id: shown_state(budgets, spender.id) for spender in spenders[:MOST_ROWS]},
+    )
     context = {
+        "everyone": is_superuser(user),
+        "workspaces": workspaces,
+        "splits": SPLITS,
         "month": month,
         "change": comparison.note,
-        "runs": runs,
-        "per_run": usual_run(request.user, calendar, RunFilter(days=spans.month)),
-        "chart": panels.spend_per_day(
-            "spend-per-day",
-            title=panels.answer(shown_range, comparison, shown, spans.shown, calendar),
-            measure="Estimated cost per day by workspace",
-            totals=by_day,
-            series=series_of(dearest, days, slots, "workspace"),
-            days=spans.shown,
-            calendar=calendar,
-            day_href=runs_of_day,
-        ),
-        "range": shown_range,
-        "table": spender_table(spenders, days, month, spans),
-        "unpriced": attention.unpriced_models(request.user, spans.month, NAMED_PROBLEMS),
-        "failing": attention.failing_agents(request.user, calendar, NAMED_PROBLEMS),
-        "clients": attention.clients(request.user, calendar),
-        "price_href": _price_form(request.user),
-        "no_runs_yet": not had_calls and attention.last_run_at(request.user) is None,
+        "runs": site.runs(spans.month),
+        "per_run": usual_run(user, calendar, RunFilter(days=spans.month)),
+        "forecast": forecast if isinstance(forecast, Forecast) else None,
+        "forecast_words": band_words(forecast) if isinstance(forecast, Forecast) else str(forecast),
+        "forecast_error": error_words(forecast) if isinstance(forecast, Forecast) else "",
+        "budget": _budget(budgets, site, calendar, forecast),
+        "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
+        "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
+        "movers": movers,
+        "movers_days": attention.last_week(calendar),
+        "movers_before": attention.week_before(calendar),
+        "movers_unit": figures.MoneyUnit.for_values([mover.moved for mover in movers]),
+        "table": table,
+        "clients": clients,
+        "no_runs_yet": not site.rows and attention.last_run_at(user) is None,
         "no_workspaces": not spenders,
     }
-    return page(request, "analytics/dashboard.html", calendar, "dashboard", context)
+    exports = {
+        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+        "workspaces": spender_export(spenders, spans, "workspace"),
+        "movers": Export(
+            ("agent", "before_cents", "now_cents", "change_cents"),
+            [(one.name, cents_text(one.before), cents_text(one.now), cents_text(one.moved)) for one in movers],
+        ),
+    }
+    return page(request, "analytics/dashboard.html", calendar, "dashboard", context, filters=filters, exports=exports)
+
+
+def _budget(
+    budgets: Budgets, site: SiteDays, calendar: Calendar, of_site: Forecast | TooShort
+) -> dict[str, object] | None:
+    """The budget of the dashboard's figure, and the day it runs out where its spend is that of days one has here."""
+    one = gravest(budgets)
+    if one is None:
+        return None
+    out = None
+    if one.policy.agent_id is None:
+        place = one.policy.workspace_id
+        forecast = of_site if place is None else month_forecast(site, calendar, place)
+        if isinstance(forecast, Forecast) and one.standing.left > 0:
+            out = forecast.runs_out(one.standing.limit)
+    return {
+        "of": one.policy.subject,
+        "bar": bar_of(one),
+        "words": words_of(one, budgets.zone),
+        "left": one.standing.left,
+        "out": out,
+    }

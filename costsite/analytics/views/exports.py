@@ -12,7 +12,7 @@ from costsite.analytics.views.runs import wanted_runs
 from costsite.csv_answer import Column, csv_answer
 
 EXPORTED_RUNS = 10_000
-"""The newest that match. More of them are read through the API, page by page."""
+"""The newest that match; the answer's `Link` leads to those after them."""
 
 COLUMNS = (
     Column("Run", lambda run: run.run_id),
@@ -32,8 +32,14 @@ COLUMNS = (
 
 @login_required
 def runs_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """Times are UTC; the cost is exact, and empty where no call of the run has a price."""
+    """Times are UTC; the cost is exact, and empty where no call of the run has a price. `Link`: what follows."""
     calendar = calendar_now()
-    wanted = wanted_runs(request)[0]
-    page = runs.list_runs(request.user, calendar, wanted, limit=EXPORTED_RUNS)
-    return csv_answer(f"runs-{calendar.today:%Y-%m-%d}", COLUMNS, page.rows)
+    wanted = wanted_runs(request, calendar)[0]
+    before = runs.Cursor.parse(request.GET.get("before", ""))
+    page = runs.list_runs(request.user, calendar, wanted, before=before, limit=EXPORTED_RUNS)
+    next_link = ""
+    if page.older:
+        query = request.GET.copy()
+        query["before"] = str(page.older)
+        next_link = f"{request.path}?{query.urlencode()}"
+    return csv_answer(f"runs-{calendar.today:%Y-%m-%d}", COLUMNS, page.rows, next_link=next_link)

@@ -1,27 +1,83 @@
-"""What every page has: the clock, the range, the place in the navigation."""
+"""What every page has: the clock, the filters, the place in the navigation, and its charts and tables as files."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, overload
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-from costsite.analytics.periods import DEFAULT_RANGE, RANGES, Calendar
+from costsite.analytics.filters import CALL_STATUSES, Filters
+from costsite.analytics.periods import RANGES, Calendar
+from costsite.csv_answer import Column, csv_answer
 
 Found = TypeVar("Found")
 
+KEPT = ("range", "from", "to", "compare", "by", "workspace", "provider", "model", "status")
+"""Parts of the query string that every link within a page carries on."""
 
+
+@dataclass(frozen=True)
+class Export:
+    """A chart or a table as a file: exact, and under the filters of the page it is on."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@overload
 def page(
     request: HttpRequest, template: str, calendar: Calendar, section: str, context: dict[str, Any]
-) -> HttpResponse:
-    """`section` is the entry of the navigation that this page is under."""
-    return render(request, template, {"calendar": calendar, "section": section, "ranges": RANGES} | context)
+) -> HttpResponse: ...
 
 
-def range_name(request: HttpRequest) -> str:
-    name = request.GET.get("range", DEFAULT_RANGE)
-    return name if name in RANGES else DEFAULT_RANGE
+@overload
+def page(
+    request: HttpRequest,
+    template: str,
+    calendar: Calendar,
+    section: str,
+    context: dict[str, Any],
+    *,
+    filters: Filters | None = None,
+    exports: Mapping[str, Export],
+) -> HttpResponseBase: ...
+
+
+def page(
+    request: HttpRequest,
+    template: str,
+    calendar: Calendar,
+    section: str,
+    context: dict[str, Any],
+    *,
+    filters: Filters | None = None,
+    exports: Mapping[str, Export] | None = None,
+) -> HttpResponseBase:
+    """`section` is the entry of the navigation that this page is under. `?csv=` asks for one of `exports`."""
+    wanted = (exports or {}).get(request.GET.get("csv", ""))
+    if wanted is not None:
+        return as_csv(f"{section}-{request.GET['csv']}-{calendar.today:%Y-%m-%d}", wanted)
+    around = {
+        "calendar": calendar,
+        "section": section,
+        "ranges": RANGES,
+        "filters": filters,
+        "call_statuses": CALL_STATUSES,
+        "kept": KEPT if filters else (),
+    }
+    return render(request, template, around | context)
+
+
+def as_csv(name: str, wanted: Export) -> HttpResponseBase:
+    def cell(index: int) -> Any:
+        return lambda row: row[index]
+
+    columns = [Column(title, cell(index)) for index, title in enumerate(wanted.head)]
+    return csv_answer(name, columns, wanted.rows)
 
 
 def found_or_404(found: Found | None, what: str) -> Found:

@@ -1,52 +1,103 @@
-"""Run logs, and one run."""
+"""Run logs: every run one may see, narrowed by what the address says, with a strip of what was spent above them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.validators import slug_re
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.http import urlencode
 
-from agents.spend import NOTHING, Spend
-from costsite.analytics import figures, panels
-from costsite.analytics.periods import Days
+from agents.spend import MICROCENTS_PER_CENT
+from costsite.analytics import figures
+from costsite.analytics.filters import day_wanted, days_wanted, text_wanted
+from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.views.page import found_or_404, page, whole_number
-from costsite.analytics.views.usual_run import usual_run
+from costsite.analytics.queries.site import my_workspaces
+from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
+from costsite.analytics.views.page import Export, page, whole_number
 
 RUNS_PER_PAGE = 50
-CALLS_PER_PAGE = 200
-COMPARED_RUNS = 200
-"""A run is compared with the median of this many newest runs of its agent."""
 LISTED_WORKSPACES = 200
 LISTED_AGENTS = 200
+STRIP_DAYS = 30
+KEPT = (
+    "workspace", "agent", "status", "range", "from", "to", "day", "hour", "cost_over", "tokens_over", "tag", "thread",
+)  # fmt: skip
 
 
-def day_wanted(text: str) -> Days | None:
-    """From a query string; what is no day is as if it were not there."""
+@dataclass(frozen=True)
+class When:
+    """When runs began: a day, an hour, a range; nothing: whenever."""
+
+    days: Days | None = None
+    begun_from: datetime | None = None
+    begun_before: datetime | None = None
+    range: str = ""
+    words: str = ""
+
+
+def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
+    """What is no day, no hour and no range is as if it were not there."""
+    day = day_wanted(request.GET.get("day", ""))
+    if day is not None:
+        return When(Days(day, day + timedelta(days=1)), words=f"on {day:%-d %b %Y}")
+    hour = _hour_wanted(request.GET.get("hour", ""))
+    if hour is not None:
+        local = hour.astimezone(calendar.zone)
+        return When(
+            begun_from=hour,
+            begun_before=hour + timedelta(hours=1),
+            words=f"in the hour from {local:%-d %b %H:%M}",
+        )
+    chosen = days_wanted(request.GET)
+    if chosen is not None:
+        return When(chosen, words=f"from {chosen}")
+    name = request.GET.get("range", "")
+    if name == "24-hours":
+        return When(begun_from=calendar.now - timedelta(hours=24), range=name, words="in the last 24 hours")
+    if name in RANGES:
+        days = calendar.days_of(name)
+        return When(days, range=name, words=f"from {days}")
+    return When()
+
+
+def _hour_wanted(text: str) -> datetime | None:
+    """`2026-11-24T14`, in UTC."""
     try:
-        day = date.fromisoformat(text)
-        return Days(day, day + timedelta(days=1)) if 1970 < day.year < 9_000 else None
-    except (ValueError, OverflowError):
+        at = datetime.strptime(text, "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
         return None
+    return at if 1970 < at.year < 9_000 else None
 
 
-def wanted_runs(request: HttpRequest) -> tuple[runs.RunFilter, dict[str, Any]]:
+def cents_wanted(text: str) -> int | None:
+    """An amount in cents as microcents."""
+    try:
+        cents = Decimal(text.strip()) if len(text) < 20 else Decimal("NaN")
+    except InvalidOperation:
+        return None
+    return int(cents * MICROCENTS_PER_CENT) if cents.is_finite() and 0 <= cents < 10**12 else None
+
+
+def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilter, dict[str, Any]]:
     """The filter that the query string names, and what the page shows of it.
 
     A workspace or an agent that one may not see is as if it were not named; so is an agent of another workspace than
     the one that was chosen beside it.
     """
-    listed = workspaces.visible_workspaces(request.user, LISTED_WORKSPACES)
+    mine = my_workspaces(request.user)
     slug = request.GET.get("workspace", "")
-    workspace = next((workspace for workspace in listed if workspace.slug == slug), None)
-    if workspace is None and slug_re.fullmatch(slug):
-        workspace = workspaces.find_workspace(request.user, slug)
-        listed = [*listed, workspace] if workspace else listed
+    workspace = next((workspace for workspace in mine if workspace.slug == slug), None)
+    listed = sorted(mine, key=lambda one: one.archived)[:LISTED_WORKSPACES]
+    if workspace is not None and workspace not in listed:
+        listed.append(workspace)
     agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
     agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
     if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
@@ -54,27 +105,47 @@ def wanted_runs(request: HttpRequest) -> tuple[runs.RunFilter, dict[str, Any]]:
     agents_listed = agents.visible_agents(request.user, workspace.id if workspace else None, LISTED_AGENTS)
     if agent is not None and all(one.id != agent.id for one in agents_listed):
         agents_listed.append(agent)
-    days = day_wanted(request.GET.get("day", ""))
+    when = when_wanted(request, calendar)
     status = request.GET.get("status", "")
     status = status if status in runs.STATUSES.values else ""
-    wanted = runs.RunFilter(workspace.id if workspace else None, agent.id if agent else None, days, status)
+    tag, thread = text_wanted(request.GET, "tag"), text_wanted(request.GET, "thread")
+    cost_over = cents_wanted(request.GET.get("cost_over", ""))
+    tokens_over = whole_number(request.GET.get("tokens_over", ""), most=10**15)
+    wanted = runs.RunFilter(
+        workspace_id=workspace.id if workspace else None,
+        agent_id=agent.id if agent else None,
+        days=when.days,
+        status=status,
+        begun_from=when.begun_from,
+        begun_before=when.begun_before,
+        cost_over=cost_over,
+        tokens_over=tokens_over,
+        tag=tag,
+        thread=thread,
+    )
     shown = {
         "workspaces": listed,
         "wanted_workspace": workspace,
         "wanted_agent": agent,
         "agents": agents_listed,
-        "wanted_day": days.start if days else None,
+        "when": when,
+        "wanted_day": when.days.start if when.days and len(when.days) == 1 else None,
         "statuses": runs.STATUSES.choices,
         "wanted_status": status,
-        "filtered": any((workspace, agent, days, status)),
+        "wanted_tag": tag,
+        "wanted_thread": thread,
+        "cost_over": request.GET.get("cost_over", "") if cost_over is not None else "",
+        "tokens_over": tokens_over if tokens_over is not None else "",
+        "more_open": bool(tag or thread or cost_over is not None or tokens_over is not None),
+        "filtered": bool(workspace or agent or when.words or status or wanted.sifts),
     }
     return wanted, shown
 
 
 @login_required
-def run_logs(request: HttpRequest) -> HttpResponse:
+def run_logs(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
-    wanted, shown = wanted_runs(request)
+    wanted, shown = wanted_runs(request, calendar)
     run_page = runs.list_runs(
         request.user,
         calendar,
@@ -83,76 +154,50 @@ def run_logs(request: HttpRequest) -> HttpResponse:
         after=runs.Cursor.parse(request.GET.get("after", "")),
         limit=RUNS_PER_PAGE,
     )
+    sifted_to = run_page.sifted_to
+    strip = _strip(request, calendar, wanted)
     context = shown | {
+        "strip": strip,
         "run_page": run_page,
+        "sifted_runs": runs.SIFTED_RUNS,
+        "sifted_to": sifted_to.started_at if sifted_to else None,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
-        "kept": ("workspace", "agent", "status", "day"),
+        "kept": KEPT,
     }
-    return page(request, "analytics/runs.html", calendar, "runs", context)
+    exports = {"activity": Export(strip.exact_head, strip.exact_rows)}
+    return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports)
 
 
-@dataclass(frozen=True)
-class CallLine:
-    """A call in a run's table, with what it brought the run's cost to."""
-
-    number: int
-    call: runs.CallRow
-    nested: bool
-    bar: float
-    """Percent of the dearest call."""
-    running: Spend
-    """Of the run's calls up to and with this one."""
-    after: timedelta
-    """Since the run began."""
-
-
-@login_required
-def run(request: HttpRequest, pk: int) -> HttpResponse:
-    calendar = calendar_now()
-    found = found_or_404(runs.find_run(request.user, pk), "run")
-    offset = whole_number(request.GET.get("from", ""), most=10_000_000) or 0
-    calls = runs.calls_of(request.user, found, offset=offset, limit=CALLS_PER_PAGE)
-    more = len(calls) > CALLS_PER_PAGE
-    calls = calls[:CALLS_PER_PAGE]
-    spent = runs.spend_of_first_calls(request.user, found, offset)
-    dearest = max((call.cost or 0 for call in calls), default=0) or 1
-    lines = []
-    for number, call in enumerate(calls, offset + 1):
-        spent += call.spend
-        bar = round(100 * (call.cost or 0) / dearest, 2)
-        lines.append(CallLine(number, call, bool(call.sub_agent), bar, spent, call.started_at - found.started_at))
-    usual = usual_run(request.user, calendar, runs.RunFilter(agent_id=found.agent_id), COMPARED_RUNS)
-    newer, older = runs.neighbours(request.user, found)
-    unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [spent.cost])
-    context = {
-        "run": found,
-        "times_median": figures.times(found.spend.cost_microcents, usual.median or 0)
-        if not found.spend.unpriced_calls and found.spend.calls
-        else "",
-        "per_run": usual,
-        "lines": lines,
-        "unit": unit,
-        "has_estimates": any(call.estimated for call in calls),
-        "bars": panels.token_bars(found.spend),
-        "context": panels.context_by_call(
-            "context",
-            [
-                (
-                    call.step or call.model or "call",
-                    call.spend.fresh_input_tokens,
-                    call.spend.cache_read_tokens,
-                    call.spend.cache_written_tokens,
-                )
-                for call in calls
-            ],
-            first=offset + 1,
-        ),
-        "page_total": sum((call.spend for call in calls), NOTHING),
-        "whole_run_shown": not offset and not more,
-        "previous_calls": max(0, offset - CALLS_PER_PAGE) if offset else None,
-        "next_calls": offset + CALLS_PER_PAGE if more else None,
-        "parent": runs.find_parent(request.user, found),
-        "newer": newer,
-        "older": older,
+def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> Stack:
+    """What the workspace or agent spent day by day, whatever else narrows the list: hours and tags have no sums."""
+    days = calendar.last_30_days
+    if wanted.days is not None:
+        end = min(max(wanted.days.end, wanted.days.start + timedelta(days=1)), calendar.today + timedelta(days=1))
+        if wanted.days.start < days.start:
+            days = Days(end - timedelta(days=STRIP_DAYS), end)
+    if wanted.agent_id is not None:
+        totals: Any = agents.agent_by_day(request.user, wanted.agent_id, days)
+    elif wanted.workspace_id is not None:
+        totals = workspaces.workspace_by_day(request.user, wanted.workspace_id, days)
+    else:
+        totals = workspaces.site_by_day(request.user, days)
+    kept = {
+        name: str(value)
+        for name, value in request.GET.items()
+        if name in KEPT and value and name not in ("range", "from", "to", "day", "hour")
     }
-    return page(request, "analytics/run.html", calendar, "runs", context)
+
+    def only(day: Days) -> str:
+        return f"{reverse('runs')}?{urlencode(kept | {'day': f'{day.start}'})}"
+
+    return spend_per_day(
+        "activity",
+        title="Spend per day",
+        measure="Estimated cost per day; a column narrows the list to its day",
+        totals=totals,
+        series=[],
+        days=days,
+        calendar=calendar,
+        day_href=only,
+        height=STRIP_HEIGHT,
+    )

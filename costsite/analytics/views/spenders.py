@@ -8,10 +8,13 @@ from datetime import date
 
 from django.urls import reverse
 
-from agents.spend import NOTHING, Spend
+from agents.spend import NOTHING, Spend, cents_text
 from costsite.analytics import figures, panels
+from costsite.analytics.comparison import change
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.workspaces import MOST_ROWS, Spender
+from costsite.analytics.views.budget_rows import NO_BUDGET, Shown
+from costsite.analytics.views.page import Export
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class SpenderRow:
     share: str
     change: str
     trend: panels.Sparked
+    budget: Shown = NO_BUDGET
 
 
 @dataclass(frozen=True)
@@ -43,22 +47,13 @@ def page_of(spender: Spender, kind: str) -> str:
     return reverse("workspace", args=[spender.slug]) if kind == "workspace" else reverse("agent", args=[spender.id])
 
 
-def series_of(
-    spenders: Sequence[Spender], days: Mapping[int, Mapping[date, int | None]], slots: Mapping[int, int], kind: str
-) -> list[panels.Series]:
-    return [
-        panels.Series(spender.name, slots[spender.id], days.get(spender.id, {}), page_of(spender, kind))
-        for spender in spenders
-        if spender.id in slots
-    ]
-
-
 def spender_table(
     spenders: Sequence[Spender],
     days: Mapping[int, Mapping[date, int | None]],
     total: Spend,
     spans: Spans,
     kind: str = "workspace",
+    states: Mapping[int, Shown] | None = None,
 ) -> SpenderTable:
     """At most `MOST_ROWS` of them; the rest in one row, so that the rows add up to `total`."""
     named, rest = spenders[:MOST_ROWS], spenders[MOST_ROWS:]
@@ -77,11 +72,30 @@ def spender_table(
             spend=spender.month,
             runs=spender.runs,
             share="–" if spender.month.cost is None else figures.percent(spender.month.cost, total.cost_microcents),
-            change=panels.change(spender.compared, spender.before, changes) if spans.compared else "–",
+            change=change(spender.compared, spender.before, changes) if spans.compared else "–",
             trend=panels.month_of_days(days.get(spender.id, {}), spans.spark),
+            budget=(states or {}).get(spender.id, NO_BUDGET),
         )
         for spender in named
     )
     unit = figures.MoneyUnit.for_values([total.cost, *(row.spend.cost for row in rows)])
     head = f"Change through {spans.compared.last:%-d %b} on {spans.before}" if spans.compared else "Change"
     return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit, head)
+
+
+def spender_export(spenders: Sequence[Spender], spans: Spans, kind: str) -> Export:
+    """All of them, those that the page sums as "Other" too."""
+    head = (kind, "slug", "cost_cents", "unpriced_calls", "calls", f"cents_{spans.compared}", f"cents_{spans.before}")
+    rows = [
+        (
+            one.name,
+            one.slug,
+            cents_text(one.month.cost),
+            one.month.unpriced_calls,
+            one.month.calls,
+            cents_text(one.compared),
+            cents_text(one.before),
+        )
+        for one in spenders
+    ]
+    return Export(tuple(title.replace(" ", "_") for title in head), rows)

@@ -2,89 +2,217 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
 
-from agents.spend import NOTHING
+from agents.spend import NOTHING, Spend, cents_text
 from costsite.analytics import figures, panels
-from costsite.analytics.charts import slots_for
-from costsite.analytics.queries import runs as run_queries
+from costsite.analytics.burn_down import BurnDown, Limit, burn_down
+from costsite.analytics.comparison import Comparison
+from costsite.analytics.filters import Filters, filters_from
+from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.rollups import Spans, sum_of
-from costsite.analytics.views.dashboard import runs_of_day
-from costsite.analytics.views.page import found_or_404, page, range_name
-from costsite.analytics.views.spenders import series_of, spender_table
+from costsite.analytics.queries.rollups import Spans, narrowed
+from costsite.analytics.queries.runs import RunFilter
+from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.usage import spend_by_hour, usage_split
+from costsite.analytics.stacks import SERIES, Stack
+from costsite.analytics.views import ways
+from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.dashboard import month_forecast
+from costsite.analytics.views.page import Export, found_or_404, page
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
-NEWEST_RUNS = 10
 MODELS = 8
+TAGS = 12
+MEMBERS = 20
+POLICIES = 20
+SPLITS = {"agent": "agent", "model": "model", "provider": "provider"}
 
 
 @login_required
-def workspace_list(request: HttpRequest) -> HttpResponse:
+def workspace_list(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
-    spans = Spans.of(calendar, "30-days")
-    spenders = workspaces.workspace_spenders(request.user, spans)
-    days = workspaces.workspace_days(
-        request.user, spans.spark, [spender.id for spender in spenders[: workspaces.MOST_ROWS]]
-    )
+    spans = Spans.of(calendar, calendar.last_30_days)
+    listed = my_workspaces(request.user)
+    site = site_days(request.user, spans.all)
+    spenders = spenders_of(listed, site, spans)
+    budgets = budgets_for(request.user, calendar, most=LOUDEST_BUDGETS)
+    states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
     total = sum((spender.month for spender in spenders), NOTHING)
     context = {
-        "table": spender_table(spenders, days, total, spans),
+        "table": spender_table(spenders, site.costs_by_day(spans.spark), total, spans, states=states),
         "runs": sum(spender.runs or 0 for spender in spenders),
         "no_workspaces": not spenders,
     }
-    return page(request, "analytics/workspaces.html", calendar, "workspaces", context)
+    exports = {"workspaces": spender_export(spenders, spans, "workspace")}
+    return page(request, "analytics/workspaces.html", calendar, "workspaces", context, exports=exports)
 
 
 @login_required
-def workspace(request: HttpRequest, slug: str) -> HttpResponse:
-    calendar = calendar_now()
-    found = found_or_404(workspaces.find_workspace(request.user, slug), "workspace")
-    shown_range = range_name(request)
-    spans = Spans.of(calendar, shown_range)
-    by_day = workspaces.workspace_by_day(request.user, found.id, spans.all)
-    agents = workspaces.agents_of(request.user, found.id, spans)
-    named = agents[: workspaces.MOST_ROWS]
-    days = workspaces.agent_days(request.user, spans.all, [agent.id for agent in named])
-    month, shown = sum_of(by_day, spans.month), sum_of(by_day, spans.shown)
-    compared, before = sum_of(by_day, spans.compared), sum_of(by_day, spans.before)
-    comparison = panels.Comparison(compared.cost, spans.compared, before.cost, spans.before)
-    runs = workspaces.workspace_runs(request.user, found.id, spans.month)
-    dearest = sorted(named, key=lambda agent: -agent.shown)[: panels.SERIES]
-    slots = slots_for([agent.id for agent in dearest])
-    models = workspaces.models_of(request.user, found.id, spans.shown, MODELS)
-    newest = run_queries.list_runs(
-        request.user, calendar, run_queries.RunFilter(workspace_id=found.id), limit=NEWEST_RUNS
+def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
+    user, calendar = request.user, calendar_now()
+    found, members = found_or_404(workspace_with_members(user, slug), "workspace")
+    filters = filters_from(request.GET, calendar, by=tuple(SPLITS))
+    spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
+    site = site_days(user, spans.all, found.id)
+    usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
+    named = usage.agents[: workspaces.MOST_ROWS]
+    days = workspaces.agent_days(user, spans.all, [agent.id for agent in named])
+    month = site.spend(spans.month)
+    comparison = Comparison(
+        site.spend(spans.compared).cost, spans.compared, site.spend(spans.before).cost, spans.before
     )
+    budgets = budgets_for(user, calendar, workspaces=[found.id])
+    own = budgets.own(found.id)
+    chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
+    will_hold = _burn_down(site, calendar, own, found.id, month)
+    tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
+    way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
         "workspace": found,
+        "splits": SPLITS,
+        "edit_href": way_to_edit,
+        "budget_href": ways.set_budget(way_to_edit),
+        "state": shown_state(budgets, found.id),
+        "own": own,
+        "own_bar": bar_of(own) if own else None,
+        "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
+        "policies": _policies(budgets, user, owned=found.owned),
         "month": month,
         "change": comparison.note,
-        "runs": runs,
-        "per_run": usual_run(request.user, calendar, run_queries.RunFilter(workspace_id=found.id, days=spans.month)),
+        "runs": site.runs(spans.month),
+        "per_run": usual_run(user, calendar, RunFilter(workspace_id=found.id, days=spans.month)),
+        "will_hold": will_hold,
         "bars": panels.token_bars(month),
-        "chart": panels.spend_per_day(
-            "spend-per-day",
-            title=panels.answer(shown_range, comparison, shown, spans.shown, calendar),
-            measure="Estimated cost per day by agent",
-            totals=by_day,
-            series=series_of(dearest, days, slots, "agent"),
-            days=spans.shown,
-            calendar=calendar,
-            day_href=partial(runs_of_day, workspace=found.slug),
+        "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
+        "table": spender_table(
+            usage.agents,
+            days,
+            month,
+            spans,
+            kind="agent",
+            states={agent.id: shown_state(budgets, found.id, agent.id) for agent in named},
         ),
-        "range": shown_range,
-        "table": spender_table(agents, days, month, spans, kind="agent"),
-        "models": models,
-        "models_unit": figures.MoneyUnit.for_values([model.cost for model in models]),
-        "shown": shown,
-        "shown_days": spans.shown,
-        "run_page": newest,
-        "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in newest.rows]),
-        "no_runs_yet": not newest.rows and not by_day,
+        "models": usage.models[:MODELS],
+        "other_models": _rest(usage.models[MODELS:]),
+        "models_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in usage.models]),
+        "shown": usage.shown,
+        "shown_days": filters.days,
+        "all_shown": site.spend(filters.days),
+        "tags": tags[:TAGS],
+        "more_tags": len(tags) > TAGS,
+        "tags_unit": figures.MoneyUnit.for_values([tag.spend.cost for tag in tags]),
+        "members": members[:MEMBERS],
+        "more_members": len(members) > MEMBERS,
+        "no_runs_yet": not site.rows and not usage.agents,
     }
-    return page(request, "analytics/workspace.html", calendar, "workspaces", context)
+    exports = {
+        "policies": _policies_export(budgets),
+        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+        "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
+        "agents": spender_export(usage.agents, spans, "agent"),
+        "models": Export(
+            ("provider", "model", "cost_cents", "unpriced_calls", "calls"),
+            [(*of, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for of, spend in usage.models],
+        ),
+        "tags": Export(
+            ("tag", "cost_cents", "unpriced_calls", "calls"),
+            [(one.tag, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls) for one in tags[:TAGS]],
+        ),
+    }
+    return page(request, "analytics/workspace.html", calendar, "workspaces", context, filters=filters, exports=exports)
+
+
+def _rest(models: Sequence[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] | None:
+    return (len(models), sum((spend for _, spend in models), NOTHING)) if models else None
+
+
+def _policies(budgets: Budgets, user: ways.User, *, owned: bool) -> list[dict[str, Any]]:
+    """The workspace's budgets and the site's, those with the least left first."""
+    listed = sorted(budgets.watched, key=lambda one: one.standing.left / max(1, one.standing.limit))
+    return [
+        {
+            "subject": one.policy.subject,
+            "href": reverse("agent", args=[one.policy.agent_id]) if one.policy.agent_id else "",
+            "scope": one.policy.get_scope_display(),
+            "words": words_of(one, budgets.zone),
+            "bar": bar_of(one),
+            "refused": one.refused,
+            "grant_href": ways.grant_more(user, one.policy, owned=owned),
+        }
+        for one in listed[:POLICIES]
+    ]
+
+
+def _policies_export(budgets: Budgets) -> Export:
+    """Those of which one may read the figures."""
+    head = ("budget", "scope", "limit_cents", "spent_cents", "held_cents", "state", "refusals_7_days")
+    rows = [
+        (
+            one.policy.subject,
+            one.policy.scope,
+            *map(cents_text, (one.standing.limit, one.standing.spent, one.standing.held)),
+            words_of(one, budgets.zone),
+            one.refused,
+        )
+        for one in budgets.watched
+        if one.shown
+    ]
+    return Export(head, rows)
+
+
+def _burn_down(
+    site: SiteDays, calendar: Calendar, own: Watched | None, workspace_id: int, so_far: Spend
+) -> BurnDown | None:
+    """None where nothing of the month has a price: a line along the ground would say that it cost nothing."""
+    if so_far.cost is None:
+        return None
+    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
+    limit = Limit(own.standing.limit, tuple(own.policy.thresholds)) if own else None
+    forecast = month_forecast(site, calendar, workspace_id)
+    spent = site.spent_by_day(workspace_id)
+    return burn_down(spent, calendar.today, month, forecast, limit, unpriced_calls=so_far.unpriced_calls)
+
+
+def _chart(
+    request: HttpRequest,
+    calendar: Calendar,
+    filters: Filters,
+    found: workspaces.WorkspaceFacts,
+    site: SiteDays,
+    usage: workspaces.WorkspaceUsage,
+    days: dict[int, Any],
+    comparison: Comparison,
+) -> Stack:
+    by = filters.by or "agent"
+
+    def opens(key: Any) -> str:
+        return reverse("agent", args=[key]) if by == "agent" else ""
+
+    kept = {"workspace": found.slug}
+    if filters.range == HOURS:
+        by = "agent"
+        wanted = RunFilter(workspace_id=found.id)
+        hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
+        return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+    span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    if by == "agent" and not (filters.provider or filters.model or filters.status):
+        dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
+        split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
+    else:
+        got = usage_split(request.user, filters, by, SERIES, site.by_day(span), workspace=found.id)
+        split = split_of(got, request.user, by, {agent.id: agent.name for agent in usage.agents}, opens)
+    return spend_chart(
+        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
+    )

@@ -1,0 +1,59 @@
+"""How full a budget is: a bullet bar and its words. Pure; money in microcents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.figures import money, percent
+
+LIMIT_AT = 85
+"""Percent of the bar's width at which the limit lies: past it the bar grows beyond the line."""
+
+
+@dataclass(frozen=True)
+class BudgetBar:
+    """All places are percent of the width."""
+
+    kind: str
+    """`under`, `near` or `over`: word, sign, pattern and colour follow it."""
+    spent_width: float
+    held_width: float
+    limit_at: float
+    ticks: tuple[float, ...]
+    used: str
+    words: str
+
+    @property
+    def held_x(self) -> float:
+        return self.spent_width
+
+
+def kind_class(state: str) -> str:
+    """The three ways a bar looks, of the states of a budget."""
+    return {"near": "near", "on_track": "under"}.get(state, "over")
+
+
+def budget_bar(state: str, limit: int, spent: int, held: int, thresholds: Sequence[int]) -> BudgetBar:
+    """`state`: as `budgets.state.Kind` names it. A limit of 0 is full from the start."""
+    spent, held = max(0, spent), max(0, held)
+    scale = max(limit * 100 // LIMIT_AT, spent + held, 1)
+
+    def place(value: int) -> float:
+        return round(100 * value / scale, 2)
+
+    used = percent(spent, limit) if limit else "–"
+    if spent < limit and used == "100 %":
+        used = "over 99 %"
+    left = limit - spent
+    rest = f"{money(left)} left" if left > 0 else f"{money(-left)} over" if left else "nothing left"
+    aside = f", {money(held)} held" if held else ""
+    return BudgetBar(
+        kind=kind_class(state),
+        spent_width=place(spent),
+        held_width=place(held),
+        limit_at=place(limit),
+        ticks=tuple(place(limit * threshold // 100) for threshold in thresholds if threshold < 100),
+        used=used,
+        words=f"{money(spent)} of {money(limit)}, {rest}{aside}",
+    )

@@ -1,0 +1,112 @@
+"""What was spent against what was spent before, in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.spend import Spend
+from costsite.analytics import figures
+from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was spent on the whole days of this month, against as many of the last. In microcents; None: not known."""
+
+    now: int | None
+    days: Days
+    before: int | None
+    days_before: Days
+
+    @property
+    def through(self) -> str:
+        return f"through {self.days.last:%-d %b}"
+
+    @property
+    def note(self) -> str:
+        """Under the month's figure."""
+        if not self.days:
+            return "nothing to compare yet"
+        if self.now is None:
+            return "no price yet"
+        if self.before is None:
+            return f"nothing to compare with: no price on {self.days_before}"
+        written = change(self.now, self.before)
+        if written == "new":
+            return f"new: nothing on {self.days_before}"
+        return f"{written} {self.through} on {self.days_before}"
+
+    @property
+    def answer(self) -> str:
+        """What a chart of this month opens with."""
+        if not self.days:
+            return "The first day of the month: nothing to compare yet"
+        through = self.through
+        one = len(self.days) == 1
+        same = f"the {'first day' if one else f'same {len(self.days)} days'} of {self.days_before.start:%B}"
+        now, before = self.now, self.before
+        if now is None or before is None:
+            return f"Not to be compared with {same}: cost not known"
+        if not now and not before:
+            return f"Nothing spent {through}"
+        if not before:
+            return f"First spending: nothing on {same}"
+        if abs(now - before) * 200 < before:
+            return f"Level with {same} {through}"
+        return f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)} {through} on {same}"
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was spent in the whole days or hours that are shown, against as many in the range before."""
+
+    now: Spend
+    spend: Spend
+    words: str
+    """What the range before is called; empty: nothing of the shown is whole yet."""
+
+
+def answer(
+    range_name: str,
+    comparison: Comparison,
+    shown: Spend,
+    days: Days,
+    calendar: Calendar,
+    *,
+    before: Before | None = None,
+    narrowed: bool = False,
+) -> str:
+    """What a chart of spend opens with.
+
+    Against the range before where one asked for it, else this month against the last, or how much a day in any other
+    range. `narrowed`: it is not of everything that `comparison` is of.
+    """
+    if shown.cost is None:
+        return f"Cost not known: {figures.unpriced_calls(shown.unpriced_calls)}"
+    if before is not None:
+        return against(before)
+    if range_name == DEFAULT_RANGE and not narrowed:
+        return comparison.answer
+    past = sum(1 for day in days if day <= calendar.today)
+    if not shown.cost or not past:
+        return f"Nothing spent {days}"
+    return f"{figures.money(shown.cost // past)} a day over {past} days"
+
+
+def change(now: int | None, before: int | None, unit: figures.MoneyUnit | None = None) -> str:
+    """Between two amounts in microcents; a dash when one of them is not known."""
+    return "–" if now is None or before is None else figures.change(now, before, unit)
+
+
+def against(before: Before) -> str:
+    """`Up 12 % on 1 to 23 Oct`."""
+    if not before.words:
+        return "Nothing to compare yet: no day of it is over"
+    now, cost = before.now.cost, before.spend.cost
+    if now is None or cost is None:
+        return f"Not to be compared with {before.words}: cost not known"
+    if not cost:
+        return f"Nothing spent {before.words} to compare with"
+    if abs(now - cost) * 200 < cost:
+        return f"Level with {before.words}"
+    return f"{'Up' if now > cost else 'Down'} {figures.percent(abs(now - cost), cost)} on {before.words}"

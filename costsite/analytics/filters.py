@@ -1,0 +1,105 @@
+"""What a page shows, as its query string says it. Pure: whatever nobody could have chosen is as if it were not there.
+
+Every state of a page is in its address, so a link to it shows the same to whoever may see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from costsite.analytics.periods import CUSTOM_RANGE, DEFAULT_RANGE, LONGEST_RANGE, RANGES, Calendar, Days
+
+LONGEST_TEXT = 200
+
+CALL_STATUSES = {"ok": "OK", "error": "Failed", "abandoned": "Abandoned", "cancelled": "Cancelled"}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The range and what of it. Empty texts: any."""
+
+    range: str
+    """One of `RANGES`, or `CUSTOM_RANGE`."""
+    days: Days
+    before: Days
+    """As many days before, to compare with."""
+    compare: bool = False
+    by: str = ""
+    """What a chart is split by."""
+    workspace: str = ""
+    provider: str = ""
+    model: str = ""
+    status: str = ""
+    """Of calls: one of `CALL_STATUSES`."""
+
+    @property
+    def narrows(self) -> bool:
+        """Something else than the range was chosen."""
+        return bool(self.workspace or self.provider or self.model or self.status)
+
+    @property
+    def changed(self) -> bool:
+        """Something is not as on a page that one opens from the navigation."""
+        return self.narrows or self.compare or self.range != DEFAULT_RANGE
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The same as parts of a query string; what is as usual is left out."""
+        parts = {
+            "range": self.range if self.range not in (DEFAULT_RANGE, CUSTOM_RANGE) else "",
+            "from": f"{self.days.start}" if self.range == CUSTOM_RANGE else "",
+            "to": f"{self.days.last}" if self.range == CUSTOM_RANGE else "",
+            "compare": "1" if self.compare else "",
+            "by": self.by,
+            "workspace": self.workspace,
+            "provider": self.provider,
+            "model": self.model,
+            "status": self.status,
+        }
+        return {name: value for name, value in parts.items() if value}
+
+
+def day_wanted(text: str) -> date | None:
+    """A day as `2026-11-24`; None for what is no day, or none that anything is kept of."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1970 < day.year < 9_000 else None
+
+
+def days_wanted(query: Mapping[str, str]) -> Days | None:
+    """The range `from` and `to` of a query string, both in it; the wrong way round it is meant the right way."""
+    first, last = day_wanted(query.get("from", "")), day_wanted(query.get("to", ""))
+    if first is None or last is None:
+        return None
+    first, last = min(first, last), max(first, last)
+    return Days(max(first, last - timedelta(days=LONGEST_RANGE - 1)), last + timedelta(days=1))
+
+
+def text_wanted(query: Mapping[str, str], name: str) -> str:
+    return query.get(name, "").replace("\x00", "").strip()[:LONGEST_TEXT]
+
+
+def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str, ...] = ()) -> Filters:
+    """`by`: what the page's chart can be split by, the usual first."""
+    name = query.get("range", DEFAULT_RANGE)
+    name = name if name in RANGES else DEFAULT_RANGE
+    chosen = days_wanted(query)
+    if chosen is not None:
+        name = CUSTOM_RANGE
+    days = chosen or calendar.days_of(name)
+    split, status = query.get("by", ""), query.get("status", "")
+    return Filters(
+        range=name,
+        days=days,
+        before=calendar.days_before(name, days),
+        compare=query.get("compare", "") == "1",
+        by=split if split in by[1:] else "",
+        workspace=text_wanted(query, "workspace"),
+        provider=text_wanted(query, "provider"),
+        model=text_wanted(query, "model"),
+        status=status if status in CALL_STATUSES else "",
+    )

@@ -1,0 +1,263 @@
+"""One agent: what it spent this month, on what, where it is heading, and each of its runs."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from agents.spend import NOTHING, Spend, cents_text
+from costsite.analytics import figures, panels
+from costsite.analytics.burn_down import BurnDown, Limit, burn_down
+from costsite.analytics.comparison import Comparison
+from costsite.analytics.cost_trend import CostTrend, cost_trend
+from costsite.analytics.filters import Filters, filters_from
+from costsite.analytics.forecast import forecast_month
+from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
+from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.queries import agents, runs
+from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.rollups import Spans
+from costsite.analytics.queries.run_costs import RunCost, run_costs
+from costsite.analytics.queries.standings import Watched, budgets_for
+from costsite.analytics.queries.usage import spend_by_hour
+from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
+from costsite.analytics.views import ways
+from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.page import Export, found_or_404, page
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
+
+MODELS = 8
+STEPS = 8
+EFFORTS = 8
+READ_RUNS = 2_000
+"""The newest, for the trend of a run's cost."""
+PLOTTED_RUNS = 250
+"""Of them, as dots: each is a link, and a page of more than 150 kB is a slow one."""
+STEP_RUNS = 200
+"""Steps are read from calls: of this many newest runs."""
+RUNS_PER_PAGE = 20
+
+
+@login_required
+def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
+    user, calendar = request.user, calendar_now()
+    found = found_or_404(agents.find_agent(user, pk, calendar), "agent")
+    filters = filters_from(request.GET, calendar)
+    spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
+    usage = agent_usage(user, found.id, spans.all)
+    wanted = usage.wanted(filters)
+    month, shown = usage.total(spans.month), wanted.total(spans.shown)
+    comparison = Comparison(
+        usage.total(spans.compared).cost, spans.compared, usage.total(spans.before).cost, spans.before
+    )
+    budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
+    own = budgets.own(found.workspace_id, found.id)
+    will_hold = _burn_down(usage, calendar, own, month)
+
+    run_filter = _runs_wanted(found.id, filters, calendar)
+    points = run_costs(user, calendar, run_filter, READ_RUNS)
+    plotted = points[:PLOTTED_RUNS]
+    usual = per_run([(one.cost, one.unpriced_calls) for one in plotted], cut=len(points) > len(plotted))
+    plot = _plot(plotted, usual, filters.days, calendar)
+    trend = _trend(points, filters.days, calendar, found.id)
+    steps = agents.steps_of_runs(user, found.workspace_id, [one.run_id for one in points[:STEP_RUNS]], STEPS)
+    before, after = (runs.Cursor.parse(request.GET.get(name, "")) for name in ("before", "after"))
+    run_page = runs.list_runs(
+        user, calendar, runs.RunFilter(agent_id=found.id), before=before, after=after, limit=RUNS_PER_PAGE
+    )
+    models = wanted.by(spans.shown, by_model)
+    efforts = wanted.by(spans.shown, lambda row: row.effort)
+    chart = _chart(request, calendar, filters, wanted, comparison, found.id)
+    lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
+    way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
+    context = {
+        "agent": found,
+        "edit_href": way_to_edit,
+        "budget_href": ways.set_budget(way_to_edit),
+        "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
+        "state": shown_state(budgets, found.workspace_id, found.id),
+        "own": own,
+        "own_bar": bar_of(own) if own else None,
+        "own_words": words_of(own, budgets.zone) if own else "",
+        "above": [
+            (one, words_of(one, budgets.zone), bar_of(one))
+            for one in budgets.covering(found.workspace_id, found.id)
+            if one is not own
+        ],
+        "month": month,
+        "change": comparison.note,
+        "counted_runs": agents.COUNTED_RUNS,
+        "lost": lost,
+        "will_hold": will_hold,
+        "bars": panels.token_bars(month),
+        "chart": chart,
+        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
+        "trend": trend,
+        "models": models[:MODELS],
+        "other_models": _rest(models[MODELS:]),
+        "models_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in models]),
+        "efforts": efforts[:EFFORTS] if len(efforts) > 1 or any(effort for effort, _ in efforts) else [],
+        "shown": shown,
+        "shown_days": spans.shown,
+        "steps": steps,
+        "steps_cost": sum(step.spend.cost_microcents for step in steps),
+        "steps_unit": figures.MoneyUnit.for_values([step.spend.cost_microcents for step in steps]),
+        "step_runs": min(STEP_RUNS, len(points)),
+        "plot": plot,
+        "per_run": usual,
+        "median": usual.median or 0,
+        "run_page": run_page,
+        "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
+        "no_runs_yet": not run_page.rows and not usage.rows and before is None and after is None,
+    }
+    exports = _exports(chart, will_hold, trend, points, models, steps)
+    return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
+
+
+def _rest(models: list[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] | None:
+    return (len(models), sum((spend for _, spend in models), NOTHING)) if models else None
+
+
+def _runs_wanted(agent_id: int, filters: Filters, calendar: Calendar) -> runs.RunFilter:
+    if filters.range == HOURS:
+        return runs.RunFilter(agent_id=agent_id, begun_from=calendar.now - timedelta(hours=24))
+    return runs.RunFilter(agent_id=agent_id, days=filters.days)
+
+
+def _chart(
+    request: HttpRequest,
+    calendar: Calendar,
+    filters: Filters,
+    wanted: AgentUsage,
+    comparison: Comparison,
+    agent_id: int,
+) -> Stack:
+    def opens(key: Any) -> str:
+        return ""
+
+    if filters.range == HOURS:
+        found = runs.RunFilter(agent_id=agent_id)
+        hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
+        return hourly_chart(
+            "spend-per-day", hours, filters, calendar, what="agent", hrefs=opens, kept={"agent": agent_id}
+        )
+    days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
+    split = Split(
+        {model: model or "unnamed model" for model in dearest},
+        wanted.costs_by_model(days),
+        wanted.by_day(days),
+        opens,
+        by_id=False,
+    )
+    return spend_chart(
+        "spend-per-day",
+        split,
+        filters,
+        calendar,
+        comparison,
+        what="model",
+        kept={"agent": agent_id},
+        for_file="csv" in request.GET,
+    )
+
+
+def _burn_down(usage: AgentUsage, calendar: Calendar, own: Watched | None, so_far: Spend) -> BurnDown | None:
+    """None where nothing of the month has a price: a line along the ground would say that it cost nothing."""
+    if so_far.cost is None:
+        return None
+    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
+    spent = usage.spent_by_day()
+    limit = Limit(own.standing.limit, tuple(own.policy.thresholds)) if own else None
+    forecast = forecast_month(spent, calendar.today, month)
+    return burn_down(spent, calendar.today, month, forecast, limit, unpriced_calls=so_far.unpriced_calls)
+
+
+def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int) -> CostTrend | None:
+    weekly = len(days) > DAYS_ONE_BY_ONE
+    costs: dict[date, list[int]] = {}
+    for one in points:
+        if one.cost is not None:
+            day = one.started_at.astimezone(calendar.zone).date()
+            first = max(days.start, day - timedelta(days=day.weekday())) if weekly else day
+            costs.setdefault(first, []).append(one.cost)
+    cut = len(points) == READ_RUNS
+    if cut and len(costs) > 1:
+        # The oldest day was read in part: its median would be of its evening.
+        costs.pop(min(costs))
+        days = Days(max(days.start, min(costs)), min(days.end, calendar.today + timedelta(days=1)))
+    n = sum(len(of_day) for of_day in costs.values())
+    counted = f"{'Newest n' if cut else 'n'} {n:,}"
+
+    def opens(day: date) -> str:
+        end = min(days.end, day + timedelta(days=7 - day.weekday())) if weekly else day + timedelta(days=1)
+        return runs_of_days(Days(day, end), agent=agent_id)
+
+    return cost_trend(costs, days, counted=counted, day_href=opens, weekly=weekly)
+
+
+def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar) -> RunPlot | None:
+    days = shown
+    if usual.cut:
+        # Of a busy agent only the newest runs are read: the plot is of their days, not mostly empty.
+        oldest = points[-1].started_at.astimezone(calendar.zone).date()
+        days = Days(oldest, min(shown.end, calendar.today + timedelta(days=1)))
+    start, end = days.starts_at(calendar.zone), days.ends_at(calendar.zone)
+    placed = [
+        PlacedRun(
+            (point.started_at - start) / (end - start),
+            point.cost,
+            point.unpriced_calls,
+            f"{point.started_at.astimezone(calendar.zone):%-d %b %H:%M}",
+            reverse("run", args=[point.id]),
+        )
+        for point in points
+    ]
+    return run_plot(placed, usual, days=days)
+
+
+def _exports(
+    chart: Stack,
+    will_hold: BurnDown | None,
+    trend: CostTrend | None,
+    points: list[RunCost],
+    models: list[tuple[tuple[str, str], Spend]],
+    steps: list[agents.StepSpend],
+) -> dict[str, Export]:
+    return {
+        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+        "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
+        "cost-trend": Export(CostTrend.exact_head, trend.exact_rows if trend else ()),
+        "run-costs": Export(
+            ("run_id", "started_at", "cost_cents", "calls", "unpriced_calls", "input_tokens", "output_tokens"),
+            [
+                (
+                    one.run_id,
+                    one.started_at,
+                    cents_text(one.cost),
+                    one.calls,
+                    one.unpriced_calls,
+                    one.input_tokens,
+                    one.output_tokens,
+                )
+                for one in points
+            ],
+        ),
+        "models": Export(
+            ("provider", "model", "cost_cents", "unpriced_calls", "calls"),
+            [(*of, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for of, spend in models],
+        ),
+        "steps": Export(
+            ("step", "sub_agent", "cost_cents", "unpriced_calls", "calls"),
+            [
+                (one.step, one.sub_agent, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls)
+                for one in steps
+            ],
+        ),
+    }

@@ -1,0 +1,159 @@
+"""What needs a person, the gravest first, each with the way to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.urls import reverse
+
+from agents.figures import money, percent
+from budgets.models import BudgetPolicy
+from budgets.state import Kind
+from costsite.analytics.near_names import are_near
+from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.attention import AgentFortnight, Clients, UnpricedModel
+from costsite.analytics.queries.standings import Budgets, Watched
+from costsite.analytics.queries.workspaces import WorkspaceFacts
+from costsite.analytics.views import ways
+from costsite.analytics.views.budget_rows import blocked_words
+
+EACH = 5
+"""Of each kind at most."""
+COMPARED_NAMES = 1_000
+
+
+@dataclass(frozen=True)
+class Notice:
+    grave: bool
+    before: str = ""
+    subject: str = ""
+    href: str = ""
+    after: str = ""
+    act: str = ""
+    act_href: str = ""
+
+
+def notices(
+    user: ways.User,
+    calendar: Calendar,
+    workspaces: Sequence[WorkspaceFacts],
+    budgets: Budgets,
+    unpriced: Sequence[UnpricedModel],
+    agents: Sequence[AgentFortnight],
+    clients: Clients,
+) -> list[Notice]:
+    owned = {workspace.id for workspace in workspaces if workspace.owned}
+    slugs = {workspace.id: workspace.slug for workspace in workspaces}
+    live = [agent for agent in agents if not agent.archived]
+    found = [
+        *_budgets(user, budgets, owned, slugs),
+        *(_unpriced(user, model) for model in unpriced[:EACH]),
+        *_failing(live),
+        *_silent(live),
+        *_lost(clients),
+        *_new(calendar, live),
+    ]
+    return sorted(found, key=lambda notice: not notice.grave)
+
+
+def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int, str]) -> Iterable[Notice]:
+    order = (Kind.BLOCKED, Kind.NEW_RUNS_REFUSED, Kind.OVER, Kind.NEAR)
+    loud = [one for one in budgets.watched if one.shown and (one.kind in order or one.refused)]
+    loud.sort(key=lambda one: (order.index(one.kind) if one.kind in order else len(order), -one.refused))
+    for one in loud[:EACH]:
+        standing = one.standing
+        said = blocked_words(one, budgets.zone)
+        figures = f"{money(standing.spent)} of {money(standing.limit)}"
+        after = f"{said}: {figures}" if said else f"has {figures} spent"
+        if one.refused:
+            after += f". {one.refused:,} refusal{'' if one.refused == 1 else 's'} in 7 days"
+        href = _page_of(one, slugs)
+        owns = one.policy.workspace_id in owned
+        act_href = ways.grant_more(user, one.policy, owned=owns)
+        yield Notice(
+            one.kind not in (Kind.NEAR, Kind.ON_TRACK), "", one.policy.subject, href, f"{after}.",
+            "Grant more" if act_href else "", act_href,
+        )  # fmt: skip
+
+
+def _page_of(one: Watched, slugs: dict[int, str]) -> str:
+    if one.policy.scope == BudgetPolicy.Scope.AGENT:
+        return reverse("agent", args=[one.policy.agent_id])
+    slug = slugs.get(one.policy.workspace_id or 0)
+    return reverse("workspace", args=[slug]) if slug else ""
+
+
+def _unpriced(user: ways.User, model: UnpricedModel) -> Notice:
+    calls = f"{model.calls:,} call{'' if model.calls == 1 else 's'} unpriced this month:"
+    by = f"({model.provider}). " if model.provider else ". "
+    way = ways.add_price(user, model.provider, model.model)
+    after = f"{by}Their cost is in no sum."
+    return Notice(True, calls, model.model or "unnamed model", "", after, "Add a price" if way else "", way)
+
+
+def _failing(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
+    failing = sorted((agent for agent in agents if agent.fails), key=lambda agent: -agent.failed_calls)
+    for agent in failing[:EACH]:
+        share = percent(agent.failed_calls, agent.calls)
+        after = f": {agent.failed_calls:,} of {agent.calls:,} calls failed in 7 days ({share})."
+        runs = f"{reverse('runs')}?agent={agent.agent_id}&status=error"
+        yield Notice(True, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Open runs", runs)
+
+
+def _silent(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
+    silent = sorted((agent for agent in agents if agent.reports_nothing), key=lambda agent: -agent.calls)
+    for agent in silent[:EACH]:
+        calls = f"{agent.calls:,} call{'' if agent.calls == 1 else 's'}"
+        after = f"ran, and its provider reported no usage: {calls} in 7 days, all estimated."
+        runs = f"{reverse('runs')}?agent={agent.agent_id}"
+        yield Notice(False, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Open runs", runs)
+
+
+def _lost(clients: Clients) -> Iterable[Notice]:
+    if lost := clients.dropped_events:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in clients.dropped.items() if count)
+        yield Notice(
+            True,
+            f"{lost:,} event{'' if lost == 1 else 's'} lost by reporting processes in 7 days: {reasons}."
+            " Totals are too low by them.",
+        )
+    if rejected := clients.rejected_events:
+        yield Notice(
+            False,
+            f"{rejected:,} event{'' if rejected == 1 else 's'} rejected in 7 days; the reporting process keeps them in"
+            " its rejected.jsonl with the reason.",
+        )
+
+
+def _new(calendar: Calendar, agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
+    """Agents that appeared in the last 7 days; said first of those that may be another one, misspelled."""
+    since = calendar.now - timedelta(days=7)
+    by_name = sorted(agents, key=lambda agent: agent.slug)[:COMPARED_NAMES]
+    new = sorted(
+        (agent for agent in agents if agent.created_at >= since and not agent.earlier_calls),
+        key=lambda agent: agent.slug,
+    )
+    twins = {agent.agent_id: _twin(agent, by_name) for agent in new[: 4 * EACH]}
+    new.sort(key=lambda agent: twins.get(agent.agent_id) is None)
+    for agent in new[:EACH]:
+        twin = twins.get(agent.agent_id)
+        after = "is new: it was first seen in the last 7 days."
+        if twin is not None:
+            after = f"is new, and named almost like {twin.slug}. If it is the same agent, mend its name in the code."
+        yield Notice(False, "", agent.slug, reverse("agent", args=[agent.agent_id]), after)
+
+
+def _twin(agent: AgentFortnight, others: Sequence[AgentFortnight]) -> AgentFortnight | None:
+    """An older agent of the same workspace whose name is two letters away at most."""
+    return next(
+        (
+            other
+            for other in others
+            if other.workspace_id == agent.workspace_id
+            and (other.created_at, other.agent_id) < (agent.created_at, agent.agent_id)
+            and are_near(agent.slug, other.slug)
+        ),
+        None,
+    )

@@ -1,0 +1,157 @@
+"""The chart of spend over the range: by hour, by day, split by what one chose, compared when one asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zlib import crc32
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.urls import reverse
+
+from agents.spend import NOTHING, Spend
+from costsite.analytics.charts import slots_for
+from costsite.analytics.comparison import Before, Comparison, answer
+from costsite.analytics.filters import Filters
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.agents import names_of
+from costsite.analytics.queries.rollups import SplitDays
+from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
+from costsite.analytics.stacks import SERIES, Series, Stack, hour_steps, spend_per_day, spend_stack
+
+User = AbstractBaseUser | AnonymousUser
+
+HOURS = "24-hours"
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a chart is drawn of, over the range and, where it is compared, the one before."""
+
+    names: Mapping[Any, str]
+    costs: Mapping[Any, Mapping[Any, int | None]]
+    totals: Mapping[Any, Spend]
+    hrefs: Callable[[Any], str]
+    by_id: bool
+    """Its keys are ids, which keep a colour by themselves; else names."""
+
+    def series(self) -> list[Series]:
+        shown = list(self.names)[:SERIES]
+        slots = slots_for(shown) if self.by_id else name_slots([str(key) for key in shown])
+        return [
+            Series(self.names[key] or "unnamed", slots[key], self.costs.get(key, {}), self.hrefs(key))
+            for key in shown
+            if key in slots
+        ]
+
+
+def split_of(found: SplitDays, user: User, by: str, known: Mapping[int, str], hrefs: Callable[[Any], str]) -> Split:
+    """With names. `known`: of agents or workspaces; agents that are not among them are asked for."""
+    if by not in ("agent", "workspace"):
+        return Split({key: str(key) for key in found.dearest}, found.costs, found.totals, hrefs, by_id=False)
+    unknown = [key for key in found.dearest if key not in known]
+    names = dict(known) | (names_of(user, unknown) if unknown and by == "agent" else {})
+    return Split(
+        {key: names[key] for key in found.dearest if key in names}, found.costs, found.totals, hrefs, by_id=True
+    )
+
+
+def name_slots(names: Sequence[str]) -> dict[str, int]:
+    """A model keeps its colour on every page: by its name, since it has no row of its own."""
+    homes = {name: crc32(name.encode("utf-8", "replace")) + 1 for name in names}
+    slots = slots_for(list(homes.values()))
+    return {name: slots[home] for name, home in homes.items() if home in slots}
+
+
+def spend_chart(
+    name: str,
+    split: Split,
+    filters: Filters,
+    calendar: Calendar,
+    comparison: Comparison,
+    *,
+    what: str,
+    kept: Mapping[str, object],
+    for_file: bool,
+) -> Stack:
+    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to.
+
+    `for_file`: by day even where the page draws weeks.
+    """
+    before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
+    whole = sum(1 for day in filters.days if day < calendar.today)
+    shown = sum((split.totals.get(day, NOTHING) for day in filters.days), NOTHING)
+    before = None
+    if filters.compare:
+        # Whole days alone: a part of today against a whole day would hide a rise until midnight.
+        through = sum((split.totals.get(day, NOTHING) for day in list(filters.days)[:whole]), NOTHING)
+        earlier = Days(filters.before.start, min(filters.before.end, filters.before.start + timedelta(days=whole)))
+        before = Before(through, sum(before_totals[:whole], NOTHING), str(earlier) if earlier else "")
+    of = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
+    return spend_per_day(
+        name,
+        title=answer(filters.range, comparison, shown, filters.days, calendar, before=before, narrowed=filters.narrows),
+        measure=f"Estimated cost per day by {what}{f' of {of}' if of else ''}"
+        + (f", line: {filters.before}" if filters.compare else ""),
+        totals=split.totals,
+        series=split.series(),
+        days=filters.days,
+        calendar=calendar,
+        day_href=lambda part: runs_of_days(part, **kept),
+        before=before_totals,
+        fine=for_file,
+    )
+
+
+def hourly_chart(
+    name: str,
+    hours: Hours,
+    filters: Filters,
+    calendar: Calendar,
+    *,
+    what: str,
+    hrefs: Callable[[int], str],
+    kept: Mapping[str, object],
+) -> Stack:
+    """The last 24 hours. Calls are summed by day; by hour it is whole runs, in the hour they began."""
+    split = Split(hours.names, hours.costs, hours.totals, hrefs, by_id=True)
+    steps = hour_steps(calendar, lambda at: runs_of_hour(at, **kept))
+    day, totals = timedelta(hours=24), hours.totals
+    earlier = [totals.get(step.key - day, NOTHING) for step in steps] if filters.compare else []
+    shown = sum((totals.get(step.key, NOTHING) for step in steps), NOTHING)
+    before = None
+    if filters.compare:
+        through = sum((totals.get(step.key, NOTHING) for step in steps[:-1]), NOTHING)
+        before = Before(through, sum(earlier[:-1], NOTHING), "the same 23 whole hours of the day before")
+    nothing = Comparison(0, Days(calendar.today, calendar.today), 0, Days(calendar.today, calendar.today))
+    title = answer(filters.range, nothing, shown, filters.days, calendar, before=before)
+    if before is None and shown.cost is not None:
+        title = "Nothing spent in 24 hours"
+        if shown.cost:
+            peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
+            title = f"Most in the hour from {peak.label}"
+    cut = f", newest {HOURLY_RUNS:,} runs" if hours.cut else ""
+    return spend_stack(
+        name,
+        title=title,
+        measure=f"Estimated cost of the runs that began, by hour and {what}, 24 hours{cut}",
+        totals=hours.totals,
+        series=split.series(),
+        steps=steps,
+        step_name="Hour",
+        before=earlier,
+    )
+
+
+def runs_of_days(days: Days, **wanted: object) -> str:
+    """The run logs of a day or of more."""
+    if len(days) == 1:
+        return f"{reverse('runs')}?{urlencode({'day': f'{days.start}'} | wanted)}"
+    return f"{reverse('runs')}?{urlencode({'from': f'{days.start}', 'to': f'{days.last}'} | wanted)}"
+
+
+def runs_of_hour(at: datetime, **wanted: object) -> str:
+    return f"{reverse('runs')}?{urlencode({'hour': f'{at.astimezone(UTC):%Y-%m-%dT%H}'} | wanted)}"

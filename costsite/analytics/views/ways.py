@@ -1,0 +1,43 @@
+"""Where one acts on what a page shows; empty for who may not, so that no page offers a door that is shut."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.urls import reverse
+
+from agents.models import ModelPrice
+from agents.models.visibility import is_superuser
+from budgets.models import BudgetPolicy
+
+User = AbstractBaseUser | AnonymousUser
+
+
+def _staff(user: User) -> bool:
+    return bool(getattr(user, "is_staff", False))
+
+
+def edit_agent(user: User, agent_id: int, *, owned: bool) -> str:
+    return reverse("admin:agents_agent_change", args=[agent_id]) if _staff(user) and owned else ""
+
+
+def edit_workspace(user: User, workspace_id: int, *, owned: bool) -> str:
+    return reverse("admin:agents_workspace_change", args=[workspace_id]) if _staff(user) and owned else ""
+
+
+def set_budget(way_to_edit: str) -> str:
+    """The field of the form that `way_to_edit` opens."""
+    return f"{way_to_edit}#id_monthly_budget_cents" if way_to_edit else ""
+
+
+def grant_more(user: User, policy: BudgetPolicy, *, owned: bool) -> str:
+    may = (owned and policy.scope != BudgetPolicy.Scope.SITE) or is_superuser(user)
+    return reverse("admin:budgets_budgetpolicy_grant", args=[policy.pk]) if _staff(user) and may else ""
+
+
+def add_price(user: User, provider: str, model: str) -> str:
+    if not _staff(user) or not admin.site.is_registered(ModelPrice):
+        return ""
+    return f"{reverse('admin:agents_modelprice_add')}?{urlencode({'provider': provider, 'model': model})}"

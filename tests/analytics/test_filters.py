@@ -1,0 +1,144 @@
+"""What a page shows is in its address: read from it, and written back the same."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from html import unescape
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.test import Client
+
+from costsite.analytics.budget_bars import budget_bar
+from costsite.analytics.cost_trend import cost_trend
+from costsite.analytics.filters import Filters, filters_from
+from costsite.analytics.periods import Calendar, Days
+from tests.analytics.facts import AFTERNOON, Cast, Spend
+
+CALENDAR = Calendar(AFTERNOON, ZoneInfo("UTC"))
+BY = ("workspace", "agent", "model")
+
+
+def read(query: str) -> Filters:
+    return filters_from(dict(parse_qsl(query)), CALENDAR, by=BY)
+
+
+@pytest.mark.parametrize(
+    ("query", "days", "before"),
+    [
+        ("", "1 to 30 Nov", "1 to 31 Oct"),
+        ("range=last-month", "1 to 31 Oct", "1 to 30 Sep"),
+        ("range=7-days", "18 to 24 Nov", "11 to 17 Nov"),
+        ("range=30-days", "26 Oct to 24 Nov", "26 Sep to 25 Oct"),
+        ("range=24-hours", "23 to 24 Nov", "21 to 22 Nov"),
+        ("from=2026-11-03&to=2026-11-03", "3 Nov", "2 Nov"),
+        ("range=7-days&from=2026-11-03&to=2026-11-05", "3 to 5 Nov", "31 Oct to 2 Nov"),
+        ("from=2026-11-03", "1 to 30 Nov", "1 to 31 Oct"),
+        ("from=2026-02-30&to=2026-11-05", "1 to 30 Nov", "1 to 31 Oct"),
+        ("range=a-year", "1 to 30 Nov", "1 to 31 Oct"),
+    ],
+)
+def test_a_range_is_its_days_and_as_many_before(query: str, days: str, before: str) -> None:
+    filters = read(query)
+
+    assert (str(filters.days), str(filters.before)) == (days, before)
+
+
+def test_a_range_of_ones_own_is_a_leap_year_at_most() -> None:
+    assert len(read("from=1990-01-01&to=2026-11-24").days) == 366
+    assert read("from=1990-01-01&to=2026-11-24").days.last == date(2026, 11, 24)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "range=7-days",
+        "range=24-hours&compare=1&by=agent",
+        "from=2026-10-03&to=2026-11-05&model=gpt-5&provider=open+ai&status=error&workspace=acme&by=model",
+    ],
+)
+def test_what_was_read_is_written_back_the_same(query: str) -> None:
+    filters = read(query)
+
+    assert sorted(filters.kept.items()) == sorted(parse_qsl(query))
+    assert read(urlencode(filters.kept)) == filters
+
+
+def test_what_nobody_could_have_chosen_is_left_out() -> None:
+    filters = read("by=nonsense&status=on+fire&compare=yes&model=" + "x" * 500)
+
+    assert (filters.by, filters.status, filters.compare, len(filters.model)) == ("", "", False, 200)
+    assert read("by=workspace").by == ""
+
+
+@pytest.mark.parametrize("page", ["/", "/workspaces/acme/"])
+def test_every_link_on_a_page_carries_its_filters_on(cast: Cast, spend: Spend, as_viewer: Client, page: str) -> None:
+    spend()
+    html = as_viewer.get(f"{page}?range=30-days&model=acme-1&by=model&compare=1").content.decode()
+
+    links = [dict(parse_qsl(unescape(href)[1:])) for href in re.findall(r'href="(\?[^"]*)"', html)]
+
+    chosen = {"range": "30-days", "model": "acme-1", "by": "model", "compare": "1"}
+    for change in ({"by": "provider"}, {"range": "7-days"}, {"csv": "spend-per-day"}):
+        assert chosen | change in links, change
+    assert {name: value for name, value in chosen.items() if name != "compare"} in links
+
+
+# ── how full a budget is ─────────────────────────────────────────────────────────────────────────────────────────────
+
+CENT = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "used", "words"),
+    [
+        (20, 0, "20 %", "20.00¢ of $1.00, 80.00¢ left"),
+        (20, 30, "20 %", "20.00¢ of $1.00, 80.00¢ left, 30.00¢ held"),
+        (100, 0, "100 %", "$1.00 of $1.00, nothing left"),
+        (180, 0, "180 %", "$1.80 of $1.00, 80.00¢ over"),
+    ],
+)
+def test_a_budgets_bar_says_what_is_spent_held_and_left(spent: int, held: int, used: str, words: str) -> None:
+    bar = budget_bar("on_track", 100 * CENT, spent * CENT, held * CENT, (50, 80, 100))
+
+    assert (bar.used, bar.words) == (used, words)
+
+
+def test_a_bar_grows_beyond_its_line_and_never_beyond_its_ground() -> None:
+    for spent in (0, 99, 100, 118, 500, 100_000):
+        bar = budget_bar("over", 100 * CENT, spent * CENT, 10 * CENT, (50, 80, 100))
+
+        assert bar.spent_width + bar.held_width <= 100.01
+        assert (bar.spent_width >= bar.limit_at) is (spent >= 100)
+        assert len(bar.ticks) == 2
+
+
+def test_what_is_not_spent_is_never_rounded_up_to_all_of_it() -> None:
+    assert budget_bar("near", 100 * CENT, 100 * CENT - 1, 0, (100,)).used == "over 99 %"
+    assert budget_bar("blocked", 0, 0, 0, (100,)).used == "–"
+
+
+# ── what a run costs, day by day ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_day_without_runs_is_a_gap_in_the_trend() -> None:
+    days = Days(date(2026, 11, 1), date(2026, 11, 8))
+    costs = {date(2026, 11, day): [CENT * day] * 3 for day in (1, 2, 5, 6, 7)}
+
+    trend = cost_trend(costs, days, counted="n 15", day_href=lambda day: f"/{day}")
+
+    assert trend is not None
+    assert [len(line.split()) for line in trend.medians] == [2, 3]
+    assert [(one.median, one.p95, one.n) for one in trend.days][:2] == [(CENT, CENT, 3), (2 * CENT, 2 * CENT, 3)]
+    # The median of the first two days is 1 cent, of the last two 6.
+    assert trend.title == "A run is 500 % dearer than 1 Nov to 2 Nov: 6.00¢"
+
+
+def test_without_a_priced_run_there_is_no_trend() -> None:
+    days = Days(date(2026, 11, 1), date(2026, 11, 8))
+
+    assert cost_trend({}, days, counted="n 0", day_href=lambda day: "") is None
+    assert cost_trend({datetime(2025, 1, 1).date(): [1]}, days, counted="n 0", day_href=lambda day: "") is None

@@ -1,0 +1,138 @@
+"""Run logs, narrowed: by cost, tokens, tag, thread, hour and range; bounded, and without a gap."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from agents.models import Agent, AgentRunLog
+from tests.analytics.facts import AFTERNOON, Cast, Spend, file_of, text_of
+from tests.factories import NOON
+
+
+def minutes(client: Client, **query: Any) -> list[int]:
+    """When the listed runs began, in minutes after noon of 20 November."""
+    rows = client.get(reverse("runs"), query).context["run_page"].rows
+    return [(row.started_at - NOON) // timedelta(minutes=1) for row in rows]
+
+
+@pytest.fixture
+def runs(spend: Spend) -> None:
+    """Ten runs a minute apart: the n-th has n x 1,000 tokens in, none out: n x 0.1 cents."""
+    for number in range(10):
+        spend(
+            input_tokens=1_000 * number,
+            output_tokens=0,
+            started_at=NOON + timedelta(minutes=number),
+            tags=("even",) if number % 2 == 0 else (),
+            thread_id=f"thread-{number % 3}",
+        )
+
+
+@pytest.mark.usefixtures("runs")
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"cost_over": "0.7"}, [9, 8]),
+        ({"cost_over": "0.85"}, [9]),
+        ({"tokens_over": "6999"}, [9, 8, 7]),
+        ({"tag": "even"}, [8, 6, 4, 2, 0]),
+        ({"tag": "eve"}, []),
+        ({"thread": "thread-1"}, [7, 4, 1]),
+        ({"tag": "even", "cost_over": "0.3", "thread": "thread-0"}, [6]),
+        ({"cost_over": "nonsense"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"tokens_over": "-1"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"hour": "2026-11-20T12"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"hour": "2026-11-20T13"}, []),
+        ({"range": "last-month"}, []),
+        ({"from": "2026-11-20", "to": "2026-11-20"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
+        ({"range": "24-hours"}, []),
+    ],
+)
+def test_runs_are_narrowed_by_what_the_address_says(as_viewer: Client, query: dict[str, str], found: list[int]) -> None:
+    assert minutes(as_viewer, **query) == found
+    response: Any = as_viewer.get(reverse("runs-csv"), query)
+    assert len(response.getvalue().decode().splitlines()) == 1 + len(found)
+
+
+@pytest.mark.parametrize("sifted", [3, 4, 7, 100])
+def test_however_few_runs_are_looked_through_at_a_time_every_one_is_found_once(
+    spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch, sifted: int
+) -> None:
+    monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_RUNS", sifted)
+    for number in range(20):
+        spend(started_at=NOON + timedelta(minutes=number), tags=("rare",) if number in (1, 2, 17) else ())
+
+    found: list[int] = []
+    address, pages = f"{reverse('runs')}?tag=rare", 0
+    newer = ""
+    while address:
+        page = as_viewer.get(address).context["run_page"]
+        found += [(row.started_at - NOON) // timedelta(minutes=1) for row in page.rows]
+        newer = newer or str(page.older or "")
+        address = f"{reverse('runs')}?tag=rare&before={page.older}" if page.older else ""
+        pages += 1
+
+    assert found == [17, 2, 1]
+    assert pages <= 1 + -(-20 // sifted)
+
+
+def test_a_page_that_looked_through_some_says_how_far(
+    spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_RUNS", 5)
+    for number in range(12):
+        spend(started_at=NOON + timedelta(minutes=number))
+
+    html = text_of(as_viewer, f"{reverse('runs')}?tag=nobodys")
+
+    assert "Looked through 5 runs, back to 20 Nov 12:07 ." in html
+    assert "Older →" in html
+
+
+def test_a_column_of_the_strip_narrows_the_list_and_keeps_the_other_filters(
+    cast: Cast, spend: Spend, as_viewer: Client
+) -> None:
+    spend(status="error", started_at=AFTERNOON - timedelta(days=1))
+    spend(cast.elsewhere, agent="stranger")
+    agent = Agent.objects.get(slug="support-bot").pk
+
+    bars = as_viewer.get(reverse("runs"), {"agent": agent, "status": "error", "range": "7-days"}).context["strip"].bars
+    day = next(bar for bar in bars if bar.column.total)
+
+    assert day.href == f"/runs/?agent={agent}&status=error&day=2026-11-23"
+    assert len(as_viewer.get(day.href).context["run_page"].rows) == 1
+    assert sum(bar.column.total for bar in bars) == 180_000
+
+
+def test_every_column_of_a_chart_leads_to_the_runs_behind_it(spend: Spend, as_viewer: Client) -> None:
+    spend()
+    spend(started_at=AFTERNOON - timedelta(minutes=90))
+    agent = Agent.objects.get().pk
+    for page in ("/", "/workspaces/acme/", f"/analytics/{agent}/", "/?by=model", "/?range=24-hours"):
+        for bar in as_viewer.get(page).context["chart"].bars:
+            if bar.column.total:
+                rows = as_viewer.get(bar.href).context["run_page"].rows
+                assert sum(row.spend.cost_microcents for row in rows) == bar.column.total, (page, bar.href)
+    trend = as_viewer.get(f"/analytics/{agent}/").context["trend"]
+    assert [len(as_viewer.get(day.href).context["run_page"].rows) for day in trend.days] == [
+        day.n for day in trend.days
+    ]
+
+
+def test_every_chart_and_table_has_its_file(spend: Spend, as_viewer: Client) -> None:
+    call = spend()
+    agent, run = Agent.objects.get().pk, AgentRunLog.objects.get(run_id=call.run_id).pk
+    seen = 0
+    for page in ("/", "/analytics/", f"/analytics/{agent}/", "/workspaces/", "/workspaces/acme/", f"/runs/{run}/"):
+        html = as_viewer.get(page).content.decode()
+        names = {part.partition('"')[0] for part in html.split("csv=")[1:]}
+        assert names, page
+        for name in names:
+            assert file_of(as_viewer, page, name), (page, name)
+            seen += 1
+    assert seen >= 15
