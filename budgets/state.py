@@ -18,7 +18,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from agents.models import Agent, LedgerState, Workspace
-from budgets.enforcement import BudgetEnforcementService, Standing
+from budgets.enforcement import BudgetEnforcementService, Standing, standings_of
 from budgets.limits import effective_limits
 from budgets.lines import line_at
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
@@ -101,6 +101,17 @@ _REACHED: Final = {
     BudgetPolicy.Mode.DISPATCH.value: Kind.NEW_RUNS_REFUSED,
     BudgetPolicy.Mode.HARD.value: Kind.BLOCKED,
 }
+
+
+def standing_now(policy: BudgetPolicy) -> Standing:
+    """One budget this month, as enforcement reads it."""
+    (standing,) = standings_of([policy], timezone.now())
+    return standing
+
+
+def state_of_standing(standing: Standing, zone: str | None = None) -> BudgetState:
+    """What one budget says, in the ledger's zone, which is read when it is not given."""
+    return BudgetState(kind_of(standing), standing, zone or LedgerState.current().time_zone)
 
 
 def gravest_of(standings: Iterable[Standing], zone: str) -> BudgetState:
