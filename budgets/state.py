@@ -162,14 +162,15 @@ def _states(reaches: Mapping[int, Iterable[Reach]], now: datetime | None) -> dic
     standings = standings_in_bulk(
         list(policies.select_related("workspace", "agent")), now, month_at(now, ledger.days())
     )
-    by_reach = {_reach_of(standing.policy): standing for standing in standings.values()}
+    by_reach = {reach_of(standing.policy): standing for standing in standings.values()}
     return {
         pk: gravest_of([by_reach[reach] for reach in covering if reach in by_reach], ledger.time_zone)
         for pk, covering in reaches.items()
     }
 
 
-def _reach_of(policy: BudgetPolicy) -> Reach:
+def reach_of(policy: BudgetPolicy) -> Reach:
+    """What a budget is of."""
     return policy.workspace_id, policy.agent_id
 
 
@@ -187,15 +188,15 @@ def standings_in_bulk(policies: Sequence[BudgetPolicy], now: datetime, month: Mo
         .order_by()
         .values_list("policy_id", "spent_microcents")
     )
-    held = _held(month.name, now)
+    held = held_by_leases(month.name, now)
     return {
-        policy.pk: Standing(policy, month, limits[policy.pk], spent.get(policy.pk, 0), held.get(_reach_of(policy), 0))
+        policy.pk: Standing(policy, month, limits[policy.pk], spent.get(policy.pk, 0), held.get(reach_of(policy), 0))
         for policy in policies
     }
 
 
-def _held(month: str, now: datetime) -> Mapping[Reach, int]:
-    """Microcents that live leases hold. Few rows: a lease lives two minutes."""
+def held_by_leases(month: str, now: datetime) -> Mapping[Reach, int]:
+    """Microcents that live leases hold, by what budgets are of. Few rows: a lease lives two minutes."""
     rows = (
         SpendLease.objects.holding(now)
         .filter(month=month)

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from agents.spend import Spend
+from budgets import money as money_of_budgets
 from costsite.analytics import figures
 from costsite.analytics.periods import Calendar
 
@@ -28,6 +29,12 @@ def money(microcents: int | None) -> str:
 def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
     """An amount of a column, in the column's one unit."""
     return UNPRICED if microcents is None else unit.write(microcents)
+
+
+@register.filter
+def in_both(microcents: int) -> str:
+    """An amount of a budget: `5,000 cents ($50.00)`."""
+    return money_of_budgets.in_both(microcents)
 
 
 @register.simple_tag
