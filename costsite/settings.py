@@ -194,7 +194,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["costsite.authentication.PeopleBackend"]
 if DEMO:
     AUTHENTICATION_BACKENDS.append("sesame.backends.ModelBackend")
     SESAME_ONE_TIME = True

@@ -87,6 +87,10 @@ class PriceBook:
         )
         return priced
 
+    def look_up(self, provider: str, model: str, service_tier: str, at: datetime, input_tokens: int = 0) -> Found:
+        """As `unit_prices`, with the stretch of time and of context sizes they hold for: for people to read."""
+        return self._find(provider, (model,), service_tier, at, input_tokens, frozenset())
+
     def charge(
         self,
         provider: str,

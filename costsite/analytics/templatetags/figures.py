@@ -14,6 +14,7 @@ from agents.spend import Spend
 from budgets import money as money_of_budgets
 from costsite.analytics import figures
 from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.inbox import count_unread
 
 register = template.Library()
 
@@ -35,6 +36,11 @@ def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
 def in_both(microcents: int) -> str:
     """An amount of a budget: `5,000 cents ($50.00)`."""
     return money_of_budgets.in_both(microcents)
+
+
+@register.filter
+def unit_price(microcents_per_million: int) -> str:
+    return figures.unit_price(microcents_per_million)
 
 
 @register.simple_tag
@@ -137,6 +143,12 @@ def ago(at: datetime | None, calendar: Calendar) -> str:
             count = seconds // size
             return f"{count} {name}{'s' if name == 'day' and count > 1 else ''} ago"
     return "now"
+
+
+@register.simple_tag(takes_context=True)
+def unread_notices(context: Any) -> int:
+    """Of who reads the page."""
+    return count_unread(context["user"])
 
 
 @register.simple_tag(takes_context=True)
