@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from agents.models import CostCorrection, ModelPrice, UsageDay, Workspace
 from agents.pricing import PriceBook, is_local
-from agents.pricing.library import ALWAYS, Found
+from agents.pricing.library import Found
 from agents.repricing import calls_it_is_for, unpriced_models
 from agents.spend import known_cost
 from costsite.analytics.periods import Calendar, first_of_month
@@ -32,6 +32,8 @@ class ModelRow:
     provider: str
     model: str
     found: Found
+    since: datetime | None
+    """When the price began; None: as long as anybody knows."""
     calls: int = 0
     """This month, as the unpriced and the cost."""
     unpriced: int = 0
@@ -44,11 +46,6 @@ class ModelRow:
     def cost(self) -> int | None:
         """Microcents."""
         return known_cost(self.calls, self.unpriced, self.cost_microcents)
-
-    @property
-    def since(self) -> datetime | None:
-        """None: as long as anybody knows."""
-        return None if self.found.begins == ALWAYS[0] else self.found.begins
 
     @property
     def price_id(self) -> int | None:
@@ -96,7 +93,10 @@ def seen_models(user: User, calendar: Calendar) -> SeenModels:
     for row in found[:MOST_MODELS]:
         provider, model = row["provider"], row["model"]
         price = books[row["workspace_id"]].look_up(provider, model, "", calendar.now)
-        line = rows.setdefault((provider, model, price.source), ModelRow(provider, model, price))
+        line = rows.get((provider, model, price.source))
+        if line is None:
+            since = books[row["workspace_id"]].since(provider, model, "", calendar.now)
+            line = rows[provider, model, price.source] = ModelRow(provider, model, price, since)
         line.calls += row["made"]
         line.unpriced += row["unpriced"]
         line.cost_microcents += row["spent"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from agents.models.visibility import is_superuser
@@ -33,7 +34,7 @@ def edit_address(request: HttpRequest, policy: BudgetPolicy) -> str:
 
 
 @login_required
-def budget_list(request: HttpRequest) -> HttpResponse:
+def budget_list(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     search = search_text(request)
     archived = request.GET.get("show") == "archived"
@@ -62,7 +63,7 @@ def budget_list(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def budget(request: HttpRequest, pk: int) -> HttpResponse:
+def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     found = found_or_404(budgets.find_budget(request.user, calendar, pk), "budget")
     facts = budgets.budget_facts(found, calendar)

@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
 from budgets.enforcement import Standing
@@ -23,7 +24,7 @@ from costsite.analytics.views.page import found_or_404, page
 
 
 @login_required
-def grant_more(request: HttpRequest, pk: int) -> HttpResponse:
+def grant_more(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     policy = _changeable(request, budgets.find_budget(request.user, calendar, pk))
     standing = standing_now(policy)
@@ -46,7 +47,7 @@ def grant_more(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     given = found_or_404(budgets.find_grant(request.user, pk), "grant")
     policy = _changeable(request, given.policy)
@@ -81,5 +82,5 @@ def _told(standing: Standing, calendar: Calendar) -> dict[str, Any]:
 
 def _page(
     request: HttpRequest, template: str, calendar: Calendar, policy: BudgetPolicy, **context: Any
-) -> HttpResponse:
+) -> HttpResponseBase:
     return page(request, f"analytics/{template}.html", calendar, "budgets", {"policy": policy, **context})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
@@ -17,7 +18,7 @@ LARGEST_ID = 2**63 - 1
 
 
 @login_required
-def inbox(request: HttpRequest) -> HttpResponse:
+def inbox(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     unread_only = request.GET.get("show") == "unread"
     before = whole_number(request.GET.get("before", ""), most=LARGEST_ID)
@@ -37,7 +38,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def mark_read(request: HttpRequest) -> HttpResponse:
+def mark_read(request: HttpRequest) -> HttpResponseBase:
     """One notice, or all up to the newest that was shown."""
     only = whole_number(request.POST.get("notice", ""), most=LARGEST_ID)
     through = whole_number(request.POST.get("through", ""), most=LARGEST_ID)

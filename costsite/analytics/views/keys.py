@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
@@ -19,12 +20,12 @@ KEYS_PER_PAGE = 50
 
 
 @login_required
-def key_list(request: HttpRequest) -> HttpResponse:
+def key_list(request: HttpRequest) -> HttpResponseBase:
     return _key_page(request, _form(request))
 
 
 @login_required
-def make_key(request: HttpRequest) -> HttpResponse:
+def make_key(request: HttpRequest) -> HttpResponseBase:
     """By POST the page that shows the key, once: a redirect would have to keep it somewhere on the way."""
     if request.method != "POST":
         return redirect("keys")
@@ -40,7 +41,7 @@ def make_key(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def first_event(request: HttpRequest, pk: int) -> HttpResponse:
+def first_event(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Whether something came with a key: the part of the page that changes, or a page of its own."""
     calendar = calendar_now()
     key = found_or_404(keys.owned_key(request.user, pk), "key")
@@ -52,7 +53,7 @@ def first_event(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @login_required
-def revoke_key(request: HttpRequest, pk: int) -> HttpResponse:
+def revoke_key(request: HttpRequest, pk: int) -> HttpResponseBase:
     key = found_or_404(keys.owned_key(request.user, pk), "key")
     if ApiKey.objects.filter(pk=key.pk).archive():
         messages.success(request, f"Revoked: {key}. What reports with it is refused from its next request on.")
@@ -67,7 +68,7 @@ def _form(request: HttpRequest, given: object = None) -> KeyForm | None:
     return form if form.may_make else None
 
 
-def _key_page(request: HttpRequest, form: KeyForm | None) -> HttpResponse:
+def _key_page(request: HttpRequest, form: KeyForm | None) -> HttpResponseBase:
     calendar = calendar_now()
     offset = whole_number(request.GET.get("from", ""), most=1_000_000) or 0
     rows = keys.list_keys(request.user, offset=offset, limit=KEYS_PER_PAGE)

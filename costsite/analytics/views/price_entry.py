@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
 from agents.models import ModelPrice
@@ -16,7 +17,7 @@ from costsite.analytics.views.page import found_or_404, page, search_text
 
 
 @login_required
-def enter_price(request: HttpRequest) -> HttpResponse:
+def enter_price(request: HttpRequest) -> HttpResponseBase:
     """The form, then what it would change, then the act: a POST that says `confirmed` saves the price."""
     if not may_enter_prices(request.user):
         raise PermissionDenied
@@ -35,7 +36,7 @@ def enter_price(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-def entered_price(request: HttpRequest, pk: int) -> HttpResponse:
+def entered_price(request: HttpRequest, pk: int) -> HttpResponseBase:
     """An entered price, and how far the repricing of what it is for has come."""
     calendar = calendar_now()
     price = found_or_404(prices.find_price(request.user, pk), "price")
@@ -48,7 +49,7 @@ def entered_price(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-def progress(request: HttpRequest, pk: int) -> HttpResponse:
+def progress(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The part of the page that changes."""
     calendar = calendar_now()
     price = found_or_404(prices.find_price(request.user, pk), "price")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from agents.price_entry import may_enter_prices
 from agents.spend import cents_text
@@ -20,7 +21,7 @@ LARGEST_ID = 2**63 - 1
 
 
 @login_required
-def price_list(request: HttpRequest) -> HttpResponse:
+def price_list(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     seen = prices.seen_models(request.user, calendar)
     model, provider = search_text(request, "model"), search_text(request, "provider")
