@@ -33,6 +33,12 @@ def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
 
 
 @register.filter
+def absolute(microcents: int) -> int:
+    """Where a word says which way it goes."""
+    return abs(microcents)
+
+
+@register.filter
 def in_both(microcents: int) -> str:
     """An amount of a budget: `5,000 cents ($50.00)`."""
     return money_of_budgets.in_both(microcents)

@@ -8,15 +8,15 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from agents.models.visibility import is_superuser
-from agents.spend import cents_text
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.bullets import Bullet, bullet
 from costsite.analytics.queries import budgets
 from costsite.analytics.queries.budgets import BudgetRow
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views.budget_files import COLUMNS, TABLES
 from costsite.analytics.views.page import found_or_404, page, search_text, whole_number
-from costsite.csv_answer import Column, csv_answer
+from costsite.csv_answer import csv_answer
 
 BUDGETS_PER_PAGE = 50
 EXPORTED_BUDGETS = 10_000
@@ -67,6 +67,10 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     found = found_or_404(budgets.find_budget(request.user, calendar, pk), "budget")
     facts = budgets.budget_facts(found, calendar)
+    wanted = request.GET.get("csv", "")
+    if wanted in TABLES:
+        columns, rows = TABLES[wanted]
+        return csv_answer(f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}", columns, rows(facts))
     standing = facts.row.standing
     context = {
         "policy": found,
@@ -80,23 +84,6 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         "months_unit": figures.MoneyUnit.for_values([line.cost for line in facts.months]),
     }
     return page(request, "analytics/budget.html", calendar, "budgets", context)
-
-
-COLUMNS = (
-    Column("Scope", lambda row: row.policy.get_scope_display()),
-    Column("Workspace", lambda row: row.policy.workspace and row.policy.workspace.name),
-    Column("Agent", lambda row: row.policy.agent and str(row.policy.agent)),
-    Column("Month", lambda row: row.standing.month.name),
-    Column("State", lambda row: row.state.words),
-    Column("Mode", lambda row: row.policy.mode),
-    Column("Thresholds (%)", lambda row: " ".join(map(str, row.policy.thresholds))),
-    Column("Limit (cents)", lambda row: cents_text(row.standing.limit)),
-    Column("Of it granted (cents)", lambda row: cents_text(row.granted)),
-    Column("Spent (cents)", lambda row: cents_text(row.standing.spent)),
-    Column("Held (cents)", lambda row: cents_text(row.standing.held)),
-    Column("Left (cents)", lambda row: cents_text(row.standing.left)),
-    Column("Refused requests", lambda row: row.refused),
-)
 
 
 @login_required
