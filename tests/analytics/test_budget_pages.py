@@ -21,6 +21,8 @@ from budgets.policies import By, archive, grant, set_budget
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
 from tests.factories import AgentFactory
 
+pytestmark = pytest.mark.every_database
+
 TESTER = By(command="test")
 CENT = 1_000_000
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
