@@ -171,6 +171,9 @@ def test_budgets_are_searched_by_agent_and_workspace(cast: Cast, support_bot: Ag
     assert "Per-workspace" not in text_of(as_viewer, f"{reverse('budgets')}?q=support")
     assert "Per-workspace" in text_of(as_viewer, f"{reverse('budgets')}?q=acme")
     assert "No budget of" in text_of(as_viewer, f"{reverse('budgets')}?q=nobody")
+    html = as_viewer.get(f"{reverse('budgets')}?q=support").content.decode()
+    (file,) = re.findall(r'href="(/budgets/export.csv[^"]*)"', html)
+    assert [row["Scope"] for row in table(as_viewer, file)] == ["Per-agent"]
 
 
 def test_more_budgets_than_a_page_holds_are_on_the_next(cast: Cast, as_viewer: Client) -> None:
@@ -309,7 +312,9 @@ def test_a_viewer_sees_the_budget_and_changes_nothing(cast: Cast, support_bot: A
     assert reverse("revoke-grant", args=[given.pk]) not in html
     fields = {"cents": "25", "last_day": "2026-11-30", "reason": "mine", "limit_before": str(5 * CENT)}
     for address in (reverse("grant-more", args=[own.pk]), reverse("revoke-grant", args=[given.pk])):
-        assert as_viewer.get(address).status_code == 403
+        refused = as_viewer.get(address)
+        assert refused.status_code == 403
+        assert "An owner of the workspace can change it" in refused.content.decode()
         assert as_viewer.post(address, fields).status_code == 403
     assert list(BudgetGrant.objects.values_list("cents", "revoked_at")) == [(3, None)]
 

@@ -65,7 +65,7 @@ def test_each_model_has_its_calls_cost_and_price(cast: Cast, spend: Spend, as_vi
     spend(provider="openai", request_model="gpt-4o")
     for _ in range(2):
         spend(**UNPRICED)
-    spend(started_at=AFTERNOON - timedelta(days=40))  # of October: seen, and in no figure of November
+    spend(started_at=AFTERNOON - timedelta(days=25))  # of October: seen, and in no figure of November
     spend(cast.elsewhere, request_model="hidden-1")
 
     rows = {row["Model"]: row for row in table(as_viewer)}

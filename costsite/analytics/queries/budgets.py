@@ -75,14 +75,7 @@ def list_budgets(
 ) -> list[BudgetRow]:
     """The fullest first; one more than `limit` says that there are more. Five queries, however many there are."""
     month = ledger_month(calendar)
-    rows: QuerySet[BudgetPolicy] = BudgetPolicy.objects.visible_to(user).filter(archived_at__isnull=not archived)
-    if search:
-        rows = rows.filter(
-            Q(agent__name__icontains=search)
-            | Q(agent__slug__icontains=search)
-            | Q(workspace__name__icontains=search)
-            | Q(workspace__slug__icontains=search)
-        )
+    rows = _wanted(user, search, archived)
     # A limit of 0 is full from the start.
     fullest = _with_spent(rows, calendar, month).annotate(
         share=Case(
@@ -99,11 +92,25 @@ def list_budgets(
     return _rows(found, calendar, month)
 
 
-def every_budget(user: User, calendar: Calendar, most: int) -> list[BudgetRow]:
-    """For a file: the live ones, by where they stand in the order of locks."""
+def every_budget(
+    user: User, calendar: Calendar, *, search: str = "", archived: bool = False, most: int
+) -> list[BudgetRow]:
+    """For a file: the widest scope last."""
     month = ledger_month(calendar)
-    rows = _with_spent(BudgetPolicy.objects.visible_to(user).live(), calendar, month)
+    rows = _with_spent(_wanted(user, search, archived), calendar, month)
     return _rows(list(rows.select_related("workspace", "agent").order_by("scope", "pk")[:most]), calendar, month)
+
+
+def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
+    rows: QuerySet[BudgetPolicy] = BudgetPolicy.objects.visible_to(user).filter(archived_at__isnull=not archived)
+    if not search:
+        return rows
+    return rows.filter(
+        Q(agent__name__icontains=search)
+        | Q(agent__slug__icontains=search)
+        | Q(workspace__name__icontains=search)
+        | Q(workspace__slug__icontains=search)
+    )
 
 
 def _with_spent(rows: QuerySet[BudgetPolicy], calendar: Calendar, month: Month) -> QuerySet[Any]:

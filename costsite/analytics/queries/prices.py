@@ -20,7 +20,7 @@ from costsite.analytics.periods import Calendar, first_of_month
 
 User = AbstractBaseUser | AnonymousUser
 
-SEEN_WITHIN = timedelta(days=90)
+SEEN_WITHIN = timedelta(days=30)
 MOST_MODELS = 300
 """Of workspace, provider and model; those with unpriced calls first."""
 

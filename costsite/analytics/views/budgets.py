@@ -88,7 +88,13 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @login_required
 def budgets_csv(request: HttpRequest) -> StreamingHttpResponse:
-    """The live budgets one may see, this month; amounts are exact."""
+    """The budgets that the page lists under the same filter; amounts are exact."""
     calendar = calendar_now()
-    rows = budgets.every_budget(request.user, calendar, EXPORTED_BUDGETS)
+    rows = budgets.every_budget(
+        request.user,
+        calendar,
+        search=search_text(request),
+        archived=request.GET.get("show") == "archived",
+        most=EXPORTED_BUDGETS,
+    )
     return csv_answer(f"budgets-{calendar.today:%Y-%m-%d}", COLUMNS, rows)
