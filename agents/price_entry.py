@@ -67,6 +67,7 @@ class PriceForm(forms.ModelForm):  # type: ignore[type-arg]
         self.instance.created_by = user
         for name in [name for name in self.fields if name not in (*_FIELDS_OF[kind], "first_day")]:
             del self.fields[name]
+        self.order_fields(["provider", "model", "workspace", "first_day"])
         mine: Any = self.fields["workspace"]
         mine.queryset = Workspace.objects.owned_by(user).live().order_by("name")
         mine.required = not is_superuser(user)

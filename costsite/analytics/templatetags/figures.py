@@ -27,6 +27,12 @@ def money(microcents: int | None) -> str:
 
 
 @register.filter
+def kpi(microcents: int | None) -> str:
+    """The figure of a panel: over $1,000 in whole dollars."""
+    return UNPRICED if microcents is None else figures.money(microcents, kpi=True)
+
+
+@register.filter
 def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
     """An amount of a column, in the column's one unit."""
     return UNPRICED if microcents is None else unit.write(microcents)
