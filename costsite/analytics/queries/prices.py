@@ -12,7 +12,7 @@ from django.db.models import Max, Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import CostCorrection, ModelPrice, UsageDay, Workspace
-from agents.pricing import PriceBook, is_local
+from agents.pricing import PriceBook
 from agents.pricing.library import Found
 from agents.repricing import calls_it_is_for, unpriced_models
 from agents.spend import known_cost
@@ -51,10 +51,6 @@ class ModelRow:
     def price_id(self) -> int | None:
         """Of the entered price that it begins at."""
         return entered_id(self.found.source)
-
-    @property
-    def is_local(self) -> bool:
-        return is_local(self.provider)
 
 
 def entered_id(source: str) -> int | None:
