@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.db import transaction
 
-from agents.models import LedgerState, ModelPrice, Workspace
+from agents.models import LedgerState, ModelPrice, PriceListState, Workspace
 from agents.models.visibility import is_superuser
 from agents.repricing import current_month_start, reprice_after_saving
 
@@ -90,8 +90,14 @@ def may_enter_prices(user: Any) -> bool:
 
 
 def enter(form: PriceForm) -> ModelPrice:
-    """Save a valid form's price, and queue the repricing of the open month's calls that wait for it."""
+    """Save a valid form's price, and queue the repricing of the open month's calls that wait for it.
+
+    A form that is sent twice is one price: rows stay for good, since costs name them.
+    """
+    wanted = form.instance
+    same = {name: getattr(wanted, name) for name in (*PriceForm.Meta.fields, "kind", "effective_from", "effective_to")}
     with transaction.atomic():
-        price: ModelPrice = form.save()
+        PriceListState.prices_changed()  # a row that every change takes: the second sender waits here for the first
+        price: ModelPrice = ModelPrice.objects.filter(**same).first() or form.save()
         reprice_after_saving(price)
     return price

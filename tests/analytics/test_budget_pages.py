@@ -18,7 +18,8 @@ from django.urls import reverse
 from agents.models import Agent, LLMCall
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy, Refusal, SpendLease, ThresholdCrossing
 from budgets.policies import By, archive, grant, set_budget
-from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
+from budgets.statements import monthly_rollover
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 from tests.factories import AgentFactory
 
 pytestmark = pytest.mark.every_database
@@ -144,6 +145,29 @@ def test_crossings_changes_and_months_are_told_with_their_files(
     for name in ("grants", "refusals", "months"):
         assert table(as_viewer, f"{page}?csv={name}") == []
     assert "November is long" in text_of(as_viewer, page)
+
+
+def test_months_that_are_over_are_told_from_their_statements(
+    cast: Cast, support_bot: Agent, spend: Spend, client: Client
+) -> None:
+    for day in (3, 17):
+        spend(started_at=datetime(2026, 10, day, 12, tzinfo=AFTERNOON.tzinfo))
+    spend(started_at=datetime(2026, 10, 20, 12, tzinfo=AFTERNOON.tzinfo), **UNPRICED)
+    spend(cast.elsewhere, started_at=datetime(2026, 10, 20, 12, tzinfo=AFTERNOON.tzinfo))
+    own, site = budget_of(support_bot, 2), budget_of(None, 900)
+    monthly_rollover(AFTERNOON)
+    client.force_login(cast.superuser)
+
+    (row,) = table(client, f"{reverse('budget', args=[own.pk])}?csv=months")
+
+    october = LLMCall.objects.filter(agent=support_bot, started_at__month=10)
+    assert (int(row["Calls"]), int(row["Unpriced calls"])) == (
+        len(october), sum(call.cost_microcents is None for call in october),
+    )  # fmt: skip
+    assert Decimal(row["Spent (cents)"]) * CENT == sum(call.cost_microcents or 0 for call in october)
+    assert (row["Month"], row["Budget (cents)"]) == ("2026-10", "")  # the budget was made in November
+    assert "2026-10 3 0.3600¢ + 1 unpriced no budget" in text_of(client, "budget", own.pk)
+    assert table(client, f"{reverse('budget', args=[site.pk])}?csv=months") == []  # it counts from November on
 
 
 def test_without_a_budget_the_page_says_what_that_means(as_viewer: Client) -> None:

@@ -173,6 +173,9 @@ def test_a_price_is_entered_after_having_seen_what_it_changes_and_changes_exactl
     assert (price.kind, price.workspace, price.created_by) == (kind, cast.acme, cast.owner)
     assert price.effective_from == datetime(2026, 11, 1, tzinfo=UTC)
 
+    assert entered(as_owner, kind, form, django_capture_on_commit_callbacks) == price  # sent twice, entered once
+    assert ModelPrice.objects.count() == 2
+
     waiting = as_owner.get(reverse("price", args=[price.pk])).content.decode()
     assert "0 of 2 calls priced; 2 calls of this month wait for a cost." in waiting
     assert f'data-live="{reverse("price-progress", args=[price.pk])}"' in waiting

@@ -73,7 +73,7 @@ def ledger_month(calendar: Calendar) -> Month:
 def list_budgets(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, offset: int = 0, limit: int
 ) -> list[BudgetRow]:
-    """The fullest first; one more than `limit` says that there are more. Five queries, however many there are."""
+    """The fullest first; one more than `limit` says that there are more. Three queries, however many there are."""
     month = ledger_month(calendar)
     rows = _wanted(user, search, archived)
     # A limit of 0 is full from the start.
@@ -95,7 +95,7 @@ def list_budgets(
 def every_budget(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, most: int
 ) -> list[BudgetRow]:
-    """For a file: the widest scope last."""
+    """For a file, in an order that stays."""
     month = ledger_month(calendar)
     rows = _with_spent(_wanted(user, search, archived), calendar, month)
     return _rows(list(rows.select_related("workspace", "agent").order_by("scope", "pk")[:most]), calendar, month)
