@@ -57,5 +57,5 @@ def percent(part: int, whole: int) -> str:
         return "0 %"
     value = Decimal(part) * 100 / Decimal(whole)
     if abs(rounded(value, 1)) >= 10:
-        return f"{rounded(value, 0):f} %"
+        return f"{rounded(value, 0):,f} %"
     return f"{rounded(value, 1):f} %" if rounded(value, 1) else "<0.1 %"

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -165,7 +164,12 @@ def reprice_after_saving(price: ModelPrice) -> None:
 
     A queue that cannot be reached takes nothing back: the next sweep does the same.
     """
-    transaction.on_commit(partial(async_task, "agents.tasks.reprice_unpriced", price.pk), robust=True)
+    price_id = price.pk
+
+    def queue_it() -> None:  # a function: Django writes the name of what failed, and a partial has none
+        async_task("agents.tasks.reprice_unpriced", price_id)
+
+    transaction.on_commit(queue_it, robust=True)
 
 
 def reprice_unpriced(price_id: int) -> Repriced | None:

@@ -80,7 +80,8 @@ def after_writing(act: Callable[[], object]) -> None:
     `transaction.on_commit` alone would run it with the lock in hand, and everybody would wait for it.
     """
     after: list[Callable[[], object]] | None = getattr(_held, "after", None)
-    transaction.on_commit(act if after is None else lambda: after.append(act), robust=True)
+    # A function of our own in both cases: Django writes the name of what failed, and a partial has none.
+    transaction.on_commit((lambda: act()) if after is None else (lambda: after.append(act)), robust=True)
 
 
 @contextmanager

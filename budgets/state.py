@@ -18,7 +18,7 @@ from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from agents.models import Agent, LedgerState, Workspace
-from budgets.enforcement import BudgetEnforcementService, Standing
+from budgets.enforcement import BudgetEnforcementService, Standing, standings_of
 from budgets.limits import effective_limits
 from budgets.lines import line_at
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
@@ -103,6 +103,17 @@ _REACHED: Final = {
 }
 
 
+def standing_now(policy: BudgetPolicy) -> Standing:
+    """One budget this month, as enforcement reads it."""
+    (standing,) = standings_of([policy], timezone.now())
+    return standing
+
+
+def state_of_standing(standing: Standing, zone: str | None = None) -> BudgetState:
+    """What one budget says, in the ledger's zone, which is read when it is not given."""
+    return BudgetState(kind_of(standing), standing, zone or LedgerState.current().time_zone)
+
+
 def gravest_of(standings: Iterable[Standing], zone: str) -> BudgetState:
     """Of the budgets that cover something, the state of the one that matters most to it."""
     gravest = min(standings, key=lambda standing: (-_GRAVITY[kind_of(standing)], standing.left), default=None)
@@ -151,14 +162,15 @@ def _states(reaches: Mapping[int, Iterable[Reach]], now: datetime | None) -> dic
     standings = standings_in_bulk(
         list(policies.select_related("workspace", "agent")), now, month_at(now, ledger.days())
     )
-    by_reach = {_reach_of(standing.policy): standing for standing in standings.values()}
+    by_reach = {reach_of(standing.policy): standing for standing in standings.values()}
     return {
         pk: gravest_of([by_reach[reach] for reach in covering if reach in by_reach], ledger.time_zone)
         for pk, covering in reaches.items()
     }
 
 
-def _reach_of(policy: BudgetPolicy) -> Reach:
+def reach_of(policy: BudgetPolicy) -> Reach:
+    """What a budget is of."""
     return policy.workspace_id, policy.agent_id
 
 
@@ -176,15 +188,15 @@ def standings_in_bulk(policies: Sequence[BudgetPolicy], now: datetime, month: Mo
         .order_by()
         .values_list("policy_id", "spent_microcents")
     )
-    held = _held(month.name, now)
+    held = held_by_leases(month.name, now)
     return {
-        policy.pk: Standing(policy, month, limits[policy.pk], spent.get(policy.pk, 0), held.get(_reach_of(policy), 0))
+        policy.pk: Standing(policy, month, limits[policy.pk], spent.get(policy.pk, 0), held.get(reach_of(policy), 0))
         for policy in policies
     }
 
 
-def _held(month: str, now: datetime) -> Mapping[Reach, int]:
-    """Microcents that live leases hold. Few rows: a lease lives two minutes."""
+def held_by_leases(month: str, now: datetime) -> Mapping[Reach, int]:
+    """Microcents that live leases hold, by what budgets are of. Few rows: a lease lives two minutes."""
     rows = (
         SpendLease.objects.holding(now)
         .filter(month=month)

@@ -199,7 +199,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "costsite.authentication.PeopleBackend"]
 if DEMO:
     AUTHENTICATION_BACKENDS.append("sesame.backends.ModelBackend")
     SESAME_ONE_TIME = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from agents.pricing import library
@@ -23,6 +23,9 @@ MODELS_REMEMBERED: Final = 4_096
 """Per book. A reporter that puts a timestamp into model names must not fill the memory."""
 STRETCHES_REMEMBERED: Final = 8
 """Per model: standard and long context, around two price changes."""
+
+STRETCHES_WALKED: Final = 20
+"""Back in time, to tell since when a price holds."""
 
 
 class Priced(NamedTuple):
@@ -86,6 +89,26 @@ class PriceBook:
             key, (priced, found.begins, found.ends, found.above, wire.MAX_COUNT if found.up_to is None else found.up_to)
         )
         return priced
+
+    def look_up(self, provider: str, model: str, service_tier: str, at: datetime, input_tokens: int = 0) -> Found:
+        """As `unit_prices`, with the stretch of time and of context sizes they hold for: for people to read."""
+        return self._find(provider, (model,), service_tier, at, input_tokens, frozenset())
+
+    def since(self, provider: str, model: str, service_tier: str, at: datetime) -> datetime | None:
+        """When the price that holds `at` began; None: as long as anybody knows, or not within `STRETCHES_WALKED`.
+
+        Where a stretch begins that a date of another tier cuts off, the price may be the one from before.
+        """
+        found = self.look_up(provider, model, service_tier, at)
+        begins = found.begins
+        for _ in range(STRETCHES_WALKED):
+            if begins <= ALWAYS[0]:
+                return None
+            before = self.look_up(provider, model, service_tier, begins - timedelta(microseconds=1))
+            if (before.prices, before.source) != (found.prices, found.source):
+                return begins
+            begins = before.begins
+        return None
 
     def charge(
         self,

@@ -8,7 +8,7 @@ from django import forms
 from django.http import HttpRequest
 
 from agents.admin.access import AnyInline, may_change
-from budgets.admin.form_fields import CentsField, ThresholdsField
+from budgets.form_fields import CentsField, ThresholdsField
 from budgets.models import DefaultBudget
 from budgets.models.defaults import NEGATIVE
 from budgets.models.policies import default_thresholds

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import date
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -18,39 +15,15 @@ from django.utils.html import format_html
 
 from agents.admin.access import MembersOnlyAdmin, is_superuser, minute, owned_workspace_ids
 from agents.spend import MICROCENTS_PER_CENT
-from agents.write_lock import writing
-from budgets.admin.form_fields import CentsField
 from budgets.admin.history import NEWEST_SHOWN, ReadOnlyInline
-from budgets.admin.shown import standing_now, state_in_html, state_of_standing
+from budgets.admin.shown import state_in_html
 from budgets.enforcement import Standing
-from budgets.grant_days import end_of, last_day_of_this_month
+from budgets.grant_days import last_day_of_this_month
+from budgets.granting import GrantForm, Proposal, grant_as_shown
 from budgets.models import BudgetGrant, BudgetPolicy
 from budgets.money import in_both
-from budgets.policies import By, grant, revoke_grant
-
-
-class GrantForm(forms.Form):
-    cents = CentsField(
-        least=1,
-        too_little="Grant 1 cent or more.",
-        label="Cents",
-        help_text="On top of the limit. 100 cents are $1.00.",
-    )
-    last_day = forms.DateField(
-        label="Through",
-        help_text="The last day it holds. From the next on the limit is the budget's own again.",
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-        error_messages={"invalid": "Write a day, such as 2026-11-30."},
-    )
-    reason = forms.CharField(max_length=500, help_text="Kept with the grant.", widget=forms.TextInput({"size": 60}))
-
-    def clean_last_day(self) -> date:
-        last_day: date = self.cleaned_data["last_day"]
-        try:
-            end_of(last_day)
-        except ValidationError as error:
-            raise ValidationError(error.messages) from None
-        return last_day
+from budgets.policies import By, revoke_grant
+from budgets.state import standing_now, state_of_standing
 
 
 class GrantInline(ReadOnlyInline):
@@ -103,28 +76,21 @@ class GrantingAdmin(MembersOnlyAdmin):
         if not (request.method == "POST" and form.is_valid()):
             return self._page(request, "grant", "Grant more", policy, form=form, standing=_told(standing))
         cents = form.cleaned_data["cents"]
-        shown_limit = request.POST.get("limit_before")
-        if shown_limit is not None:
-            with writing(alone=True):
-                standing = standing_now(policy)
-                # Sent twice, or somebody else was faster: what was agreed to is not what would happen.
-                given = self._grant(request, policy, form) if shown_limit == str(standing.limit) else None
+        limit_shown = request.POST.get("limit_before")
+        if limit_shown is not None:
+            by = By(user=request.user)  # type: ignore[arg-type]
+            given = grant_as_shown(policy, form, limit_shown=limit_shown, by=by)
             if given is not None:
+                self.log_change(request, policy, f"Granted {given.cents:,} cents until {minute(given.ends_at)}.")
                 messages.success(request, f"Granted: {cents:,} cents. What was refused runs again within seconds.")
                 return self._back(policy)
             messages.warning(request, "The limit has changed since this was shown; look again before you grant.")
-        after = replace(standing, limit=standing.limit + cents * MICROCENTS_PER_CENT)
+            standing = standing_now(policy)
+        proposal = Proposal.of(standing, cents)
         return self._page(
-            request, "confirm_grant", f"Grant {in_both(cents * MICROCENTS_PER_CENT)}", policy,
-            form=form, limit_before=standing.limit, before=_told(standing), after=_told(after), cents=f"{cents:,}",
+            request, "confirm_grant", f"Grant {in_both(cents * MICROCENTS_PER_CENT)}", policy, form=form,
+            limit_before=standing.limit, before=_told(proposal.before), after=_told(proposal.after), cents=f"{cents:,}",
         )  # fmt: skip
-
-    def _grant(self, request: HttpRequest, policy: BudgetPolicy, form: GrantForm) -> BudgetGrant:
-        by = By(user=request.user)  # type: ignore[arg-type]
-        wanted = form.cleaned_data
-        given = grant(policy, wanted["cents"], ends_at=end_of(wanted["last_day"]), reason=wanted["reason"], by=by)
-        self.log_change(request, policy, f"Granted {given.cents:,} cents until {minute(given.ends_at)}.")
-        return given
 
     def revoke(self, request: HttpRequest, grant_id: int) -> HttpResponse:
         given = get_object_or_404(BudgetGrant.objects.select_related("policy"), pk=grant_id)
@@ -136,12 +102,12 @@ class GrantingAdmin(MembersOnlyAdmin):
             else:
                 messages.info(request, "The grant was over or revoked already; nothing was changed.")
             return self._back(policy)
-        standing = standing_now(policy)
-        after = replace(standing, limit=standing.limit - given.cents * MICROCENTS_PER_CENT)
+        proposal = Proposal.of(standing_now(policy), -given.cents)
         title = f"Revoke {in_both(given.cents * MICROCENTS_PER_CENT)}"
         return self._page(
-            request, "revoke", title, policy, before=_told(standing), after=_told(after), cents=f"{given.cents:,}"
-        )
+            request, "revoke", title, policy, before=_told(proposal.before), after=_told(proposal.after),
+            cents=f"{given.cents:,}",
+        )  # fmt: skip
 
     def _changeable(self, request: HttpRequest, policy_id: int) -> BudgetPolicy:
         """The budget, when the person may change it. What they do not see does not exist for them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -12,32 +11,12 @@ from django.http import HttpRequest
 
 from agents.admin.access import AnyAdmin, AnyInline, ReadOnlyAdmin, is_staff, minute
 from agents.admin.large_tables import NewestPaginator
+from budgets.changes import difference
 from budgets.models import BudgetChange, BudgetPolicy, Refusal, ThresholdCrossing
 from budgets.money import in_cents
 
 NEWEST_SHOWN = 50
 """Of each kind on a budget's page: a script that sets a budget every hour would fill it."""
-_LABELS = {
-    "limit_cents": "limit (cents)", "thresholds": "thresholds", "mode": "mode", "cents": "cents", "ends_at": "ends",
-}  # fmt: skip
-"""What changes, in the order it is told in: a database keeps none."""
-
-
-def difference(change: BudgetChange) -> str:
-    """`limit (cents): 5,000 → 8,000; mode: hard → monitor`."""
-    return "; ".join(
-        f"{label}: " + " → ".join(_told(name, side[name]) for side in (change.before, change.after) if name in side)
-        for name, label in _LABELS.items()
-        if name in change.before or name in change.after
-    )
-
-
-def _told(name: str, value: Any) -> str:
-    if name == "ends_at":
-        return minute(datetime.fromisoformat(value))
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 class ReadOnlyInline(AnyInline):

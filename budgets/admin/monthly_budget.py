@@ -17,13 +17,13 @@ from agents.cost_tracker import CostTracker
 from agents.models import Agent, Workspace
 from agents.write_lock import writing
 from budgets.admin.defaults import DefaultBudgetInline
-from budgets.admin.form_fields import CentsField
-from budgets.admin.shown import covered_too, standing_now, state_in_html
+from budgets.admin.shown import covered_too, state_in_html
 from budgets.enforcement import BudgetEnforcementService, Standing
+from budgets.form_fields import CentsField
 from budgets.models import BudgetPolicy
 from budgets.money import in_both
 from budgets.policies import By, policy_of, set_budget
-from budgets.state import BudgetState, states_of, states_of_workspaces
+from budgets.state import BudgetState, standing_now, states_of, states_of_workspaces
 
 FIELD = "monthly_budget_cents"
 

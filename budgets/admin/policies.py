@@ -13,16 +13,17 @@ from django.utils.html import format_html
 
 from agents.admin.access import is_superuser, minute, owned_workspace_ids
 from agents.models import Agent, Workspace
-from budgets.admin.form_fields import CentsField, ThresholdsField
 from budgets.admin.grants import GrantingAdmin, GrantInline
 from budgets.admin.history import ChangeInline, CrossingInline
-from budgets.admin.shown import standing_now, standings_on_a_page, state_in_html, state_of_standing
+from budgets.admin.shown import standings_on_a_page, state_in_html
 from budgets.enforcement import Standing
+from budgets.form_fields import CentsField, ThresholdsField
 from budgets.models import BudgetPolicy
 from budgets.models.policies import default_thresholds
 from budgets.money import in_both, in_cents
 from budgets.policies import CHANGEABLE, By, archive, policy_of, set_budget
 from budgets.policies import change as change_budget
+from budgets.state import standing_now, state_of_standing
 
 Scope = BudgetPolicy.Scope
 

@@ -10,27 +10,17 @@ from django.utils.html import format_html
 
 from agents.admin.access import is_superuser
 from agents.models import LedgerState
-from budgets.enforcement import Standing, standings_of
+from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
 from budgets.money import in_both
 from budgets.months import month_at
-from budgets.state import BudgetState, kind_of, standings_in_bulk
+from budgets.state import BudgetState, standings_in_bulk, state_of_standing
 
 
 def state_in_html(state: BudgetState, *, of: str | None = None) -> str:
     """The state with its sign and colour. `of`: who is in the row; when the budget is another's, it is named."""
     by = "" if of is None or state.by in ("", of) else f" ({state.by})"
     return format_html('<span class="budget-state {}">{}</span>{}', state.kind.value, state.words, by)
-
-
-def standing_now(policy: BudgetPolicy) -> Standing:
-    """One budget this month, as enforcement reads it."""
-    (standing,) = standings_of([policy], timezone.now())
-    return standing
-
-
-def state_of_standing(standing: Standing, zone: str | None = None) -> BudgetState:
-    return BudgetState(kind_of(standing), standing, zone or LedgerState.current().time_zone)
 
 
 def standings_on_a_page(policies: Iterable[BudgetPolicy]) -> tuple[dict[int, Standing], str]:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from agents.models import Workspace
 from agents.models.visibility import VisibleQuerySet
+from agents.write_lock import writing
 from budgets import channel_urls
 from budgets.couriers.answer import Fate
 from budgets.couriers.process import run
@@ -118,6 +119,18 @@ class NotificationQuerySet(VisibleQuerySet["Notification"]):
 
     def unread(self) -> Self:
         return self.filter(read_at=None)
+
+    def mark_read(self, *, through: int | None = None, only: int | None = None) -> int:
+        """Those up to and with the id `through`, or `only` one; how many were unread. What came since they were shown
+        stays unread.
+        """
+        rows = self.unread()
+        if only is not None:
+            rows = rows.filter(pk=only)
+        if through is not None:
+            rows = rows.filter(pk__lte=through)
+        with writing():
+            return rows.update(read_at=timezone.now())
 
 
 class Notification(models.Model):

@@ -71,6 +71,13 @@ def money_whole(microcents: int) -> str:
     return signed(microcents, f"${rounded(Decimal(abs(microcents)) / DOLLAR, 0):,f}")
 
 
+def unit_price(microcents_per_million: int) -> str:
+    """USD for a million tokens, exact and with cents at least: `$1.25`, `$0.075`."""
+    text = f"{(Decimal(microcents_per_million) / DOLLAR).normalize():f}"
+    whole, _, rest = text.partition(".")
+    return f"${int(whole):,}.{rest:0<2}"
+
+
 def axis_money(microcents: int, top: int) -> str:
     """A tick of an axis whose top tick is `top`: no more decimals than it needs, the unit at the top alone."""
     if not microcents:

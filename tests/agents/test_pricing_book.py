@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 
 from agents.models import ModelPrice, Workspace
 from agents.price_books import price_book
-from agents.pricing import PriceBook
+from agents.pricing import PriceBook, library
 from agents.pricing.book import MODELS_REMEMBERED
 from agents.pricing.entered import EnteredPrice
 from agents.pricing.library import FREE, source
@@ -94,6 +94,22 @@ def test_a_price_holds_from_its_first_instant_to_the_one_before_its_last() -> No
     tick = timedelta(microseconds=1)
     assert [at(begins - tick), at(begins), at(ends - tick), at(ends)] == [source(), "price #1", "price #1", source()]
     assert [at(ends), at(begins), at(begins - tick), at(ends - tick)] == [source(), "price #1", source(), "price #1"]
+
+
+def test_a_price_is_said_to_hold_since_it_last_changed() -> None:
+    """Not since some stretch of time began: another tier's date, or a price that covers and loses, changes nothing."""
+    changed = NOON - timedelta(days=30)
+    old, new = entered(1, "house", effective_to=changed), entered(2, "house", effective_from=changed)
+    weaker = entered(3, "hous*", effective_from=NOON - timedelta(days=2))
+    book = PriceBook((old, new, weaker))
+
+    assert book.since("vllm", "house", "", NOON) == changed
+    assert book.since("vllm", "house", "", changed - timedelta(days=1)) == LONG_AGO
+    assert PriceBook().since("vllm", "house", "", NOON) is None
+    # Since October 2026 the library has flex and priority prices for it, and the standard one is what it was.
+    assert library.find("openai", "gpt-5", "", NOON, 0) == PriceBook().look_up("openai", "gpt-5", "", NOON)
+    assert PriceBook().look_up("openai", "gpt-5", "", NOON).begins > LONG_AGO
+    assert PriceBook().since("openai", "gpt-5", "", NOON) is None
 
 
 def test_free_is_zero_and_says_who_says_so() -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from agents import ledger, repricing
@@ -394,3 +395,21 @@ def test_the_command_shows_the_difference_first_and_writes_it_when_told(workspac
 def test_the_command_says_what_is_wrong_with_an_option(workspace: Workspace, arguments: list[str], mend: str) -> None:
     with pytest.raises(CommandError, match=mend):
         run(*arguments)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_queue_that_cannot_be_reached_takes_no_price_back(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_args: object) -> None:
+        raise ConnectionError("no queue")
+
+    monkeypatch.setattr(repricing, "async_task", unreachable)
+    record(workspace, local_call())
+    with transaction.atomic():
+        saved = price()
+        repricing.reprice_after_saving(saved)
+
+    assert ModelPrice.objects.get() == saved
+    repricing.sweep()
+    assert not LLMCall.objects.filter(cost_microcents=None).exists()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from tests.end_to_end.browsing import CHROMIUM
 from tests.end_to_end.faulty_proxy import FaultyProxy
 from tests.end_to_end.live_site import LiveSite
 
@@ -32,3 +34,15 @@ def proxy(live_site: LiveSite) -> Iterator[FaultyProxy]:
     faulty.open()
     yield faulty
     faulty.close()
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
+    # Playwright's synchronous API keeps an event loop in this thread, which Django takes for asynchronous code.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield chromium
+        chromium.close()

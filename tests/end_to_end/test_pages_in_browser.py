@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from agents import ledger
 from agents.models import Agent, AgentRunLog, LLMCall, Membership, ModelPrice, Workspace
+from budgets.policies import By, set_budget
+from tests.end_to_end.browsing import CHROMIUM, log_in
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.browser,
@@ -28,18 +26,6 @@ pytestmark = [
 CALLS_OF_RUNS = (1, 2, 4)
 DOLLARS_IN, DOLLARS_OUT = 3, 15
 """Per million tokens."""
-
-
-@pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright's synchronous API keeps an event loop in this thread, which Django takes for asynchronous code.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -85,21 +71,6 @@ def recorded() -> list[int]:
 def cents_of(sizes: list[int]) -> Decimal:
     """By the price list, not by the code under test: dollars a million tokens are 0.0001 cents a token."""
     return sum((Decimal(size) * DOLLARS_IN + Decimal(size // 10) * DOLLARS_OUT for size in sizes), Decimal()) / 10_000
-
-
-def log_in(page: Page, site: str) -> list[str]:
-    """Through the form. Returns the list that what the browser complains of is written to."""
-    complaints: list[str] = []
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(site)
-    page.get_by_label("Username").fill("olive")
-    page.get_by_label("Password").fill("correct horse battery")
-    page.get_by_role("button", name="Log in").click()
-    page.get_by_role("heading", name="Dashboard").wait_for()
-    return complaints
 
 
 def kpi(page: Page, name: str) -> str:
@@ -259,6 +230,8 @@ def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, br
     log_in(page, live_server.url)
     run = AgentRunLog.objects.first()
     assert run is not None
+    budget = set_budget(run.agent, by=By(command="test"), limit_cents=5)
+    assert budget is not None
     for path in (
         "/",
         "/analytics/",
@@ -267,6 +240,13 @@ def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, br
         "/workspaces/acme/",
         "/runs/",
         f"/runs/{run.pk}/",
+        "/budgets/",
+        f"/budgets/{budget.pk}/",
+        f"/budgets/{budget.pk}/grant/",
+        "/inbox/",
+        "/prices/",
+        "/prices/enter/?kind=priced",
+        "/keys/",
     ):
         page.goto(live_server.url + path)
 

@@ -11,8 +11,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from agents.spend import Spend
+from budgets import money as money_of_budgets
 from costsite.analytics import figures
 from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.inbox import count_unread
 
 register = template.Library()
 
@@ -25,9 +27,32 @@ def money(microcents: int | None) -> str:
 
 
 @register.filter
+def kpi(microcents: int | None) -> str:
+    """The figure of a panel: over $1,000 in whole dollars."""
+    return UNPRICED if microcents is None else figures.money(microcents, kpi=True)
+
+
+@register.filter
 def in_unit(microcents: int | None, unit: figures.MoneyUnit) -> str:
     """An amount of a column, in the column's one unit."""
     return UNPRICED if microcents is None else unit.write(microcents)
+
+
+@register.filter
+def absolute(microcents: int) -> int:
+    """Where a word says which way it goes."""
+    return abs(microcents)
+
+
+@register.filter
+def in_both(microcents: int) -> str:
+    """An amount of a budget: `5,000 cents ($50.00)`."""
+    return money_of_budgets.in_both(microcents)
+
+
+@register.filter
+def unit_price(microcents_per_million: int) -> str:
+    return figures.unit_price(microcents_per_million)
 
 
 @register.simple_tag
@@ -130,6 +155,12 @@ def ago(at: datetime | None, calendar: Calendar) -> str:
             count = seconds // size
             return f"{count} {name}{'s' if name == 'day' and count > 1 else ''} ago"
     return "now"
+
+
+@register.simple_tag(takes_context=True)
+def unread_notices(context: Any) -> int:
+    """Of who reads the page."""
+    return count_unread(context["user"])
 
 
 @register.simple_tag(takes_context=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from budgets.state import BudgetState, Kind, instant_in_words
+from budgets.state import BudgetState, Kind, instant_in_short
 from costsite.analytics.budget_bars import BudgetBar, budget_bar, kind_class
 from costsite.analytics.queries.standings import Budgets, Watched
 
@@ -51,7 +51,7 @@ def words_of(watched: Watched, zone: str) -> str:
 
 def blocked_words(watched: Watched, zone: str) -> str:
     """`is blocked until 1 Dec 00:00 Europe/Berlin`."""
-    until = instant_in_words(watched.standing.month.ends_at, zone)
+    until = instant_in_short(watched.standing.month.ends_at, zone)
     return {
         Kind.BLOCKED: f"is blocked until {until}",
         Kind.NEW_RUNS_REFUSED: f"may start no new runs until {until}",

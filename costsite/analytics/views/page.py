@@ -90,3 +90,11 @@ def found_or_404(found: Found | None, what: str) -> Found:
 def whole_number(text: str, *, most: int) -> int | None:
     """From a query string: a number from 0 to `most`, else None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= most else None
+
+
+LONGEST_SEARCH = 200
+
+
+def search_text(request: HttpRequest, name: str = "q") -> str:
+    """What somebody typed into a search, as a database takes it."""
+    return request.GET.get(name, "").replace("\x00", "").strip()[:LONGEST_SEARCH]

@@ -1,0 +1,301 @@
+"""Budgets: how each stands this month, and what happened to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Exists,
+    F,
+    FloatField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Coalesce, TruncDay
+
+from agents.clock import days_of
+from agents.models.visibility import is_superuser
+from agents.spend import MICROCENTS_PER_CENT
+from budgets.changes import difference
+from budgets.enforcement import Standing
+from budgets.models import (
+    BudgetChange,
+    BudgetGrant,
+    BudgetPeriod,
+    BudgetPolicy,
+    MonthlyStatement,
+    Refusal,
+    ThresholdCrossing,
+)
+from budgets.months import Month, month_at
+from budgets.state import BudgetState, held_by_leases, reach_of, state_of_standing
+from costsite.analytics.periods import Calendar
+
+User = AbstractBaseUser | AnonymousUser
+
+MOST_LINES = 50
+"""Of each kind of what happened to a budget: the newest."""
+MOST_MONTHS = 24
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """One budget this month."""
+
+    policy: BudgetPolicy
+    standing: Standing
+    state: BudgetState
+    refused: int
+    """Requests for money it turned down this month."""
+
+    @property
+    def granted(self) -> int:
+        """Microcents on top of its own limit."""
+        return self.standing.limit - self.policy.limit_microcents
+
+
+def ledger_month(calendar: Calendar) -> Month:
+    """The month that is on, in the ledger's zone."""
+    return month_at(calendar.now, days_of(str(calendar.zone)))
+
+
+def list_budgets(
+    user: User, calendar: Calendar, *, search: str = "", archived: bool = False, offset: int = 0, limit: int
+) -> list[BudgetRow]:
+    """The fullest first; one more than `limit` says that there are more. Three queries, however many there are."""
+    month = ledger_month(calendar)
+    rows = _wanted(user, search, archived)
+    # A limit of 0 is full from the start.
+    fullest = _with_spent(rows, calendar, month).annotate(
+        share=Case(
+            When(limit_now=0, then=Value(1e30)),
+            default=Cast("spent_now", FloatField()) / Cast("limit_now", FloatField()),
+            output_field=FloatField(),
+        )
+    )
+    found = list(
+        fullest.select_related("workspace", "agent").order_by("-share", "workspace__name", "agent__slug", "pk")[
+            offset : offset + limit + 1
+        ]
+    )
+    return _rows(found, calendar, month)
+
+
+def every_budget(
+    user: User, calendar: Calendar, *, search: str = "", archived: bool = False, most: int
+) -> list[BudgetRow]:
+    """For a file, in an order that stays."""
+    month = ledger_month(calendar)
+    rows = _with_spent(_wanted(user, search, archived), calendar, month)
+    return _rows(list(rows.select_related("workspace", "agent").order_by("scope", "pk")[:most]), calendar, month)
+
+
+def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
+    rows: QuerySet[BudgetPolicy] = BudgetPolicy.objects.visible_to(user).filter(archived_at__isnull=not archived)
+    if not search:
+        return rows
+    return rows.filter(
+        Q(agent__name__icontains=search)
+        | Q(agent__slug__icontains=search)
+        | Q(workspace__name__icontains=search)
+        | Q(workspace__slug__icontains=search)
+    )
+
+
+def _with_spent(rows: QuerySet[BudgetPolicy], calendar: Calendar, month: Month) -> QuerySet[Any]:
+    spent = BudgetPeriod.objects.filter(policy=OuterRef("pk"), month=month.name).values("spent_microcents")
+    granted = (
+        BudgetGrant.objects.live(calendar.now)
+        .filter(policy=OuterRef("pk"))
+        .order_by()
+        .values("policy")
+        .annotate(sum=Sum("cents"))
+        .values("sum")
+    )
+    zero = Value(0, BigIntegerField())
+    return rows.annotate(
+        spent_now=Coalesce(Subquery(spent, output_field=BigIntegerField()), zero),
+        limit_now=(F("limit_cents") + Coalesce(Subquery(granted, output_field=BigIntegerField()), zero))
+        * Value(MICROCENTS_PER_CENT, BigIntegerField()),
+    )
+
+
+def _rows(policies: Sequence[Any], calendar: Calendar, month: Month) -> list[BudgetRow]:
+    """Of policies from `_with_spent`, in two queries."""
+    refused = dict(
+        Refusal.objects.filter(policy__in=[policy.pk for policy in policies], minute__gte=month.starts_at)
+        .order_by()
+        .values_list("policy_id")
+        .annotate(sum=Sum("count"))
+        .values_list("policy_id", "sum")
+    )
+    return [
+        BudgetRow(standing.policy, standing, state, int(refused.get(standing.policy.pk, 0)))
+        for standing, state in _standings(policies, calendar, month)
+    ]
+
+
+def _standings(policies: Sequence[Any], calendar: Calendar, month: Month) -> list[tuple[Standing, BudgetState]]:
+    held = held_by_leases(month.name, calendar.now) if policies else {}
+    standings = [
+        Standing(policy, month, policy.limit_now, policy.spent_now, held.get(reach_of(policy), 0))
+        for policy in policies
+    ]
+    return [(standing, state_of_standing(standing, str(calendar.zone))) for standing in standings]
+
+
+def above_all(user: User, calendar: Calendar) -> BudgetState | None:
+    """The state of the whole site's budget, for those who do not see it: its figures are other workspaces' spend."""
+    if is_superuser(user):
+        return None
+    month = ledger_month(calendar)
+    of_site = BudgetPolicy.objects.live().filter(scope=BudgetPolicy.Scope.SITE)
+    standings = _standings(list(_with_spent(of_site, calendar, month)), calendar, month)
+    return standings[0][1] if standings else None
+
+
+# ── one budget ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Grant:
+    id: int
+    cents: int
+    reason: str
+    by: str
+    granted_at: datetime
+    ends_at: datetime
+    revoked_at: datetime | None
+    live: bool
+
+
+@dataclass(frozen=True)
+class ChangeLine:
+    at: datetime
+    what: str
+    told: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefusedDay:
+    day: datetime
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True)
+class MonthLine:
+    month: str
+    calls: int | None
+    """None where only the budget's own counter is kept: of the whole site no statement is made."""
+    unpriced_calls: int
+    cost: int | None
+    limit: int | None
+    revision: int
+
+
+@dataclass(frozen=True)
+class BudgetFacts:
+    row: BudgetRow
+    may_change: bool
+    grants: list[Grant]
+    crossings: list[ThresholdCrossing]
+    changes: list[ChangeLine]
+    refusals: list[RefusedDay]
+    months: list[MonthLine]
+
+
+def find_budget(user: User, calendar: Calendar, pk: int) -> BudgetPolicy | None:
+    """For `budget_facts`."""
+    rows = BudgetPolicy.objects.visible_to(user).filter(pk=pk).select_related("workspace", "agent")
+    annotated = _with_spent(rows, calendar, ledger_month(calendar))
+    found: BudgetPolicy | None = annotated.annotate(
+        changeable=Exists(BudgetPolicy.objects.changeable_by(user).filter(pk=OuterRef("pk")))
+    ).first()
+    return found
+
+
+def find_grant(user: User, pk: int) -> BudgetGrant | None:
+    """A grant of a budget that `user` sees."""
+    return (
+        BudgetGrant.objects.filter(pk=pk, policy__in=BudgetPolicy.objects.visible_to(user))
+        .select_related("policy__workspace", "policy__agent")
+        .first()
+    )
+
+
+def may_change(user: User, policy: BudgetPolicy) -> bool:
+    return BudgetPolicy.objects.changeable_by(user).filter(pk=policy.pk).exists()
+
+
+def budget_facts(policy: BudgetPolicy, calendar: Calendar) -> BudgetFacts:
+    """Of a budget that `find_budget` found. Six queries."""
+    month = ledger_month(calendar)
+    grants = list(BudgetGrant.objects.filter(policy=policy).select_related("granted_by")[:MOST_LINES])
+    refusals = _refused_days(policy, calendar, month)
+    ((standing, state),) = _standings([policy], calendar, month)
+    return BudgetFacts(
+        row=BudgetRow(policy, standing, state, sum(day.count for day in refusals)),
+        may_change=bool(getattr(policy, "changeable", False)),
+        grants=[
+            Grant(
+                given.pk,
+                given.cents,
+                given.reason,
+                given.granted_by.get_username() if given.granted_by else "",
+                given.granted_at,
+                given.ends_at,
+                given.revoked_at,
+                given.revoked_at is None and given.granted_at <= calendar.now < given.ends_at,
+            )
+            for given in grants
+        ],
+        crossings=list(ThresholdCrossing.objects.filter(policy=policy)[:MOST_LINES]),
+        changes=[
+            ChangeLine(change.changed_at, change.get_what_display(), difference(change), change.by_name, change.reason)
+            for change in BudgetChange.objects.filter(policy=policy)[:MOST_LINES]
+        ],
+        refusals=refusals,
+        months=_months(policy, month),
+    )
+
+
+def _refused_days(policy: BudgetPolicy, calendar: Calendar, month: Month) -> list[RefusedDay]:
+    """Of this month, by day and kind, the newest first: at most three a day."""
+    rows = (
+        Refusal.objects.filter(policy=policy, minute__gte=month.starts_at)
+        .annotate(day=TruncDay("minute", tzinfo=calendar.zone))
+        .order_by("-day", "kind")
+        .values("day", "kind")
+        .annotate(sum=Sum("count"))
+    )
+    return [RefusedDay(row["day"], Refusal.Kind(row["kind"]).label, int(row["sum"])) for row in rows]
+
+
+def _months(policy: BudgetPolicy, month: Month) -> list[MonthLine]:
+    """Months that are over: by the statement of who the budget is of; of the site, by the budget's own counter."""
+    if policy.workspace_id is None:
+        counted = BudgetPeriod.objects.filter(policy=policy, month__lt=month.name).order_by("-month")[:MOST_MONTHS]
+        return [MonthLine(period.month, None, 0, period.spent_microcents, None, 1) for period in counted]
+    stated = (
+        MonthlyStatement.objects.current()
+        .filter(workspace=policy.workspace_id, agent=policy.agent_id, month__lt=month.name)
+        .order_by("-month")[:MOST_MONTHS]
+    )
+    return [
+        MonthLine(row.month, row.calls, row.unpriced_calls, row.cost, row.limit_microcents, row.revision)
+        for row in stated
+    ]

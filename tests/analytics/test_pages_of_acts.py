@@ -1,0 +1,86 @@
+"""What holds on every page that an owner acts on: its queries, its policy, and that a GET changes nothing."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from agents.keys import create_key
+from agents.models import Agent
+from budgets.policies import By, grant, set_budget
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend
+from tests.analytics.test_every_page import MOST_QUERIES
+from tests.factories import MembershipFactory, WorkspaceFactory
+
+
+@pytest.fixture
+def pages(cast: Cast, spend: Spend) -> list[str]:
+    spend()
+    spend(**UNPRICED)
+    for _ in range(3):
+        MembershipFactory(user=cast.owner, workspace=WorkspaceFactory(), role="owner")
+    budget = set_budget(Agent.objects.get(), by=By(command="test"), limit_cents=1)
+    assert budget is not None
+    given = grant(budget, 2, ends_at=AFTERNOON + timedelta(days=2), reason="launch", by=By(command="test"))
+    key, _ = create_key(cast.acme)
+    return [
+        reverse("budget", args=[budget.pk]),
+        reverse("grant-more", args=[budget.pk]),
+        reverse("revoke-grant", args=[given.pk]),
+        reverse("prices"),
+        *(f"{reverse('enter-price')}?kind={kind}" for kind in ("free", "priced", "same_as", "nonsense")),
+        reverse("keys"),
+        reverse("first-event", args=[key.pk]),
+        f"{reverse('first-event', args=[key.pk])}?part",
+    ]
+
+
+def everything() -> dict[str, list[Any]]:
+    """Every row of the ledger and of budgets."""
+    return {
+        model._meta.label: list(model._default_manager.order_by("pk").values())
+        for label in ("agents", "budgets")
+        for model in apps.get_app_config(label).get_models()
+    }
+
+
+def test_opening_a_page_of_an_act_changes_nothing_and_asks_little(pages: list[str], cast: Cast, client: Client) -> None:
+    before = everything()
+    for person in (cast.owner, cast.superuser):
+        client.force_login(person)
+        for page in pages:
+            with CaptureQueriesContext(connection) as queries:
+                response = client.get(page)
+
+            html = response.content.decode()
+            assert response.status_code == 200, page
+            assert len(queries) <= MOST_QUERIES, (page, len(queries), [query["sql"] for query in queries])
+            assert "style-src 'self'" in response.headers["Content-Security-Policy"], page
+            assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html), page
+    assert everything() == before
+
+
+def test_who_is_not_logged_in_is_asked_to(pages: list[str], client: Client) -> None:
+    before = everything()
+    for page in pages:
+        for answer in (client.get(page), client.post(page, {"confirmed": "yes"})):
+            assert answer.status_code == 302, page
+            assert answer.headers["Location"].startswith(reverse("login")), page
+    assert everything() == before
+
+
+def test_every_act_asks_for_a_token_of_the_site(pages: list[str], cast: Cast) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(cast.owner)
+    before = everything()
+    for page in (*pages, reverse("make-key"), reverse("inbox-read"), reverse("revoke-key", args=[1])):
+        assert browser.post(page, {}).status_code == 403, page
+    assert everything() == before
