@@ -30,8 +30,8 @@ class BudgetBar:
 
 
 def kind_class(state: str) -> str:
-    """The three ways a bar looks, of the states of a budget."""
-    return {"near": "near", "on_track": "under"}.get(state, "over")
+    """The three ways a bar looks, of the states of a budget; `none` where there is no budget."""
+    return {"no_budget": "none", "near": "near", "on_track": "under"}.get(state, "over")
 
 
 def budget_bar(state: str, limit: int, spent: int, held: int, thresholds: Sequence[int]) -> BudgetBar:

@@ -71,7 +71,10 @@ def test_an_owner_grants_more_and_the_bar_falls_back_behind_its_line(
 
     def reaches() -> tuple[float, float]:
         """Where the spent part of the bar ends, and where the limit is, in pixels."""
-        spent, limit = page.locator(".bullet .spent").bounding_box(), page.locator(".bullet .limit").bounding_box()
+        spent, limit = (
+            page.locator(".budgetbar .spent").bounding_box(),
+            page.locator(".budgetbar .limit").bounding_box(),
+        )
         assert spent is not None
         assert limit is not None
         return spent["x"] + spent["width"], limit["x"] + limit["width"] / 2

@@ -13,12 +13,16 @@ from django.utils.safestring import SafeString, mark_safe
 from agents.spend import Spend
 from budgets import money as money_of_budgets
 from costsite.analytics import figures
+from costsite.analytics.budget_bars import kind_class
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.inbox import count_unread
 
 register = template.Library()
 
 UNPRICED = mark_safe('<span class="unpriced">unpriced</span>')
+
+
+register.filter("bar_kind", kind_class)
 
 
 @register.filter

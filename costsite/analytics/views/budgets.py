@@ -10,7 +10,7 @@ from django.urls import reverse
 from agents.models.visibility import is_superuser
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
-from costsite.analytics.bullets import Bullet, bullet
+from costsite.analytics.budget_bars import BudgetBar, budget_bar
 from costsite.analytics.queries import budgets
 from costsite.analytics.queries.budgets import BudgetRow
 from costsite.analytics.queries.clock import calendar_now
@@ -22,9 +22,9 @@ BUDGETS_PER_PAGE = 50
 EXPORTED_BUDGETS = 10_000
 
 
-def bar_of(row: BudgetRow) -> Bullet:
+def bar_of(row: BudgetRow) -> BudgetBar:
     standing = row.standing
-    return bullet(standing.limit, standing.spent, standing.held, row.policy.thresholds)
+    return budget_bar(row.state.kind.value, standing.limit, standing.spent, standing.held, row.policy.thresholds)
 
 
 def edit_address(request: HttpRequest, policy: BudgetPolicy) -> str:
