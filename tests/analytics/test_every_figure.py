@@ -181,6 +181,17 @@ def test_hours_sum_the_runs_that_began_in_them(cast: Cast, spend: Spend, as_view
     }
 
 
+def test_hours_say_that_they_are_of_whole_runs_where_something_else_was_chosen(
+    cast: Cast, spend: Spend, as_viewer: Client
+) -> None:
+    spend(started_at=AFTERNOON - timedelta(minutes=1))
+
+    chart = as_viewer.get("/?range=24-hours&model=no-such-model").context["chart"]
+
+    assert "whole runs: neither model, provider nor status narrows hours" in chart.measure
+    assert sum(bar.column.total for bar in chart.bars) == 180_000
+
+
 def test_workspaces_agents_and_movers_are_of_the_calls(calls: list[LLMCall], cast: Cast, client: Client) -> None:
     client.force_login(cast.superuser)
     everything = list(LLMCall.objects.select_related("agent", "workspace"))

@@ -60,8 +60,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     own = budgets.own(found.workspace_id, found.id)
     will_hold = _burn_down(usage, calendar, own, month)
 
-    run_filter = _runs_wanted(found.id, filters, calendar)
-    points = run_costs(user, calendar, run_filter, READ_RUNS)
+    # Of 24 hours too the days they touch: that is what the charts of runs name.
+    points = run_costs(user, calendar, runs.RunFilter(agent_id=found.id, days=filters.days), READ_RUNS)
     plotted = points[:PLOTTED_RUNS]
     usual = per_run([(one.cost, one.unpriced_calls) for one in plotted], cut=len(points) > len(plotted))
     plot = _plot(plotted, usual, filters.days, calendar)
@@ -122,12 +122,6 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 def _rest(models: list[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] | None:
     return (len(models), sum((spend for _, spend in models), NOTHING)) if models else None
-
-
-def _runs_wanted(agent_id: int, filters: Filters, calendar: Calendar) -> runs.RunFilter:
-    if filters.range == HOURS:
-        return runs.RunFilter(agent_id=agent_id, begun_from=calendar.now - timedelta(hours=24))
-    return runs.RunFilter(agent_id=agent_id, days=filters.days)
 
 
 def _chart(

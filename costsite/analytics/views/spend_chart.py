@@ -134,6 +134,8 @@ def hourly_chart(
             peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
             title = f"Most in the hour from {peak.label}"
     cut = f", newest {HOURLY_RUNS:,} runs" if hours.cut else ""
+    if filters.provider or filters.model or filters.status:
+        cut += ", whole runs: neither model, provider nor status narrows hours"
     return spend_stack(
         name,
         title=title,
