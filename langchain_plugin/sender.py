@@ -367,6 +367,7 @@ class Sender:
             except CheckFailed as trouble:
                 self._back_off(trouble)
                 return False
+            self._recover()
         return True
 
     def _post(self, batch: Batch, timeout: float, *, dead: tuple[UUID, dict[str, Any]] | None = None) -> wire.Receipt:

@@ -237,6 +237,40 @@ def test_a_child_that_lives_sends_what_its_killed_parent_left(
     eventually(live_site, agent, exactly(100))
 
 
+def test_what_a_key_of_another_agent_got_rejected_is_recorded_once_with_a_key_that_may(
+    live_site: LiveSite, proxy: FaultyProxy, agent: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    other = AgentProcess(
+        f"{agent}-other", url=proxy.url, key=live_site.key, state_dir=tmp_path, exit_flush_seconds="60"
+    )
+    other.call(1)
+    other.exit()
+    narrow = live_site.manage("create_api_key", "acme", "--agent", f"{agent}-other").strip()
+    process = AgentProcess(agent, url=proxy.url, key=narrow, state_dir=tmp_path, exit_flush_seconds="60")
+    process.call(100)
+    process.exit()
+    assert live_site.recorded(agent).calls == 0
+    status = from_the_command_line(environment, "status")
+    assert status.returncode == 1
+    assert f"costsite flush --rejected --from-key {narrow[:13]}" in status.stdout
+
+    again = ("flush", "--rejected", "--from-key", narrow[:13], "--timeout", "90")
+    assert from_the_command_line(environment, *again).returncode == 0
+    assert live_site.recorded(agent) == exactly(100)
+    assert from_the_command_line(environment, *again).returncode == 0
+    assert live_site.recorded(agent) == exactly(100)
+
+
+def test_what_children_left_whose_parent_makes_no_call_is_sent_as_it_ends(
+    start: Start, live_site: LiveSite, agent: str
+) -> None:
+    process = start(send_after_seconds="60", exit_flush_seconds="60")
+    process.fork(50, "_exit")
+    process.fork(50, "_exit")
+    process.exit()
+    assert live_site.recorded(agent) == exactly(100)
+
+
 def test_calls_from_many_threads_all_arrive(start: Start, live_site: LiveSite, agent: str) -> None:
     process = start(exit_flush_seconds="60")
     process.call(96, threads=8)

@@ -183,9 +183,13 @@ def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
         signal.raise_signal(signal.SIGINT)
         return count
 
-    monkeypatch.setattr(os, "write", write_while_somebody_presses_stop)
-    with pytest.raises(KeyboardInterrupt):
-        reporter.append(call(1))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        monkeypatch.setattr(os, "write", write_while_somebody_presses_stop)
+        with pytest.raises(KeyboardInterrupt):
+            reporter.append(call(1))
+    finally:
+        signal.signal(signal.SIGINT, before)
     for number in range(2, 6):
         reporter.append(call(number))
     assert reporter.flush(60)
