@@ -230,7 +230,7 @@ def test_an_exit_after_trouble_is_not_held_up(tmp_path: Path) -> None:
         tmp_path,
         exit_flush_seconds="20",
     )
-    assert float(done.stdout) < 0.2
+    assert float(done.stdout) < 10  # of the 20 it may take; a quiet machine needs none
     assert [event["call_id"] for event in spooled(tmp_path)] == ["1"]
     assert "Traceback" not in done.stderr
 
