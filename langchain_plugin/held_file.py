@@ -1,8 +1,8 @@
 """A descriptor that is known to be this file's still: programs close what they do not know, and use its number again.
 
 A program that becomes a daemon closes every descriptor there is. The number of one that it closed is the next file's
-that anybody opens, and what is written under it then goes into that file. So it is looked at before each use: that
-costs 0.8 us of the 11 that an append takes.
+that anybody opens, and what is written under it then goes into that file. So it is looked at before each use, also at
+the 1.7 us that this costs each append.
 """
 
 from __future__ import annotations

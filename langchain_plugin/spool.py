@@ -119,11 +119,6 @@ class Spool:
             # Called again below itself: by a signal, or by the garbage collector that closes an abandoned stream.
             self._late.append((data, events))
             return
-        self._append_and_wake(data, events)
-        while self._late:
-            self._append_and_wake(b"", 0)
-
-    def _append_and_wake(self, data: bytes, events: int) -> None:
         try:
             with self._lock:
                 if events:
@@ -139,6 +134,8 @@ class Spool:
             # It may have been the sender's start that was cut short: the next append wakes again.
             self._wake_at_events = 0
             raise
+        if self._late:
+            self.append(b"", 0)
 
     def _append_late(self) -> None:
         """In a loop, since hundreds may have come; each is let go of when it is written, should a signal raise."""
@@ -150,26 +147,20 @@ class Spool:
         file = self._file
         if file is None or file.fd < 0:
             file = self._try_open()
-        error = self._append_to(file, data, events) if file is not None else None
-        if error is not None and file is not None and file.fd < 0:
-            file = self._try_open()  # something closed it just now
-            error = self._append_to(file, data, events) if file is not None else None
-        if error is not None:
+        if file is not None:
+            if file.written - file.settled + len(data) > self.room:
+                # What waits is older, and as true: dropping it to make room would cost the same, and a rewrite.
+                self._losses.count("spool_full", events)
+                return
+            error = file.append(data, events)
+            if error is not None and file.fd < 0 and (file := self._try_open()) is not None:
+                error = file.append(data, events)  # something had closed it just before
+            if error is None:
+                if self._memory.bytes:
+                    self._save_memory()  # the disk was full for a moment, and a kill would take what it would not have
+                return
             self.complaint = error
-        if error is not None or file is None:
-            self._to_memory(data, events)
-        elif self._memory.bytes:
-            self._save_memory()  # the disk was full for a moment, and a kill would take what it would not have
-
-    def _append_to(self, file: ActiveFile, data: bytes, events: int) -> OSError | None:
-        if not self._has_room(file, data):
-            # What waits is older, and as true: dropping it to make room would cost the same, and a rewrite.
-            self._losses.count("spool_full", events)
-            return None
-        return file.append(data, events)
-
-    def _has_room(self, file: ActiveFile, data: bytes) -> bool:
-        return file.written - file.settled + len(data) <= self.room
+        self._to_memory(data, events)
 
     def _to_memory(self, data: bytes, events: int) -> None:
         if not self._memory.append(data):
@@ -201,7 +192,7 @@ class Spool:
         with self._lock:
             yield
         while self._late and not self._is_mine():
-            self._append_and_wake(b"", 0)
+            self.append(b"", 0)
 
     @property
     def pending(self) -> int:
@@ -350,7 +341,7 @@ class Spool:
         if file is None or file.fd < 0:
             file = self._try_open()
         while file is not None and (data := self._memory.oldest(SAVED_AT_ONCE_BYTES)):
-            if not self._has_room(file, data):
+            if file.written - file.settled + len(data) > self.room:
                 return
             lines = data.count(b"\n")
             if (error := file.append(data, lines)) is not None:
