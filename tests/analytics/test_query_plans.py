@@ -48,6 +48,7 @@ def addresses(workspace: Workspace) -> list[str]:
         f"{runs}?tag=web&cost_over=1&tokens_over=5&thread=x",
         f"{runs}?tag=web&workspace={workspace.slug}&before=1795176000000000-5",
         f"{runs}?thread=x&agent={agent.pk}&after=1763640000000000-5",
+        f"{runs}?unusual=1&agent={agent.pk}",
         f"{runs}?range=24-hours",
         f"{runs}?hour=2026-11-20T12&status=error",
         f"{reverse('dashboard')}?range=24-hours&compare=1",

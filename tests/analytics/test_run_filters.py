@@ -136,3 +136,20 @@ def test_every_chart_and_table_has_its_file(spend: Spend, as_viewer: Client) -> 
             assert file_of(as_viewer, page, name), (page, name)
             seen += 1
     assert seen >= 15
+
+
+def test_unusually_high_tokens_are_those_over_four_medians_of_the_agent(spend: Spend, as_viewer: Client) -> None:
+    # Five runs of the small agent have 1,000 tokens in and 300 out; 4 x 1,300 = 5,200.
+    for number, tokens in enumerate([1_000, 1_000, 1_000, 1_000, 4_900, 4_901, 1_000]):
+        spend(input_tokens=tokens, started_at=NOON + timedelta(minutes=number))
+    for number in range(3):
+        spend(agent="large", input_tokens=90_000, started_at=NOON + timedelta(minutes=10 + number))
+    small = Agent.objects.get(slug="support-bot").pk
+    large = Agent.objects.get(slug="large").pk
+
+    assert minutes(as_viewer, unusual="1", agent=small) == [5]
+    assert minutes(as_viewer, unusual="1", agent=large) == []
+    assert minutes(as_viewer, unusual="1", agent=small, tokens_over="5201") == []
+    html = text_of(as_viewer, f"{reverse('runs')}?unusual=1&agent={small}")
+    assert "Runs with over 5,200 tokens: 4 × the agent's median of 1,300, newest n 7." in html
+    assert "choose one to see its runs" in text_of(as_viewer, f"{reverse('runs')}?unusual=1")

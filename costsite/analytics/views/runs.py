@@ -15,20 +15,24 @@ from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
 from costsite.analytics import figures
+from costsite.analytics.charts import OUTLIER_MEDIANS, percentile
 from costsite.analytics.filters import day_wanted, days_wanted, text_wanted
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.run_costs import run_costs
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
 from costsite.analytics.views.page import Export, page, whole_number
+from costsite.analytics.views.usual_run import MEDIAN_OF
 
 RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
 LISTED_AGENTS = 200
 STRIP_DAYS = 30
 KEPT = (
-    "workspace", "agent", "status", "range", "from", "to", "day", "hour", "cost_over", "tokens_over", "tag", "thread",
+    "workspace", "agent", "status", "range", "from", "to", "day", "hour", "cost_over", "tokens_over", "unusual", "tag",
+    "thread",
 )  # fmt: skip
 
 
@@ -66,6 +70,25 @@ def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
         days = calendar.days_of(name)
         return When(days, range=name, words=f"from {days}")
     return When()
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """What is unusually much of an agent's runs: over `OUTLIER_MEDIANS` times the median of the newest of them."""
+
+    median: int
+    n: int
+
+    @property
+    def over(self) -> int:
+        return OUTLIER_MEDIANS * self.median
+
+
+def unusual_tokens(request: HttpRequest, calendar: Calendar, agent_id: int) -> Unusual | None:
+    """None where the agent has no run with a call."""
+    newest = run_costs(request.user, calendar, runs.RunFilter(agent_id=agent_id), MEDIAN_OF)
+    tokens = sorted(run.input_tokens + run.output_tokens for run in newest if run.calls)
+    return Unusual(percentile(tokens, 0.5), len(tokens)) if tokens else None
 
 
 def _hour_wanted(text: str) -> datetime | None:
@@ -111,6 +134,9 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     tag, thread = text_wanted(request.GET, "tag"), text_wanted(request.GET, "thread")
     cost_over = cents_wanted(request.GET.get("cost_over", ""))
     tokens_over = whole_number(request.GET.get("tokens_over", ""), most=10**15)
+    asks_unusual = request.GET.get("unusual") == "1"
+    unusual = unusual_tokens(request, calendar, agent.id) if asks_unusual and agent else None
+    floors = [floor for floor in (tokens_over, unusual.over if unusual else None) if floor is not None]
     wanted = runs.RunFilter(
         workspace_id=workspace.id if workspace else None,
         agent_id=agent.id if agent else None,
@@ -119,7 +145,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         begun_from=when.begun_from,
         begun_before=when.begun_before,
         cost_over=cost_over,
-        tokens_over=tokens_over,
+        tokens_over=max(floors, default=None),
         tag=tag,
         thread=thread,
     )
@@ -136,8 +162,10 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         "wanted_thread": thread,
         "cost_over": request.GET.get("cost_over", "") if cost_over is not None else "",
         "tokens_over": tokens_over if tokens_over is not None else "",
-        "more_open": bool(tag or thread or cost_over is not None or tokens_over is not None),
-        "filtered": bool(workspace or agent or when.words or status or wanted.sifts),
+        "asks_unusual": asks_unusual,
+        "unusual": unusual,
+        "more_open": bool(tag or thread or asks_unusual or cost_over is not None or tokens_over is not None),
+        "filtered": bool(workspace or agent or when.words or status or wanted.sifts or asks_unusual),
     }
     return wanted, shown
 
