@@ -17,6 +17,7 @@ from agents import repricing, retention
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
 from budgets.notifications import sending
+from costsite.advice import nightly
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def due_work() -> dict[str, Callable[[], str]]:
         "crossings": crossings.sweep,
         "months": statements.monthly_rollover,
         "notifications": sending.sweep,
+        "review": nightly.sweep,
     }
 
 
