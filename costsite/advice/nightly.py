@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from agents.models import Agent, LedgerState, Workspace, WorkspaceDay
 from agents.write_lock import only_job
-from costsite.advice.finding import find_advice
+from costsite.advice.finding.find import find_advice
 from costsite.advice.models import AgentUsualRun, ReviewState, ScannedDay
 from costsite.advice.scan import scan_day
 from costsite.advice.usual_runs import make_usual_run

@@ -31,7 +31,7 @@ class Advice(models.Model):
     key = models.CharField(max_length=200, blank=True, help_text="What it is about, such as a model or a cause.")
     month_microcents = models.BigIntegerField(default=0, help_text="What it would have saved in the last 30 days.")
     figures = models.JSONField(default=dict)
-    evidence = models.JSONField(default=list, help_text="Runs, by id; at most five.")
+    evidence = models.JSONField(default=list, help_text="At most five runs: [id, when it began].")
     confidence = models.CharField(max_length=6, choices=Confidence, default=Confidence.MEDIUM)
     first_found = models.DateField()
     last_found = models.DateField(help_text="The night that found it last; an older one than the others': it is gone.")

@@ -93,6 +93,7 @@ class UsageSlice(UsageSums):
     answered_calls = models.BigIntegerField(default=0, help_text="With output: what a price per call is paid for.")
     local_input_tokens = models.BigIntegerField(default=0, help_text="Served from the local cache: they cost nothing.")
     local_output_tokens = models.BigIntegerField(default=0)
+    local_saved_microcents = models.BigIntegerField(default=0, help_text="Of what was saved, by the local cache.")
 
     objects = VisibleQuerySet.as_manager()
 
@@ -132,3 +133,36 @@ class TaskDay(UsageSums):
 
     def __str__(self) -> str:
         return f"{self.day} {self.task}"
+
+
+class AgentMonth(models.Model):
+    """An agent's last 30 days as the page shows them, made with its advice. Money in microcents."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    agent = models.OneToOneField(Agent, on_delete=models.CASCADE, related_name="+")
+    through = models.DateField(help_text="The last day, included.")
+    runs = models.BigIntegerField(default=0)
+    calls = models.BigIntegerField(default=0)
+    cost_microcents = models.BigIntegerField(default=0)
+    usual_runs = models.BigIntegerField(default=0, help_text="That its usual run is the middle of.")
+    input_tokens = models.BigIntegerField(default=0)
+    cache_read_tokens = models.BigIntegerField(default=0)
+    cache_reported = models.BooleanField(default=False)
+    cache_saved_microcents = models.BigIntegerField(default=0)
+    repeated_prompts = models.BigIntegerField(default=0)
+    repeated_microcents = models.BigIntegerField(default=0)
+    compactions = models.BigIntegerField(default=0)
+    compaction_saved_microcents = models.BigIntegerField(default=0)
+    efforts = models.JSONField(
+        default=list, help_text="[model, effort, calls, cost, priced calls, output, reasoning, failed], dearest first."
+    )
+    growth = models.JSONField(default=list, help_text="By call number: [number, n, median, p90] input tokens.")
+    compactable = models.JSONField(default=list, help_text="[tokens, what summing up at so many would have saved].")
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "-cost_microcents"], name="agent_month_by_workspace")]
+
+    def __str__(self) -> str:
+        return f"{self.agent_id} through {self.through}"
