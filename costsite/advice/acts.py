@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
-from agents.models import LedgerState, Workspace
+from agents.models import Agent, LedgerState
 from agents.write_lock import writing
 from costsite.advice.models import Advice, AdviceChange
 
@@ -18,11 +20,6 @@ LONGEST_REASON: Final = 500
 
 class DecisionError(ValueError):
     """The decision cannot be written down; the message says the mend."""
-
-
-def may_decide(user: User, advice: Advice) -> bool:
-    """Owners of the workspace, and who runs the site."""
-    return Workspace.objects.owned_by(user).filter(pk=advice.workspace_id).exists()
 
 
 def decide(advice_id: int, state: str, reason: str, by: User) -> Advice:
@@ -54,3 +51,19 @@ def decide(advice_id: int, state: str, reason: str, by: User) -> Advice:
         advice.decided_at, advice.decided_on = timezone.now(), today
         advice.save(update_fields=["state", "reason", "snoozed_until", "decided_at", "decided_on"])
     return advice
+
+
+def set_default_model(agent_id: int, model: str, by: User) -> None:
+    """Make `model` the agent's default; the admin's history of the agent says who did."""
+    with writing():
+        agent = Agent.objects.select_for_update().get(pk=agent_id)
+        before, agent.default_model = agent.default_model, model
+        agent.save(update_fields=["default_model"])
+        LogEntry.objects.create(
+            user_id=by.pk,
+            content_type=ContentType.objects.get_for_model(Agent),
+            object_id=str(agent.pk),
+            object_repr=str(agent)[:200],
+            action_flag=CHANGE,
+            change_message=f"Default model from {before or 'none'} to {model}, after a what-if.",
+        )

@@ -110,9 +110,12 @@ def history(steps: Sequence[Step]) -> tuple[int, int]:
 
 
 def in_circles(calls: Sequence[Call]) -> set[int]:
-    """Places of calls that asked a tool the same thing again, from the third time on, or sent the same prompt again."""
-    asked: dict[tuple[str, str], int] = defaultdict(int)
-    prompts: set[str] = set()
+    """Places of calls that asked a tool the same thing again, from the third time on, or sent the same prompt again.
+
+    The same from another sub-agent, or to another model, is not again.
+    """
+    asked: dict[tuple[str, str, str], int] = defaultdict(int)
+    prompts: set[tuple[str, str, str]] = set()
     found = set()
     for place, call in enumerate(calls):
         if call.status != "ok" or call.served_from_local_cache:
@@ -120,14 +123,15 @@ def in_circles(calls: Sequence[Call]) -> set[int]:
         again = []
         for name, arguments_hash in (tool[:2] for tool in call.tool_calls or () if len(tool) > 1):
             if arguments_hash:
-                asked[name, arguments_hash] += 1
-                again.append(asked[name, arguments_hash] > REPEATS_ALLOWED)
+                asked[call.sub_agent, name, arguments_hash] += 1
+                again.append(asked[call.sub_agent, name, arguments_hash] > REPEATS_ALLOWED)
         if again and all(again):
             found.add(place)
         if call.prompt_hash:
-            if call.prompt_hash in prompts:
+            prompt = (call.sub_agent, call.model, call.prompt_hash)
+            if prompt in prompts:
                 found.add(place)
-            prompts.add(call.prompt_hash)
+            prompts.add(prompt)
     return found
 
 

@@ -15,6 +15,9 @@ SECTIONS: Final = {
     "cache": "Caching",
 }
 
+SHORT: Final = {"effort": "Effort", "model": "Model", "review": "Run logs", "compact": "Compaction", "cache": "Caching"}
+"""Where there is little room."""
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -298,26 +298,22 @@ def _slices(workspace_id: int, day: date) -> Iterator[UsageSlice]:
         default=Value(CONTEXTS_UP_TO[-1]),
         output_field=BigIntegerField(),
     )
-    local = Q(served_from_local_cache=True)
     counts = {
         "calls": Count("pk"),
         "failed_calls": Count("pk", filter=~Q(status="ok")),
         "estimated_calls": Count("pk", filter=Q(usage_basis="estimated")),
         "unpriced_calls": Count("pk", filter=Q(cost_microcents=None)),
-        "local_cache_hits": Count("pk", filter=local),
     }
-    summed = {f"{name}_sum": counts.get(name) or Sum(name) for name in SUM_COLUMNS}
+    kept = [name for name in SUM_COLUMNS if name != "local_cache_hits"]
+    summed = {f"{name}_sum": counts.get(name) or Sum(name) for name in kept}
     rows = (
-        LLMCall.objects.filter(workspace=workspace_id, day=day)
+        LLMCall.objects.filter(workspace=workspace_id, day=day, served_from_local_cache=False)
         .order_by()
         .annotate(context=context)
         .values("agent_id", "provider", "model", "context")
         .annotate(
             **summed,
-            answered=Count("pk", filter=Q(output_tokens__gt=0) & ~local),
-            local_in=Sum("input_tokens", filter=local),
-            local_out=Sum("output_tokens", filter=local),
-            local_saved=Sum("saved_microcents", filter=local),
+            answered=Count("pk", filter=Q(output_tokens__gt=0)),
         )
     )
     row: Any
@@ -330,10 +326,7 @@ def _slices(workspace_id: int, day: date) -> Iterator[UsageSlice]:
             model=row["model"],
             context_up_to=row["context"],
             answered_calls=row["answered"],
-            local_input_tokens=int(row["local_in"] or 0),
-            local_output_tokens=int(row["local_out"] or 0),
-            local_saved_microcents=int(row["local_saved"] or 0),
-            **{name: int(row[f"{name}_sum"] or 0) for name in SUM_COLUMNS},
+            **{name: int(row[f"{name}_sum"] or 0) for name in kept},
         )
 
 

@@ -27,8 +27,6 @@ class Tokens(NamedTuple):
     context_up_to: int
     counts: TokenCounts
     answered_calls: int = 0
-    local_input_tokens: int = 0
-    local_output_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,23 +67,23 @@ def _uncached(tokens: Tokens) -> Tokens:
 
 
 def _total(tokens: Tokens, prices: UnitPrices) -> int:
-    """Millionths of a microcent, as `wire.cost_of` has it; what the local cache answered is taken off."""
+    """Millionths of a microcent, as `wire.cost_of` has it."""
     counts = tokens.counts
     written_5m = counts.cache_write_5m_tokens + counts.cache_write_unknown_tokens
     cached = counts.cache_read_tokens + written_5m + counts.cache_write_1h_tokens
     input_audio = min(counts.input_audio_tokens, counts.input_tokens - cached)
     output_audio = min(counts.output_audio_tokens, counts.output_tokens - counts.reasoning_tokens)
-    fresh = counts.input_tokens - cached - input_audio - tokens.local_input_tokens
-    visible = counts.output_tokens - counts.reasoning_tokens - output_audio - tokens.local_output_tokens
+    fresh = counts.input_tokens - cached - input_audio
+    visible = counts.output_tokens - counts.reasoning_tokens - output_audio
     return (
         counts.cache_read_tokens * prices.cache_read
         + written_5m * prices.cache_write_5m
         + counts.cache_write_1h_tokens * prices.cache_write_1h
-        + max(0, fresh) * prices.input
+        + fresh * prices.input
         + input_audio * prices.input_audio
         + counts.reasoning_tokens * prices.reasoning
         + output_audio * prices.output_audio
-        + max(0, visible) * prices.output
+        + visible * prices.output
         + tokens.answered_calls * prices.request * 1_000_000
     )
 

@@ -22,7 +22,7 @@ from langchain_plugin.wire import TokenCounts, UnitPrices
 @dataclass(frozen=True)
 class WhatIf:
     spend: Spend
-    """As it was."""
+    """As it was, without what the local cache answered."""
     first: date | None
     last: date | None
     """Of the days that are reviewed and had calls; None without any."""
@@ -49,8 +49,6 @@ def what_if(
         .annotate(
             **sums(),
             answered=Sum("answered_calls"),
-            local_in=Sum("local_input_tokens"),
-            local_out=Sum("local_output_tokens"),
             first=Min("day"),
             last=Max("day"),
         )
@@ -65,8 +63,6 @@ def what_if(
             row["context_up_to"],
             TokenCounts(*(int(row[f"{name}_sum"]) for name in TokenCounts._fields)),
             int(row["answered"]),
-            int(row["local_in"]),
-            int(row["local_out"]),
         )
         for row in rows
     ]

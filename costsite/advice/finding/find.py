@@ -38,7 +38,7 @@ def find_advice(workspace: Workspace, through: date) -> int:
     found = [
         *from_reviews(workspace, first, through),
         *from_months(months),
-        *from_usage(usage, caching, book),
+        *from_usage(workspace, usage, caching, book),
         *from_tasks(workspace, first, through, book),
     ]
     spent = {agent_id: month.sums["cost_microcents"] for agent_id, month in months.items()}

@@ -22,3 +22,5 @@ class Found:
     evidence: list[int] = field(default_factory=list)
     """Runs, by primary key."""
     confidence: str = Advice.Confidence.MEDIUM
+    shown_by: tuple[str, str | None] = ("", None)
+    """The model, and the effort where it matters, of the calls that are the evidence."""

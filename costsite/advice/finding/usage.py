@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import F, Sum
 from django.utils import timezone
@@ -15,6 +15,7 @@ from django.utils import timezone
 from agents.models import AgentRunLog, UsageDay, Workspace
 from agents.models.sums import spend_from, sums
 from agents.pricing import PriceBook
+from agents.recent_calls import recent_calls
 from agents.spend import Spend
 from costsite.advice import kinds
 from costsite.advice.comparing import Side, buys_nothing_measurable, points_worse
@@ -22,6 +23,9 @@ from costsite.advice.finding.found import EVIDENCE, Found
 from costsite.advice.models import Advice, UsageSlice
 from costsite.advice.tiers import more_effort
 from langchain_plugin.wire import TokenCounts, UnitPrices, cost_of
+
+RUNS_LOOKED_AT: Final = 200
+"""The newest of an agent, for those that show what an advice says."""
 
 Usage = tuple[str, str, str, Spend]
 """Provider, model and effort, and what was used."""
@@ -68,7 +72,7 @@ def read_caching(workspace: Workspace, first: date, through: date) -> dict[int, 
             sent=Sum("input_tokens"),
             read=Sum("cache_read_tokens"),
             written=Sum(F("cache_write_5m_tokens") + F("cache_write_1h_tokens") + F("cache_write_unknown_tokens")),
-            spared=Sum(F("saved_microcents") - F("local_saved_microcents")),
+            spared=Sum("saved_microcents"),
         )
     )
     by_agent: dict[int, list[Caching]] = defaultdict(list)
@@ -78,18 +82,22 @@ def read_caching(workspace: Workspace, first: date, through: date) -> dict[int, 
 
 
 def from_usage(
-    by_agent: Mapping[int, list[Usage]], caching: Mapping[int, list[Caching]], book: PriceBook
+    workspace: Workspace, by_agent: Mapping[int, list[Usage]], caching: Mapping[int, list[Caching]], book: PriceBook
 ) -> Iterator[Found]:
     for agent_id, used in by_agent.items():
-        evidence: list[int] | None = None
         cached = caching.get(agent_id, [])
         advised = (_efforts(agent_id, used), _cheaper_models(agent_id, used, book), _cache_loss(agent_id, cached))
         for found in chain.from_iterable(advised):
-            if evidence is None:
-                newest = AgentRunLog.objects.filter(agent=agent_id, calls__gt=0).order_by("-started_at", "-id")
-                evidence = list(newest.values_list("pk", flat=True)[:EVIDENCE])
-            found.evidence = evidence
+            found.evidence = _newest_runs(workspace, agent_id, *found.shown_by)
             yield found
+
+
+def _newest_runs(workspace: Workspace, agent_id: int, model: str, effort: str | None) -> list[int]:
+    """The newest runs with a call on `model`, at `effort` if that matters, among the agent's newest few hundred."""
+    calls = recent_calls(workspace.pk, agent_id, ("run_id", "model", "effort"), runs=RUNS_LOOKED_AT)
+    runs = {run for run, *how in calls if how[0] == model and effort in (None, how[1])}
+    rows = AgentRunLog.objects.filter(workspace=workspace, run_id__in=runs).order_by("-started_at", "-id")
+    return list(rows.values_list("pk", flat=True)[:EVIDENCE])
 
 
 def _efforts(agent_id: int, used: Iterable[Usage]) -> Iterator[Found]:
@@ -117,7 +125,8 @@ def _efforts(agent_id: int, used: Iterable[Usage]) -> Iterator[Found]:
                 "cheaper": _described(cheaper[1]) | {"effort": cheaper[0]},
                 "points_worse": round(points_worse(_side(cheaper[1]), _side(dearer[1])), 1),
             }
-            yield Found(agent_id, kinds.EFFORT, f"{model}/{effort}"[:200], saved, figures)
+            shown_by = (model, effort)
+            yield Found(agent_id, kinds.EFFORT, f"{model}/{effort}"[:200], saved, figures, shown_by=shown_by)
 
 
 def _cheaper_models(agent_id: int, used: Iterable[Usage], book: PriceBook) -> Iterator[Found]:
@@ -145,7 +154,8 @@ def _cheaper_models(agent_id: int, used: Iterable[Usage], book: PriceBook) -> It
                 "points_worse": round(points_worse(_side(cheaper), _side(dearer)), 1),
             }
             yield Found(
-                agent_id, kinds.CHEAPER_MODEL, model[:200], saved, figures, confidence=Advice.Confidence.LOW
+                agent_id, kinds.CHEAPER_MODEL, model[:200], saved, figures, confidence=Advice.Confidence.LOW,
+                shown_by=(model, None),
             )  # fmt: skip
 
 
@@ -153,7 +163,8 @@ def _cache_loss(agent_id: int, cached: Iterable[Caching]) -> Iterator[Found]:
     for one in cached:
         if one.written_tokens and one.saved_microcents < 0:
             figures = {"written": one.written_tokens, "read": one.read_tokens}
-            yield Found(agent_id, kinds.CACHE_LOSS, one.model[:200], -one.saved_microcents, figures)
+            shown_by = (one.model, None)
+            yield Found(agent_id, kinds.CACHE_LOSS, one.model[:200], -one.saved_microcents, figures, shown_by=shown_by)
 
 
 def _side(spend: Spend) -> Side:

@@ -4,7 +4,7 @@ from django.db import migrations
 
 ROWS = (
     ("formatting", "Code formatting", "low", "small"),
-    ("bug fix", "Bug fixes", "medium", "mid"),
+    ("bug-fix", "Bug fixes", "medium", "mid"),
     ("architecture", "Architecture decisions", "high", "top"),
 )
 

@@ -81,6 +81,8 @@ class AgentDay(models.Model):
 class UsageSlice(UsageSums):
     """By model and by the size of a call's context: what can be priced anew as if call by call.
 
+    Calls that the local cache answered are left out: on any model they cost nothing.
+
     A model may have another price for large contexts. Within a slice every call is on one side of every such step.
     """
 
@@ -91,9 +93,6 @@ class UsageSlice(UsageSums):
     model = models.CharField(max_length=200, blank=True)
     context_up_to = models.BigIntegerField(help_text="Input tokens of a call, at most; it is over the size before.")
     answered_calls = models.BigIntegerField(default=0, help_text="With output: what a price per call is paid for.")
-    local_input_tokens = models.BigIntegerField(default=0, help_text="Served from the local cache: they cost nothing.")
-    local_output_tokens = models.BigIntegerField(default=0)
-    local_saved_microcents = models.BigIntegerField(default=0, help_text="Of what was saved, by the local cache.")
 
     objects = VisibleQuerySet.as_manager()
 
