@@ -17,10 +17,10 @@ DEVIATIONS: Final = 4.0
 """Robust standard deviations above the median, on the log scale: of 30,000 runs of a lognormal cost, one by chance."""
 NORMAL_DEVIATION: Final = 1.4826
 """Medians of absolute distances in one standard deviation, where values are normal."""
-LEAST_TIMES: Final = 2.0
-"""An agent whose runs all cost nearly the same has a deviation of nothing; under twice the median is nobody's worry."""
-ABOVE_P95: Final = 1.5
-"""An agent with two kinds of runs, one of them dear, has both usually: the fence stands above the dear kind."""
+OF_P95: Final = (2.5, 4.0)
+"""The fence stands at least and at most so many times above what 95 % of the runs stay below. At least: an agent with
+two kinds of runs, one of them dear, has both usually. At most: where costs are spread widely, four deviations are more
+than anything could come to."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def usual_of(values: Sequence[int]) -> Usual:
     deviation = NORMAL_DEVIATION * upper[len(upper) // 2]
     p95 = ordered[max(0, math.ceil(0.95 * len(ordered)) - 1)]
     # 50 is beyond any cost: exp of a wild deviation must not overflow.
-    fence = max(median * math.exp(min(50.0, DEVIATIONS * deviation)), median * LEAST_TIMES, p95 * ABOVE_P95)
+    fence = min(max(median * math.exp(min(50.0, DEVIATIONS * deviation)), OF_P95[0] * p95), OF_P95[1] * p95)
     return Usual(len(ordered), median, round(min(fence, 2.0**62)))
 
 

@@ -47,6 +47,8 @@ def pages(cast: Cast, spend: Spend) -> list[str]:
         reverse("workspace", args=["acme"]),
         reverse("runs"),
         reverse("run", args=[run.pk]),
+        reverse("optimization"),
+        reverse("what-if"),
     ]
 
 
