@@ -124,18 +124,19 @@ through, most = date.fromisoformat(sys.argv[1]), int(sys.argv[2])
 days = []
 began = time.perf_counter()
 said = review(through, on_day=lambda where, day, calls: days.append(calls), is_over=lambda: len(days) >= most)
-print(time.perf_counter() - began, sum(days), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(time.perf_counter() - began, time.process_time(), sum(days), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-def reviewed(days: int) -> tuple[float, int, int]:
-    """Seconds, calls read and the highest resident megabytes of a review that ends after so many days."""
+def reviewed(days: int) -> str:
+    """What a review that ends after so many days took, in a process of its own."""
     through = f"{NOW - timedelta(days=1):%Y-%m-%d}"
     done = subprocess.run(
         [sys.executable, "-c", REVIEW, through, str(days)], capture_output=True, text=True, check=True
     )
-    seconds, calls, megabytes = done.stdout.split()
-    return float(seconds), int(calls), int(megabytes)
+    seconds, busy, calls, megabytes = done.stdout.split()
+    took = f"{float(seconds):6.1f} s, {float(busy):6.1f} s of them CPU"
+    return f"{took}, for {int(calls):9,} calls; at most {megabytes} MB"
 
 
 def median_ms(rounds: int, act: Callable[[], object]) -> float:
@@ -178,12 +179,9 @@ def main() -> None:
         fill(Path(folder) / "costsite.sqlite3", workspace.pk, agents[0].pk, arguments.calls, arguments.older)
         print(f"{arguments.calls + arguments.older:,} calls made in {time.perf_counter() - began:.0f} s")
 
-        seconds, calls, megabytes = reviewed(3)
-        print(f"review of  3 days: {seconds:5.1f} s for {calls:9,} calls, at most {megabytes} MB")
-        seconds, calls, megabytes = reviewed(99)
-        print(f"review of the rest: {seconds:4.1f} s for {calls:9,} calls, at most {megabytes} MB")
-        seconds, calls, _ = reviewed(99)
-        print(f"review again:      {seconds:5.2f} s for {calls:9,} calls")
+        print(f"review of 3 days:   {reviewed(3)}")
+        print(f"review of the rest: {reviewed(99)}")
+        print(f"review again:       {reviewed(99)}")
 
         client = Client()
         client.force_login(User.objects.create_superuser("root"))

@@ -7,18 +7,30 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from django.db.models import Model
 from django.utils import timezone
 
 from agents.models import Agent, LedgerState, Workspace, WorkspaceDay
-from agents.write_lock import only_job
+from agents.write_lock import only_job, writing
 from costsite.advice.finding.find import find_advice
-from costsite.advice.models import AgentUsualRun, ReviewState, ScannedDay
+from costsite.advice.models import (
+    AgentDay,
+    AgentUsualRun,
+    ReviewState,
+    RunReview,
+    ScannedDay,
+    TaskDay,
+    UsageSlice,
+)
 from costsite.advice.scan import scan_day
 from costsite.advice.usual_runs import make_usual_run
 
 JOB: Final = "review_runs"
 DAYS_REVIEWED: Final = 35
 """Days back that are looked at: a month, and what comes late to it."""
+DAYS_KEPT: Final = 100
+"""Sums by day are kept so long: what was done is measured against the month before it."""
+READ_BY_DAY: Final[tuple[type[Model], ...]] = (AgentDay, RunReview, ScannedDay, TaskDay, UsageSlice)
 NIGHT_HOUR: Final = 3
 """Local hour from which yesterday is reviewed: its last calls have come, and few agents run."""
 
@@ -50,6 +62,7 @@ def review(
 
     Calls `on_day` with the workspace, the day and its calls after each day that was read.
     """
+    _begin(through)
     workspaces = [workspace] if workspace else list(Workspace.objects.order_by("pk"))
     before = LedgerState.current().days().start(through + timedelta(days=1))
     read = 0
@@ -68,6 +81,21 @@ def review(
     if workspace is None:
         ReviewState.objects.update_or_create(pk=1, defaults={"through": through})
     return f"{read:,} calls reviewed; {found} pieces of advice"
+
+
+def _begin(through: date) -> None:
+    """Forget what was read of days that are other days now, and let go of sums that nothing looks at any more."""
+    zone = LedgerState.current().time_zone
+    state, _ = ReviewState.objects.get_or_create(pk=1, defaults={"time_zone": zone})
+    old = through - timedelta(days=DAYS_KEPT)
+    with writing():
+        if state.time_zone != zone:
+            for table in READ_BY_DAY:
+                table._default_manager.all().delete()
+            ReviewState.objects.filter(pk=1).update(time_zone=zone)
+        for table in READ_BY_DAY:
+            if table is not RunReview:  # a mark stays as long as its run
+                table._default_manager.filter(day__lt=old).delete()
 
 
 def _agents_due(workspace: Workspace, through: date, before: datetime) -> list[Agent]:

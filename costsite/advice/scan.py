@@ -15,7 +15,7 @@ from math import log2
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Case, CharField, Count, Q, Sum, Value, When
+from django.db.models import BigIntegerField, Case, CharField, Count, Max, Q, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce
 
 from agents.models import AgentRunLog, LedgerState, LLMCall, WorkspaceDay
@@ -275,21 +275,46 @@ def size_bin(tokens: int) -> int:
     return round(8 * log2(tokens)) if tokens > 0 else 0
 
 
-def _repeated_prompts(workspace_id: int, day: date) -> dict[int, tuple[int, int]]:
-    """By agent: calls with the prompt of another on the same day and model, and their microcents."""
+@dataclass
+class Repeated:
+    """Calls of an agent with the prompt of an earlier one on the same day and model."""
+
+    calls: int = 0
+    microcents: int = 0
+    shown_by: list[tuple[int, int]] = field(default_factory=list)
+    """Of the dearest prompts: microcents and a call."""
+
+
+def _repeated_prompts(workspace_id: int, day: date) -> dict[int, Repeated]:
+    """By agent."""
     same = (
         LLMCall.objects.filter(workspace=workspace_id, day=day, status="ok", served_from_local_cache=False)
         .exclude(prompt_hash="")
         .order_by()
         .values("agent_id", "model", "prompt_hash")
-        .annotate(times=Count("pk"), cost=Coalesce(Sum("cost_microcents"), 0))
+        .annotate(times=Count("pk"), cost=Coalesce(Sum("cost_microcents"), 0), last=Max("pk"))
         .filter(times__gt=1)
     )
-    found: dict[int, tuple[int, int]] = {}
-    for agent_id, times, cost in same.values_list("agent_id", "times", "cost").iterator(chunk_size=2_000):
-        calls, microcents = found.get(agent_id, (0, 0))
-        found[agent_id] = (calls + times - 1, microcents + int(cost) * (times - 1) // times)
+    found: dict[int, Repeated] = defaultdict(Repeated)
+    for agent_id, times, cost, last in same.values_list("agent_id", "times", "cost", "last").iterator(2_000):
+        one = found[agent_id]
+        again = int(cost) * (times - 1) // times
+        one.calls += times - 1
+        one.microcents += again
+        _name(one.shown_by, again, last)
     return found
+
+
+def _runs_of_calls(workspace_id: int, repeated: dict[int, Repeated]) -> dict[int, int]:
+    """The runs, by primary key, of the calls that are shown, by theirs."""
+    calls = dict(
+        LLMCall.objects.filter(pk__in=[call for one in repeated.values() for _, call in one.shown_by]).values_list(
+            "pk", "run_id"
+        )
+    )
+    runs = AgentRunLog.objects.filter(workspace=workspace_id, run_id__in=set(calls.values()))
+    by_run_id = dict(runs.values_list("run_id", "pk"))
+    return {call: by_run_id[run_id] for call, run_id in calls.items() if run_id in by_run_id}
 
 
 def _slices(workspace_id: int, day: date) -> Iterator[UsageSlice]:
@@ -333,10 +358,9 @@ def _slices(workspace_id: int, day: date) -> Iterator[UsageSlice]:
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _write(
-    scan: Scan, repeated: dict[int, tuple[int, int]], slices: Iterator[UsageSlice], seen: tuple[int, int, int]
-) -> None:
+def _write(scan: Scan, repeated: dict[int, Repeated], slices: Iterator[UsageSlice], seen: tuple[int, int, int]) -> None:
     of_day: dict[str, Any] = {"workspace_id": scan.workspace_id, "day": scan.day}
+    runs = _runs_of_calls(scan.workspace_id, repeated)
     for agent_id in repeated:
         scan.agents[agent_id]  # an agent may have calls of a run that began the day before, and none that began today
     days = [
@@ -344,8 +368,9 @@ def _write(
             **of_day,
             agent_id=agent_id,
             **vars(sums),
-            repeated_prompts=repeated.get(agent_id, (0, 0))[0],
-            repeated_microcents=repeated.get(agent_id, (0, 0))[1],
+            repeated_prompts=repeated[agent_id].calls,
+            repeated_microcents=repeated[agent_id].microcents,
+            repeated_runs=[(cost, runs[call]) for cost, call in repeated[agent_id].shown_by if call in runs],
         )
         for agent_id, sums in scan.agents.items()
     ]
@@ -363,8 +388,8 @@ def _write(
         for table, rows in ((AgentDay, days), (TaskDay, tasks), (UsageSlice, kept), (RunReview, scan.reviews)):
             manager: Any = table._default_manager
             manager.bulk_create(rows, batch_size=ROWS_AT_ONCE)
-        runs, calls, cost = seen
+        began, calls, cost = seen
         ScannedDay.objects.update_or_create(
             workspace_id=scan.workspace_id, day=scan.day,
-            defaults={"runs": runs, "calls": calls, "cost_microcents": cost},
+            defaults={"runs": began, "calls": calls, "cost_microcents": cost},
         )  # fmt: skip

@@ -140,6 +140,7 @@ def test_identical_prompts_of_a_day_are_counted_after_the_first(book: Book) -> N
 
     row = advice(kinds.REPEATED)
     assert (row.figures["calls"], row.month_microcents) == (39, 39 * 200_000)
+    assert len(row.evidence) == 1, "a run that sent it again"
 
 
 def test_caches_that_are_written_and_not_read_cost_and_unreported_ones_are_not_zero(book: Book) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 
 from agents.models import Agent as AgentRow
-from agents.models import AgentRunLog, Workspace
+from agents.models import AgentRunLog, LedgerState, Workspace
 from costsite.advice import causes
 from costsite.advice.asking import is_unusual, unusual_among, why_dear
 from costsite.advice.models import Advice, AgentDay, AgentUsualRun, ReviewState, RunReview, ScannedDay
@@ -139,6 +139,20 @@ def test_a_review_that_was_broken_off_goes_on_where_it_was(book: Book) -> None:
 
     assert len(rest) == 3
     assert ReviewState.objects.get().through == YESTERDAY
+
+
+def test_days_of_another_time_zone_are_read_anew_and_old_sums_are_let_go(book: Book) -> None:
+    book(Month(Agent(), FIRST, days=3).events())
+    review(YESTERDAY)
+    LedgerState.objects.update(time_zone="Asia/Tokyo")
+
+    again: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: again.append(day))
+
+    assert len(again) == 3
+    assert AgentDay.objects.count() == 3
+    review(YESTERDAY + timedelta(days=110))
+    assert not AgentDay.objects.exists()
 
 
 def test_the_tick_reviews_a_day_once(book: Book) -> None:

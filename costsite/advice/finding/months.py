@@ -30,7 +30,7 @@ _SUMMED: Final = (
     "uncached_calls", "uncached_microcents", "repeated_prompts", "repeated_microcents", "compactions",
     "compaction_saved_microcents",
 )  # fmt: skip
-_NAMED: Final = ("looped_runs", "failing_runs", "longest_runs", "uncached_runs")
+_NAMED: Final = ("looped_runs", "failing_runs", "longest_runs", "uncached_runs", "repeated_runs")
 
 
 def read_months(workspace: Workspace, first: date, through: date) -> dict[int, Month]:
@@ -73,7 +73,7 @@ def from_months(months: Mapping[int, Month]) -> Iterator[Found]:
         )  # fmt: skip
         yield Found(
             agent_id, kinds.REPEATED, "", sums_of_month["repeated_microcents"],
-            {"calls": sums_of_month["repeated_prompts"]} | calls, [], Advice.Confidence.HIGH,
+            {"calls": sums_of_month["repeated_prompts"]} | calls, evidence("repeated_runs"), Advice.Confidence.HIGH,
         )  # fmt: skip
         if month.compactable:
             trigger, saved = max(month.compactable.items(), key=lambda item: (item[1], item[0]))

@@ -14,6 +14,7 @@ class ReviewState(models.Model):
     """One row: how far the review has come."""
 
     through = models.DateField(null=True, help_text="The last day whose runs were reviewed and whose advice was found.")
+    time_zone = models.CharField(max_length=64, blank=True, help_text="Whose days were read.")
 
     class Meta:
         constraints = [models.CheckConstraint(name="only_one_review_state", condition=Q(pk=1))]
@@ -66,6 +67,7 @@ class AgentDay(models.Model):
     uncached_runs = models.JSONField(default=list, help_text="Up to five, dearest first: [microcents, run].")
     repeated_prompts = models.BigIntegerField(default=0)
     repeated_microcents = models.BigIntegerField(default=0)
+    repeated_runs = models.JSONField(default=list, help_text="Up to five, dearest first: [microcents, run].")
     growth = models.JSONField(default=dict, help_text="By call number, how many calls had so large an input.")
 
     objects = VisibleQuerySet.as_manager()
