@@ -124,7 +124,8 @@ through, most = date.fromisoformat(sys.argv[1]), int(sys.argv[2])
 days = []
 began = time.perf_counter()
 said = review(through, on_day=lambda where, day, calls: days.append(calls), is_over=lambda: len(days) >= most)
-print(time.perf_counter() - began, time.process_time(), sum(days), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(time.perf_counter() - began, time.process_time(), sum(days), most)
 """
 
 
