@@ -113,6 +113,8 @@ def of_advice(kind: str, key: str, figures: Figures) -> str:
             same = f"{many(f['calls'], 'call')} had the prompt of an earlier one on the same day"
             return f"{same}. Put a local cache before it."
     if kind in causes.LABELS:
-        dear = f"{many(f['runs'], 'run')} cost {money(f['over'])} over the median run of {money(f['usual'])}"
-        return f"{dear} (n {f['usual_runs']:,}). {MENDS.get(kind, '')}".strip()
+        dearer = (
+            f"It made {many(f['runs'], 'run')} {money(f['over'])} dearer than the median run of {money(f['usual'])}"
+        )
+        return f"{dearer} (n {f['usual_runs']:,}). {MENDS.get(kind, '')}".strip()
     return ""
