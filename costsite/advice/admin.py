@@ -12,10 +12,10 @@ from agents.admin.access import AnyAdmin, ReadOnlyAdmin, is_staff, is_superuser
 from agents.admin.large_tables import NEWEST, NewestPaginator
 from agents.admin.ledger import AgentRunLogAdmin
 from agents.models import AgentRunLog
+from costsite.advice.asking import NEWEST_FIRST
 from costsite.advice.models import AdviceChange, ModelTier, RunReview, TaskRow
 
 UNUSUAL = "unusual"
-NEWEST_REVIEWED = ("-started_at", "-run")
 
 
 class UnusuallyHighFilter(admin.SimpleListFilter):
@@ -54,7 +54,7 @@ class ReviewedRunAdmin(AgentRunLogAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         if request.GET.get(UNUSUAL) != "yes" or request.GET.get("q"):
             return super().get_queryset(request)
-        marked = RunReview.objects.firsts_visible_to(request.user, *NEWEST_REVIEWED, most=NEWEST).values("run")
+        marked = RunReview.objects.firsts_visible_to(request.user, *NEWEST_FIRST, most=NEWEST).values("run")
         rows: QuerySet[Any] = AgentRunLog.objects.filter(pk__in=marked)
         return rows.order_by(*self.newest_first)
 

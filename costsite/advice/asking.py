@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
 from agents.models import AgentRunLog
 from agents.price_books import price_book
 from costsite.advice.causes import Cause
@@ -13,6 +15,8 @@ from costsite.advice.reviewing import causes_of, exceeds
 from costsite.advice.scan import calls_of, prices_of
 from costsite.advice.usual import ENOUGH_RUNS
 from costsite.advice.words import of_cause
+
+NEWEST_FIRST = ("-started_at", "-run")
 
 
 @dataclass(frozen=True)
@@ -78,4 +82,18 @@ def unusual_among(run_pks: Iterable[int]) -> dict[int, str]:
     return {row.run_id: row.label for row in rows.only("run_id", "cause")}
 
 
-__all__ = ["ENOUGH_RUNS", "Reason", "Why", "is_unusual", "unusual_among", "why_dear"]
+def newest_marked(
+    user: AbstractBaseUser | AnonymousUser, *, workspace_id: int | None = None, agent_id: int | None = None, most: int
+) -> list[int]:
+    """Runs that the last review marked and `user` may see, by primary key, newest first. By an index; one query."""
+    rows = RunReview.objects.all()
+    if agent_id is not None:
+        rows = rows.filter(agent_id=agent_id).visible_to(user).firsts(*NEWEST_FIRST, most=most)
+    elif workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id).visible_to(user).firsts(*NEWEST_FIRST, most=most)
+    else:
+        rows = rows.firsts_visible_to(user, *NEWEST_FIRST, most=most)
+    return list(rows.order_by(*NEWEST_FIRST).values_list("run_id", flat=True))
+
+
+__all__ = ["ENOUGH_RUNS", "Reason", "Why", "is_unusual", "newest_marked", "unusual_among", "why_dear"]

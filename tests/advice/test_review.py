@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from agents.models import Agent as AgentRow
 from agents.models import AgentRunLog, LedgerState, Workspace
+from agents.retention import let_go
 from costsite.advice import causes
-from costsite.advice.asking import is_unusual, unusual_among, why_dear
+from costsite.advice.asking import is_unusual, newest_marked, unusual_among, why_dear
 from costsite.advice.models import Advice, AgentDay, AgentUsualRun, ReviewState, RunReview, ScannedDay
 from costsite.advice.nightly import review, sweep
 from tests.advice.conftest import FIRST, YESTERDAY, Book
@@ -95,6 +97,26 @@ def test_one_is_told_why_a_run_was_dear_by_its_calls_as_they_are_now(book: Book)
     assert why_dear(0) is None
 
 
+def test_marked_runs_are_listed_newest_first_for_those_who_may_see_them(
+    book: Book, workspace: Workspace, viewer: User, superuser: User, elsewhere: Workspace
+) -> None:
+    month = Month(Agent(), FIRST)
+    book(month.events((causes.VERBOSE_PROMPT, causes.LOOPS, causes.FAILED)))
+    review(YESTERDAY)
+    agent = AgentRow.objects.get()
+    stranger = User.objects.create_user("stan")
+    stranger.memberships.create(workspace=elsewhere)
+    marked = list(
+        AgentRunLog.objects.filter(run_id__in=month.planted).order_by("-started_at").values_list("pk", flat=True)
+    )
+
+    for person in (viewer, superuser):
+        assert newest_marked(person, most=10) == marked
+        assert newest_marked(person, agent_id=agent.pk, most=2) == marked[:2]
+        assert newest_marked(person, workspace_id=workspace.pk, most=10) == marked
+    assert newest_marked(stranger, most=10) == newest_marked(stranger, agent_id=agent.pk, most=10) == []
+
+
 def test_a_run_without_a_price_is_weighed_by_its_tokens(book: Book, workspace: Workspace) -> None:
     month = Month(Agent(), FIRST)
     calls = [call.model_copy(update={"request_model": "acme-unheard-of"}) for call in month.events((causes.COMPACT,))]
@@ -153,6 +175,17 @@ def test_days_of_another_time_zone_are_read_anew_and_old_sums_are_let_go(book: B
     assert AgentDay.objects.count() == 3
     review(YESTERDAY + timedelta(days=110))
     assert not AgentDay.objects.exists()
+
+
+def test_a_run_that_the_retention_lets_go_takes_its_mark_with_it(book: Book) -> None:
+    month = Month(Agent(), FIRST, days=10)
+    book(month.events((causes.LOOPS,)))
+    review(YESTERDAY)
+    assert RunReview.objects.count() == 1
+
+    assert sum(let_go(YESTERDAY)) > 0
+
+    assert (AgentRunLog.objects.count(), RunReview.objects.count()) == (0, 0)
 
 
 def test_the_tick_reviews_a_day_once(book: Book) -> None:
