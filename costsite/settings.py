@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "agents.apps.AgentsConfig",
     "budgets.apps.BudgetsConfig",
     "costsite.analytics.apps.AnalyticsConfig",
+    "costsite.advice.apps.AdviceConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

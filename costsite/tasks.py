@@ -19,6 +19,7 @@ from agents.models import LedgerState
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
 from budgets.notifications import sending
+from costsite.advice import nightly
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def due_work() -> dict[str, Callable[[], str]]:
         "crossings": crossings.sweep,
         "months": _closed_months,
         "notifications": sending.sweep,
+        "review": nightly.sweep,
     }
 
 

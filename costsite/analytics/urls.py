@@ -11,10 +11,12 @@ from costsite.analytics.views import (
     grants,
     inbox,
     keys,
+    optimization,
     price_entry,
     prices,
     run,
     runs,
+    what_if,
     workspaces,
 )
 
@@ -43,4 +45,8 @@ urlpatterns = [
     path("keys/make/", keys.make_key, name="make-key"),
     path("keys/<int:pk>/first-event/", keys.first_event, name="first-event"),
     path("keys/<int:pk>/revoke/", keys.revoke_key, name="revoke-key"),
+    path("optimization/", optimization.optimization, name="optimization"),
+    path("optimization/what-if/", what_if.what_if, name="what-if"),
+    path("optimization/what-if/default-model/", what_if.default_model, name="what-if-default-model"),
+    path("optimization/<int:pk>/decide/", optimization.decide, name="decide-advice"),
 ]

@@ -70,6 +70,8 @@ def pages(cast: Cast, spend: Spend) -> list[str]:
         f"{reverse('prices')}?model=acme-1&provider=acme-ai",
         reverse("price", args=[entered.pk]),
         reverse("keys"),
+        reverse("optimization"),
+        reverse("what-if"),
     ]
 
 

@@ -1,0 +1,135 @@
+"""Cost optimization: the advice by its cents a month, and what one decides about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from costsite.advice import acts
+from costsite.advice.kinds import SECTIONS, SHORT
+from costsite.advice.usual import ENOUGH_RUNS
+from costsite.analytics import figures
+from costsite.analytics.optimizing import SectionSum, growth_chart, section_sums
+from costsite.analytics.queries import advice
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views.page import found_or_404, page
+
+RANKED = 10
+CARDS = 6
+"""Of a section; the rest is summed."""
+MARKED_RUNS = 8
+MARKED_DAYS = 30
+AGENTS = 50
+TABLE_ROWS = 10
+DECIDED = 20
+TASKS = 50
+
+
+@login_required
+def optimization(request: HttpRequest) -> HttpResponse:
+    calendar = calendar_now()
+    stands = advice.standing(request.user, advice.reviewed_through(), calendar.today)
+    months = advice.agent_months(request.user, AGENTS)
+    done = [row for row in stands.decided if row.state == "done"][:DECIDED]
+    measured = advice.measured(request.user, done, stands.through)
+    sums = section_sums(SECTIONS, SHORT, stands.open)
+    total = sum(one.month for one in sums)
+    compact = _to_compact(stands, months)
+    saved = [month for month in months if month.row.compactions]
+    cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
+    context = {
+        "stands": stands,
+        "sums": sums,
+        "total": total,
+        "unit": figures.MoneyUnit.for_values([row.month for row in stands.open]),
+        "ranked": stands.open[:RANKED],
+        "ranked_more": len(stands.open) - RANKED,
+        "sections": {one.id: _section(one, stands) for one in sums},
+        "owned": advice.owned_workspaces(request.user),
+        "efforts": _efforts(months),
+        "tasks": advice.tasks(TASKS),
+        "marked": advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS),
+        "new_agents": [month for month in months if month.row.usual_runs < ENOUGH_RUNS][:TABLE_ROWS],
+        "enough_runs": ENOUGH_RUNS,
+        "growth": growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None,
+        "compact": compact,
+        "compact_unit": figures.MoneyUnit.for_values([row[1] for row in compact.row.compactable] if compact else []),
+        "compacted": saved[:TABLE_ROWS],
+        "cached": cached,
+        "cache_unit": figures.MoneyUnit.for_values(
+            [abs(month.row.cache_saved_microcents) for month in cached]
+            + [month.row.repeated_microcents for month in cached]
+        ),
+        "months": months,
+        "decided": [(row, measured.get(row.id)) for row in stands.decided[:DECIDED]],
+        "no_runs_yet": not months and not stands.open and not stands.decided,
+    }
+    return page(request, "analytics/optimization.html", calendar, "optimization", context)
+
+
+def _section(total: SectionSum, stands: advice.Standing) -> dict[str, Any]:
+    rows = [row for row in stands.open if row.section == total.id]
+    return {
+        "sum": total,
+        "cards": rows[:CARDS],
+        "more": len(rows[CARDS:]),
+        "more_month": sum(row.month for row in rows[CARDS:]),
+    }
+
+
+def _to_compact(stands: advice.Standing, months: list[advice.MonthOfAgent]) -> advice.MonthOfAgent | None:
+    """Whose context is drawn: the agent of the dearest advice to compact, else the one whose context grows most."""
+    by_agent = {month.agent_id: month for month in months}
+    advised = next((row for row in stands.open if row.section == "compact" and row.agent_id in by_agent), None)
+    if advised is not None:
+        return by_agent[advised.agent_id]
+    return max(
+        (month for month in months if month.row.growth),
+        key=lambda month: max(row[2] for row in month.row.growth),
+        default=None,
+    )
+
+
+def _efforts(months: list[advice.MonthOfAgent]) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "agent_id": month.agent_id,
+            "agent_name": month.agent_name,
+            "model": model,
+            "effort": effort,
+            "calls": calls,
+            "cost": cost if priced else None,
+            "each": cost // priced if priced else None,
+            "output": output,
+            "reasoning": reasoning,
+            "failed": failed,
+        }
+        for month in months
+        for model, effort, calls, cost, priced, output, reasoning, failed in month.row.efforts
+    ]
+    return sorted(rows, key=lambda row: -(row["cost"] or 0))[:TABLE_ROWS]
+
+
+@login_required
+@require_POST
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """Done, snoozed, dismissed or open again; owners of the workspace alone."""
+    found = found_or_404(advice.find_advice(request.user, pk), "advice")
+    owned = advice.owned_workspaces(request.user)
+    if owned is not None and found.workspace_id not in owned:
+        raise PermissionDenied("Only owners of the workspace decide about its advice.")
+    person: Any = request.user
+    try:
+        acts.decide(found.pk, request.POST.get("state", ""), request.POST.get("reason", ""), person)
+    except acts.DecisionError as problem:
+        messages.error(request, str(problem))
+        return redirect(f"{reverse('optimization')}#advice-{pk}")
+    return redirect(f"{reverse('optimization')}#decided")

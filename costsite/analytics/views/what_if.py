@@ -1,0 +1,79 @@
+"""A range of an agent on another model, and the act that may follow."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from costsite.advice.acts import set_default_model
+from costsite.advice.finding.tasks import KNOWN_MODELS
+from costsite.advice.whatif import FEWER_TOKENS, MORE_TOKENS
+from costsite.advice.whatif_months import what_if as priced_anew
+from costsite.analytics.periods import Days
+from costsite.analytics.queries import agents
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views.page import found_or_404, page, whole_number
+
+RANGES = {"30-days": "Last 30 days", "7-days": "Last 7 days", "this-month": "This month", "last-month": "Last month"}
+LISTED_AGENTS = 200
+LONGEST_MODEL = 400
+
+
+def model_named(text: str) -> tuple[str, str]:
+    """`openai/gpt-5-mini` as provider and model; a bare name has no provider, and any that lists it will do."""
+    text = text.replace("\x00", "").strip()[:LONGEST_MODEL]
+    provider, slash, model = text.partition("/")
+    return (provider, model) if slash else ("", text)
+
+
+@login_required
+def what_if(request: HttpRequest) -> HttpResponse:
+    calendar = calendar_now()
+    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
+    agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    chosen = request.GET.get("range", "30-days")
+    chosen = chosen if chosen in RANGES else "30-days"
+    days: Days = calendar.days_of(chosen)
+    provider, model = model_named(request.GET.get("model", ""))
+    found = None
+    if agent is not None and model:
+        last = days.end - timedelta(days=1)
+        found = priced_anew(request.user, agent.workspace_id, agent.id, days.start, last, provider, model)
+    context = {
+        "agents": agents.visible_agents(request.user, None, LISTED_AGENTS),
+        "agent": agent,
+        "model": f"{provider}/{model}" if provider else model,
+        "model_name": model,
+        "provider": provider,
+        "known_models": [f"{vendor}/{name}" for vendor, name in KNOWN_MODELS],
+        "what_if_ranges": RANGES,
+        "range": chosen,
+        "days": Days(found.first, found.last + timedelta(days=1)) if found and found.first and found.last else days,
+        "found": found,
+        "tokenizer": (100 - FEWER_TOKENS, MORE_TOKENS - 100),
+    }
+    return page(request, "analytics/what_if.html", calendar, "optimization", context)
+
+
+@login_required
+@require_POST
+def default_model(request: HttpRequest) -> HttpResponse:
+    """Make a model the default of an agent; owners of its workspace alone."""
+    pk = whole_number(request.POST.get("agent", ""), most=2**63 - 1)
+    agent = found_or_404(agents.find_agent(request.user, pk) if pk is not None else None, "agent")
+    if not agent.owned:
+        raise PermissionDenied("Only owners of the workspace change its agents.")
+    model = request.POST.get("model", "").replace("\x00", "").strip()[:200]
+    person: Any = request.user
+    if model:
+        set_default_model(agent.id, model, person)
+        messages.success(request, f"{model} is the default model of {agent.name}.")
+    return redirect(reverse("agent", args=[agent.id]))

@@ -1,0 +1,224 @@
+"""Unusual runs are found and named; ordinary ones are left alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from agents.models import Agent as AgentRow
+from agents.models import AgentRunLog, LedgerState, Workspace
+from agents.retention import let_go
+from costsite.advice import causes
+from costsite.advice.asking import is_unusual, newest_marked, unusual_among, why_dear
+from costsite.advice.models import Advice, AgentDay, AgentUsualRun, ReviewState, RunReview, ScannedDay
+from costsite.advice.nightly import review, sweep
+from tests.advice.conftest import FIRST, YESTERDAY, Book
+from tests.advice.planted import ALL_CAUSES, Agent, Month
+
+pytestmark = [pytest.mark.django_db]
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("cause", ALL_CAUSES)
+def test_a_planted_run_is_found_and_its_cause_named(book: Book, workspace: Workspace, cause: str) -> None:
+    month = Month(Agent(), FIRST)
+    book(month.events((cause,)))
+
+    review(YESTERDAY)
+
+    (planted,) = month.planted
+    found = RunReview.objects.get(run__run_id=planted)
+    assert found.cause == cause, found.causes
+    assert found.over_microcents is not None
+    assert 0 < (found.causes[0][1] or 0) <= found.over_microcents
+    assert found.over_microcents == found.run.cost_microcents - found.usual_microcents
+
+
+def test_a_quiet_month_raises_nothing(book: Book) -> None:
+    agents = (Agent(), Agent("steady", spread=0.05, more_calls=0.0), Agent("wide", spread=0.6, runs_a_day=20))
+    for agent in agents:
+        book(Month(agent, FIRST).events())
+
+    review(YESTERDAY)
+
+    assert AgentDay.objects.count() == 3 * 28
+    assert [str(row) for row in Advice.objects.all()] == []
+    assert RunReview.objects.count() == 0
+
+
+def test_an_agent_with_too_few_runs_is_new_and_nothing_of_it_is_unusual(book: Book) -> None:
+    month = Month(Agent(runs_a_day=1), FIRST, days=20)
+    book(month.events((causes.LOOPS,)))
+
+    review(YESTERDAY)
+
+    usual = AgentUsualRun.objects.get()
+    assert (usual.runs, usual.is_new) == (21, True)
+    assert not RunReview.objects.exists()
+    why = why_dear(AgentRunLog.objects.get(run_id=next(iter(month.planted))).pk)
+    assert why is not None
+    assert (why.new_agent, why.runs, why.unusual, why.reasons) == (True, 21, False, ())
+
+
+def test_two_kinds_of_runs_are_both_usual_where_the_dear_one_is_common(book: Book) -> None:
+    month = Month(Agent(), FIRST)
+    events = list(month.events())
+    for day in range(28):
+        for _ in range(2):
+            events += month.talk(month.uuid(FIRST), FIRST + timedelta(days=day, hours=9), 3, 40_000, 100)
+    book(events)
+
+    review(YESTERDAY)
+
+    assert not RunReview.objects.exists()
+
+
+def test_one_is_told_why_a_run_was_dear_by_its_calls_as_they_are_now(book: Book) -> None:
+    month = Month(Agent(), FIRST)
+    book(month.events((causes.VERBOSE_PROMPT,)))
+    review(YESTERDAY)
+    run = AgentRunLog.objects.get(run_id=next(iter(month.planted)))
+
+    why = why_dear(run.pk)
+
+    assert why is not None
+    assert why.unusual
+    assert is_unusual(run.pk)
+    assert why.over == run.cost_microcents - why.usual
+    first = why.reasons[0]
+    assert first.label == "Overly verbose prompt"
+    assert first.text.startswith("It began with 90k input tokens; usual are 1.")
+    ordinary = AgentRunLog.objects.exclude(pk=run.pk).order_by("cost_microcents")[0]
+    assert unusual_among([run.pk, ordinary.pk]) == {run.pk: "Overly verbose prompt"}
+    assert not is_unusual(ordinary.pk)
+    assert why_dear(0) is None
+
+
+def test_marked_runs_are_listed_newest_first_for_those_who_may_see_them(
+    book: Book, workspace: Workspace, viewer: User, superuser: User, elsewhere: Workspace
+) -> None:
+    month = Month(Agent(), FIRST)
+    book(month.events((causes.VERBOSE_PROMPT, causes.LOOPS, causes.FAILED)))
+    review(YESTERDAY)
+    agent = AgentRow.objects.get()
+    stranger = User.objects.create_user("stan")
+    stranger.memberships.create(workspace=elsewhere)
+    marked = list(
+        AgentRunLog.objects.filter(run_id__in=month.planted).order_by("-started_at").values_list("pk", flat=True)
+    )
+
+    for person in (viewer, superuser):
+        assert newest_marked(person, most=10) == marked
+        assert newest_marked(person, agent_id=agent.pk, most=2) == marked[:2]
+        assert newest_marked(person, workspace_id=workspace.pk, most=10) == marked
+    assert newest_marked(stranger, most=10) == newest_marked(stranger, agent_id=agent.pk, most=10) == []
+
+
+def test_a_run_without_a_price_is_weighed_by_its_tokens(book: Book, workspace: Workspace) -> None:
+    month = Month(Agent(), FIRST)
+    calls = [call.model_copy(update={"request_model": "acme-unheard-of"}) for call in month.events((causes.COMPACT,))]
+    book(calls)
+
+    review(YESTERDAY)
+
+    found = RunReview.objects.get(run__run_id=next(iter(month.planted)))
+    assert (found.cause, found.over_microcents) == (causes.COMPACT, None)
+    assert found.causes[0][1] is None
+    assert not Advice.objects.exists(), "what has no price has no cents to advise on"
+
+
+@pytest.mark.every_database
+def test_reviewing_again_changes_nothing_and_a_late_call_has_its_day_read_again(book: Book) -> None:
+    month = Month(Agent(), FIRST, days=10)
+    book(month.events((causes.LOOPS,)))
+    days: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: days.append(day))
+    before = list(AgentDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
+    again: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: again.append(day))
+
+    book(month.ordinary(FIRST + timedelta(days=3, hours=10)))
+    late: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: late.append(day))
+
+    assert (len(days), again, late) == (10, [], [(FIRST + timedelta(days=3)).date()])
+    after = list(AgentDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
+    assert [one for one, other in zip(before, after, strict=True) if one != other] == [before[3]]
+
+
+def test_a_review_that_was_broken_off_goes_on_where_it_was(book: Book) -> None:
+    book(Month(Agent(), FIRST, days=6).events())
+    looks = iter([False, False, False, True])
+    said = review(YESTERDAY, is_over=lambda: next(looks))
+    assert said.endswith("more are left")
+    assert ScannedDay.objects.count() == 3
+
+    rest: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: rest.append(day))
+
+    assert len(rest) == 3
+    assert ReviewState.objects.get().through == YESTERDAY
+
+
+def test_days_of_another_time_zone_are_read_anew_and_old_sums_are_let_go(book: Book) -> None:
+    book(Month(Agent(), FIRST, days=3).events())
+    review(YESTERDAY)
+    LedgerState.objects.update(time_zone="Asia/Tokyo")
+
+    again: list[object] = []
+    review(YESTERDAY, on_day=lambda _, day, calls: again.append(day))
+
+    assert len(again) == 3
+    assert AgentDay.objects.count() == 3
+    review(YESTERDAY + timedelta(days=110))
+    assert not AgentDay.objects.exists()
+
+
+def test_a_run_that_the_retention_lets_go_takes_its_mark_with_it(book: Book) -> None:
+    month = Month(Agent(), FIRST, days=10)
+    book(month.events((causes.LOOPS,)))
+    review(YESTERDAY)
+    assert RunReview.objects.count() == 1
+
+    assert sum(let_go(YESTERDAY)) > 0
+
+    assert (AgentRunLog.objects.count(), RunReview.objects.count()) == (0, 0)
+
+
+def test_the_tick_reviews_a_day_once(book: Book) -> None:
+    book(Month(Agent(), FIRST, days=3).events())
+
+    assert "calls reviewed" in sweep()
+    assert sweep() == "nothing due"
+
+
+def test_agents_without_a_call_are_no_trouble(book: Book, workspace: Workspace) -> None:
+    AgentRow.objects.create(workspace=workspace, slug="idle")
+    month = Month(Agent("failing"), FIRST)
+    one = Month(Agent("once"), FIRST)
+    book(one.ordinary(FIRST))
+    book(
+        month.call(
+            month.uuid(FIRST), FIRST, 0, status="error", usage_basis="estimated", input_tokens=0, output_tokens=0
+        )
+        for _ in range(3)
+    )
+
+    review(YESTERDAY)
+
+    assert set(AgentUsualRun.objects.values_list("agent__slug", "runs")) <= {("failing", 0), ("once", 1)}
+
+
+def test_the_command_reviews_one_workspace_and_says_what_it_found(
+    book: Book, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book(Month(Agent(), FIRST).events((causes.LOOPS,)))
+
+    call_command("review_runs", workspace="acme")
+
+    said = capsys.readouterr().out
+    assert "1 runs are marked as unusually high" in said
+    assert not ReviewState.objects.filter(through=YESTERDAY).exists(), "the other workspaces are still to be reviewed"
