@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from costsite.analytics import charts, figures
-from costsite.analytics.panels import SMALL_CHART_HEIGHT, Bar, LegendEntry, Stack
+from costsite.analytics.stacks import SMALL_CHART_HEIGHT, Bar, LegendEntry, Stack
 
 
 class Promise(Protocol):
