@@ -85,6 +85,7 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
     max_output_tokens = metadata.get("ls_max_tokens")
     service_tier = effort = sub_agent = thread_id = cache_ttl = ""
     purpose: Literal["agent", "compaction"] = "agent"
+    own_tags = _own_tags(tags) if tags else ()
     answers, tools = 1, None
     if asked:
         service_tier = _service_tier(asked)
@@ -103,6 +104,7 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
         if placed.get("lc_source") == "summarization":
             purpose = "compaction"
         thread_id = _name(_first(placed, _THREAD_KEYS))
+        own_tags = _with_task(own_tags, placed.get(TASK_METADATA_KEY))
     return tuple.__new__(  # what `Request(…)` does behind a call in Python
         Request,
         (
@@ -115,7 +117,7 @@ def _read(serialized: dict[str, Any] | None, kwargs: dict[str, Any]) -> Request:
             sub_agent,
             purpose,
             thread_id,
-            _own_tags(tags) if tags else (),
+            own_tags,
             answers if _is_count(answers) else 1,
             batch_size if _is_count(batch_size) else 1,
             cache_ttl,
@@ -137,7 +139,9 @@ _ASKED_KEYS = frozenset(
     }
 )
 """Everything `_read` asks of the invocation parameters but the names of model and provider."""
-_PLACE_KEYS = frozenset({"langgraph_node", "langgraph_checkpoint_ns", "lc_source", *_THREAD_KEYS})
+TASK_METADATA_KEY = "costsite_task"
+"""What a run is for, in its owner's words. It travels as the tag `task:…`, the first of a call's tags."""
+_PLACE_KEYS = frozenset({"langgraph_node", "langgraph_checkpoint_ns", "lc_source", TASK_METADATA_KEY, *_THREAD_KEYS})
 """The keys of metadata that say where in an agent the call was made."""
 _NOTHING_ASKED: dict[str, Any] = {}
 
@@ -296,6 +300,13 @@ def _own_tags(tags: Any) -> tuple[str, ...]:
         if clean and clean not in own:
             own.append(clean)
     return tuple(own)
+
+
+def _with_task(tags: tuple[str, ...], task: Any) -> tuple[str, ...]:
+    if type(task) is not str or not task.strip():
+        return tags
+    tag = _own_tag(f"task:{task.strip()}"[:MAX_NAME_LENGTH])
+    return (tag, *(other for other in tags if other != tag))[:MAX_TAGS]
 
 
 @lru_cache(maxsize=512)

@@ -22,7 +22,7 @@ from langchain_openai import AzureChatOpenAI, ChatOpenAI, OpenAI
 
 from langchain_plugin import request as reading
 from langchain_plugin.request import Request, read_request
-from langchain_plugin.wire import LLMCall
+from langchain_plugin.wire import MAX_TAG_LENGTH, LLMCall
 from tests.factories import NOON
 from tests.langchain_plugin.models import ScriptedModel
 
@@ -488,3 +488,25 @@ def test_looking_closer_finds_nothing_that_a_look_at_the_keys_did_not(
     assert read_request(serialized, {"metadata": metadata, "invocation_params": params}) == read_request(
         serialized, closer
     )
+
+
+# ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("task", "tags", "expected"),
+    [
+        ("formatting", [], ("task:formatting",)),
+        (" bug fixes ", ["production"], ("task:bug fixes", "production")),
+        ("formatting", ["task:formatting", "production"], ("task:formatting", "production")),
+        ("formatting", [f"tag-{number}" for number in range(8)], ("task:formatting", *(f"tag-{n}" for n in range(7)))),
+        ("x" * 10_000, [], (f"task:{'x' * 10_000}"[:MAX_TAG_LENGTH],)),
+        ("", ["production"], ("production",)),
+        (None, ["production"], ("production",)),
+        (7, ["production"], ("production",)),
+    ],
+)
+def test_the_task_of_a_run_travels_as_its_first_tag(task: Any, tags: list[str], expected: tuple[str, ...]) -> None:
+    request = read_request({}, {"metadata": {"costsite_task": task}, "tags": tags})
+
+    assert request.tags == expected
