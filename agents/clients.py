@@ -22,7 +22,7 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
     batch.
 
     Two things are stored at once, for a process may have nothing to say after them: that nothing waits any more, and
-    that it began to lose events.
+    that it lost more events.
     """
     now = now or timezone.now()
     health = batch.health
@@ -32,8 +32,8 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
     if known:
         pk, last_seen_at, waited, dropped = known[0]
         is_over = bool(waited) and not health.spool_events
-        loses_now = any(health.dropped.values()) and not any(storage().read_json(dropped).values())
-        if now - storage().read_time(last_seen_at) < NOTED_EVERY and not is_over and not loses_now:
+        lost_more = sum(health.dropped.values()) > sum(storage().read_json(dropped).values())
+        if now - storage().read_time(last_seen_at) < NOTED_EVERY and not is_over and not lost_more:
             return int(pk)
     facts = {
         "host": health.host,

@@ -50,11 +50,12 @@ def test_what_still_waits_is_said(cast: Cast, spend: Spend, as_viewer: Client) -
 
 
 @pytest.mark.every_database
-def test_the_first_loss_of_a_process_is_said_though_it_never_comes_back(
-    cast: Cast, spend: Spend, as_viewer: Client
+@pytest.mark.parametrize("before", [{}, {"disk_full": 5}])
+def test_the_last_loss_of_a_process_is_said_though_it_never_comes_back(
+    before: dict[str, int], cast: Cast, spend: Spend, as_viewer: Client
 ) -> None:
     spend()
-    heard(cast, 0)
+    heard(cast, 0, dropped=before)
     heard(cast, 0.5, dropped={"disk_full": 7})
 
     assert "7 events lost by reporting processes in 7 days: disk_full 7" in text_of(as_viewer, "dashboard")
