@@ -49,7 +49,7 @@ def notices(
     live = [agent for agent in agents if not agent.archived]
     found = [
         *_budgets(user, budgets, owned, slugs),
-        *(_unpriced(user, model) for model in unpriced[:EACH]),
+        *(_unpriced(user, model, bool(owned)) for model in unpriced[:EACH]),
         *_failing(live),
         *_silent(live),
         *_lost(clients),
@@ -85,10 +85,10 @@ def _page_of(one: Watched, slugs: dict[int, str]) -> str:
     return reverse("workspace", args=[slug]) if slug else ""
 
 
-def _unpriced(user: ways.User, model: UnpricedModel) -> Notice:
+def _unpriced(user: ways.User, model: UnpricedModel, owns_any: bool) -> Notice:
     calls = f"{model.calls:,} call{'' if model.calls == 1 else 's'} unpriced this month:"
     by = f"({model.provider}). " if model.provider else ". "
-    way = ways.add_price(user, model.provider, model.model)
+    way = ways.add_price(user, model.provider, model.model, owns_any=owns_any)
     after = f"{by}Their cost is in no sum."
     return Notice(True, calls, model.model or "unnamed model", "", after, "Add a price" if way else "", way)
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import reverse
 
-from agents.models import ModelPrice
 from agents.models.visibility import is_superuser
 from budgets.models import BudgetPolicy
 
@@ -34,10 +32,11 @@ def set_budget(way_to_edit: str) -> str:
 
 def grant_more(user: User, policy: BudgetPolicy, *, owned: bool) -> str:
     may = (owned and policy.scope != BudgetPolicy.Scope.SITE) or is_superuser(user)
-    return reverse("admin:budgets_budgetpolicy_grant", args=[policy.pk]) if _staff(user) and may else ""
+    return reverse("grant-more", args=[policy.pk]) if may else ""
 
 
-def add_price(user: User, provider: str, model: str) -> str:
-    if not _staff(user) or not admin.site.is_registered(ModelPrice):
+def add_price(user: User, provider: str, model: str, *, owns_any: bool) -> str:
+    """`owns_any`: some workspace is theirs, whose prices are theirs to say (`agents.price_entry.may_enter_prices`)."""
+    if not (owns_any or is_superuser(user)):
         return ""
-    return f"{reverse('admin:agents_modelprice_add')}?{urlencode({'provider': provider, 'model': model})}"
+    return f"{reverse('enter-price')}?{urlencode({'kind': 'priced', 'provider': provider, 'model': model})}"
