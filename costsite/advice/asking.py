@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 from agents.models import AgentRunLog
 from agents.price_books import price_book
-from costsite.advice.causes import Cause
+from costsite.advice.causes import LABELS, Cause
 from costsite.advice.models import AgentUsualRun, RunReview
 from costsite.advice.reviewing import causes_of, exceeds
 from costsite.advice.scan import calls_of, prices_of
@@ -82,6 +82,14 @@ def unusual_among(run_pks: Iterable[int]) -> dict[int, str]:
     return {row.run_id: row.label for row in rows.only("run_id", "cause")}
 
 
+def mark_of(run_pk: int) -> tuple[Reason, ...] | None:
+    """Why the last review marked a run, the likeliest first; None where it did not. One query."""
+    row = RunReview.objects.filter(run=run_pk).only("causes", "cause").first()
+    if row is None:
+        return None
+    return tuple(Reason(kind, LABELS[kind], amount, of_cause(kind, figures)) for kind, amount, figures in row.causes)
+
+
 def newest_marked(
     user: AbstractBaseUser | AnonymousUser, *, workspace_id: int | None = None, agent_id: int | None = None, most: int
 ) -> list[int]:
@@ -96,4 +104,4 @@ def newest_marked(
     return list(rows.order_by(*NEWEST_FIRST).values_list("run_id", flat=True))
 
 
-__all__ = ["ENOUGH_RUNS", "Reason", "Why", "is_unusual", "newest_marked", "unusual_among", "why_dear"]
+__all__ = ["ENOUGH_RUNS", "Reason", "Why", "is_unusual", "mark_of", "newest_marked", "unusual_among", "why_dear"]

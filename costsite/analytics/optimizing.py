@@ -85,4 +85,5 @@ def growth_chart(name: str, agent: str, growth: Sequence[Sequence[int]]) -> Stac
             for number, n, median, p90 in shown
         ),
         empty=False,
+        exact_rows=tuple((call_label(number), median, p90, n) for number, n, median, p90 in shown),
     )

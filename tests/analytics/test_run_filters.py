@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -138,18 +139,23 @@ def test_every_chart_and_table_has_its_file(spend: Spend, as_viewer: Client) -> 
     assert seen >= 15
 
 
-def test_unusually_high_tokens_are_those_over_four_medians_of_the_agent(spend: Spend, as_viewer: Client) -> None:
-    # Five runs of the small agent have 1,000 tokens in and 300 out; 4 x 1,300 = 5,200.
-    for number, tokens in enumerate([1_000, 1_000, 1_000, 1_000, 4_900, 4_901, 1_000]):
-        spend(input_tokens=tokens, started_at=NOON + timedelta(minutes=number))
-    for number in range(3):
-        spend(agent="large", input_tokens=90_000, started_at=NOON + timedelta(minutes=10 + number))
-    small = Agent.objects.get(slug="support-bot").pk
-    large = Agent.objects.get(slug="large").pk
+def test_unusually_high_tokens_are_those_that_the_review_marked_and_each_says_why(
+    spend: Spend, as_viewer: Client
+) -> None:
+    # 30 runs as usual and one of 90,000 tokens in its only call, of two agents.
+    for agent in ("support-bot", "researcher"):
+        for number in range(30):
+            spend(agent=agent, started_at=NOON + timedelta(minutes=number))
+        spend(agent=agent, input_tokens=90_000, started_at=NOON + timedelta(minutes=40))
+    assert "No run was reviewed yet" in text_of(as_viewer, f"{reverse('runs')}?unusual=1")
+    call_command("review_runs", verbosity=0)
+    bot = Agent.objects.get(slug="support-bot").pk
 
-    assert minutes(as_viewer, unusual="1", agent=small) == [5]
-    assert minutes(as_viewer, unusual="1", agent=large) == []
-    assert minutes(as_viewer, unusual="1", agent=small, tokens_over="5201") == []
-    html = text_of(as_viewer, f"{reverse('runs')}?unusual=1&agent={small}")
-    assert "Runs with over 5,200 tokens: 4 × the agent's median of 1,300, newest n 7." in html
-    assert "choose one to see its runs" in text_of(as_viewer, f"{reverse('runs')}?unusual=1")
+    assert minutes(as_viewer, unusual="1") == [40, 40]
+    assert minutes(as_viewer, unusual="1", agent=bot) == [40]
+    assert minutes(as_viewer, unusual="1", tokens_over="90300") == []
+    html = text_of(as_viewer, f"{reverse('runs')}?unusual=1")
+    assert "the last day that was reviewed" in html
+    assert html.count("Overly verbose prompt") == 2
+    run = AgentRunLog.objects.get(agent=bot, input_tokens=90_000)
+    assert "Unusual for this agent. Overly verbose prompt" in text_of(as_viewer, "run", run.pk)

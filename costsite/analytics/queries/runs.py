@@ -8,12 +8,13 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connections
-from django.db.models import BooleanField, F, Q
+from django.db.models import BooleanField, Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 
 from agents.models import AgentRunLog
 from agents.models.visibility import VisibleQuerySet
 from agents.spend import Spend
+from costsite.advice.models import RunReview
 from costsite.analytics.periods import Calendar, Days
 
 User = AbstractBaseUser | AnonymousUser
@@ -47,6 +48,8 @@ class RunRow:
     tags: tuple[str, ...]
     parent_run_id: UUID | None
     spend: Spend
+    mark: str = ""
+    """What made it unusual for its agent, in words; empty where the last review did not mark it."""
 
     @classmethod
     def of(cls, row: AgentRunLog) -> RunRow:
@@ -126,11 +129,15 @@ class RunFilter:
     """Input and output."""
     tag: str = ""
     thread: str = ""
+    marked: bool = False
+    """By the last review, as unusually high in tokens or cost for their agent."""
 
     @property
     def sifts(self) -> bool:
         """No index has the runs it wants in their order: they are looked for among those that one has."""
-        return self.cost_over is not None or self.tokens_over is not None or bool(self.tag or self.thread)
+        return (
+            self.cost_over is not None or self.tokens_over is not None or bool(self.tag or self.thread or self.marked)
+        )
 
     def since(self, at: datetime) -> RunFilter:
         return replace(self, begun_from=at)
@@ -185,6 +192,8 @@ def sifted(among: VisibleQuerySet[AgentRunLog], wanted: RunFilter) -> VisibleQue
         among = among.filter(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
     if wanted.thread:
         among = among.filter(thread_id=wanted.thread)
+    if wanted.marked:
+        among = among.filter(Exists(RunReview.objects.filter(run=OuterRef("pk"))))
     if not wanted.tag:
         return among
     if connections[among.db].vendor == "postgresql":

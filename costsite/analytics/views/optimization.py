@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -20,7 +21,7 @@ from costsite.analytics import figures
 from costsite.analytics.optimizing import SectionSum, growth_chart, section_sums
 from costsite.analytics.queries import advice
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.views.page import found_or_404, page
+from costsite.analytics.views.page import Export, found_or_404, page
 
 RANKED = 10
 CARDS = 6
@@ -34,7 +35,7 @@ TASKS = 50
 
 
 @login_required
-def optimization(request: HttpRequest) -> HttpResponse:
+def optimization(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     stands = advice.standing(request.user, advice.reviewed_through(), calendar.today)
     months = advice.agent_months(request.user, AGENTS)
@@ -45,6 +46,7 @@ def optimization(request: HttpRequest) -> HttpResponse:
     compact = _to_compact(stands, months)
     saved = [month for month in months if month.row.compactions]
     cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
+    growth = growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None
     context = {
         "stands": stands,
         "sums": sums,
@@ -59,7 +61,7 @@ def optimization(request: HttpRequest) -> HttpResponse:
         "marked": advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS),
         "new_agents": [month for month in months if month.row.usual_runs < ENOUGH_RUNS][:TABLE_ROWS],
         "enough_runs": ENOUGH_RUNS,
-        "growth": growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None,
+        "growth": growth,
         "compact": compact,
         "compact_unit": figures.MoneyUnit.for_values([row[1] for row in compact.row.compactable] if compact else []),
         "compacted": saved[:TABLE_ROWS],
@@ -72,7 +74,8 @@ def optimization(request: HttpRequest) -> HttpResponse:
         "decided": [(row, measured.get(row.id)) for row in stands.decided[:DECIDED]],
         "no_runs_yet": not months and not stands.open and not stands.decided,
     }
-    return page(request, "analytics/optimization.html", calendar, "optimization", context)
+    exports = {growth.id: Export(growth.head, growth.exact_rows)} if growth else {}
+    return page(request, "analytics/optimization.html", calendar, "optimization", context, exports=exports)
 
 
 def _section(total: SectionSum, stands: advice.Standing) -> dict[str, Any]:

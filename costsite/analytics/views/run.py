@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from agents.spend import NOTHING, Spend, cents_text
+from costsite.advice.asking import mark_of
 from costsite.analytics import figures, panels
 from costsite.analytics.per_run import per_run
 from costsite.analytics.queries import one_run
@@ -93,6 +94,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         else "",
         "per_run": usual,
         "why": _why(found.spend, newest, usual.median),
+        "marked": mark_of(found.id),
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.estimated for call in calls),

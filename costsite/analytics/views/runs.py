@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,17 +14,16 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
+from costsite.advice.asking import unusual_among
 from costsite.analytics import figures
-from costsite.analytics.charts import OUTLIER_MEDIANS, percentile
 from costsite.analytics.filters import day_wanted, days_wanted, text_wanted
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
+from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.run_costs import run_costs
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
 from costsite.analytics.views.page import Export, page, whole_number
-from costsite.analytics.views.usual_run import MEDIAN_OF
 
 RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
@@ -72,25 +71,6 @@ def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
     return When()
 
 
-@dataclass(frozen=True)
-class Unusual:
-    """What is unusually much of an agent's runs: over `OUTLIER_MEDIANS` times the median of the newest of them."""
-
-    median: int
-    n: int
-
-    @property
-    def over(self) -> int:
-        return OUTLIER_MEDIANS * self.median
-
-
-def unusual_tokens(request: HttpRequest, calendar: Calendar, agent_id: int) -> Unusual | None:
-    """None where the agent has no run with a call."""
-    newest = run_costs(request.user, calendar, runs.RunFilter(agent_id=agent_id), MEDIAN_OF)
-    tokens = sorted(run.input_tokens + run.output_tokens for run in newest if run.calls)
-    return Unusual(percentile(tokens, 0.5), len(tokens)) if tokens else None
-
-
 def _hour_wanted(text: str) -> datetime | None:
     """`2026-11-24T14`, in UTC."""
     try:
@@ -135,8 +115,6 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     cost_over = cents_wanted(request.GET.get("cost_over", ""))
     tokens_over = whole_number(request.GET.get("tokens_over", ""), most=10**15)
     asks_unusual = request.GET.get("unusual") == "1"
-    unusual = unusual_tokens(request, calendar, agent.id) if asks_unusual and agent else None
-    floors = [floor for floor in (tokens_over, unusual.over if unusual else None) if floor is not None]
     wanted = runs.RunFilter(
         workspace_id=workspace.id if workspace else None,
         agent_id=agent.id if agent else None,
@@ -145,9 +123,10 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         begun_from=when.begun_from,
         begun_before=when.begun_before,
         cost_over=cost_over,
-        tokens_over=max(floors, default=None),
+        tokens_over=tokens_over,
         tag=tag,
         thread=thread,
+        marked=asks_unusual,
     )
     shown = {
         "workspaces": listed,
@@ -163,9 +142,9 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         "cost_over": request.GET.get("cost_over", "") if cost_over is not None else "",
         "tokens_over": tokens_over if tokens_over is not None else "",
         "asks_unusual": asks_unusual,
-        "unusual": unusual,
+        "reviewed_through": reviewed_through() if asks_unusual else None,
         "more_open": bool(tag or thread or asks_unusual or cost_over is not None or tokens_over is not None),
-        "filtered": bool(workspace or agent or when.words or status or wanted.sifts or asks_unusual),
+        "filtered": bool(workspace or agent or when.words or status or wanted.sifts),
     }
     return wanted, shown
 
@@ -182,6 +161,8 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
         after=runs.Cursor.parse(request.GET.get("after", "")),
         limit=RUNS_PER_PAGE,
     )
+    labels = unusual_among(run.id for run in run_page.rows)
+    run_page = replace(run_page, rows=tuple(replace(run, mark=labels.get(run.id, "")) for run in run_page.rows))
     sifted_to = run_page.sifted_to
     strip = _strip(request, calendar, wanted)
     context = shown | {
