@@ -19,7 +19,7 @@ from agents.models import Agent, LLMCall
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy, Refusal, SpendLease, ThresholdCrossing
 from budgets.policies import By, archive, grant, set_budget
 from budgets.statements import monthly_rollover
-from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, file_of, text_of
 from tests.factories import AgentFactory
 
 pytestmark = pytest.mark.every_database
@@ -359,3 +359,17 @@ def test_the_way_to_set_a_budget_is_shown_to_staff_who_may(cast: Cast, support_b
     for person, shown in ((cast.owner, True), (cast.viewer, False), (cast.superuser, True)):
         client.force_login(person)
         assert ("Set monthly budget" in text_of(client, "budget", own.pk)) is shown, person
+
+
+def test_a_budget_says_whether_it_will_hold(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    # Ten days at 0.18 cents, of a budget of 2 cents: 1.8 are spent by the 24th, and the rest goes in two days.
+    for back in range(10):
+        spend(started_at=AFTERNOON - timedelta(days=back, hours=1))
+    budget = set_budget(Agent.objects.get(), by=By(command="test"), limit_cents=2)
+    assert budget is not None
+
+    html = text_of(as_viewer, "budget", budget.pk)
+    assert "Will it hold" in html
+    rows = file_of(as_viewer, reverse("budget", args=[budget.pk]), "will-it-hold")
+    assert {row["Day"]: row["cost_cents"] for row in rows}["2026-11-24"] == "1.8"
+    assert [row["median_cents"] for row in rows if row["Day"] == "2026-11-26"] == ["2.16"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -25,6 +25,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, TruncDay
 
 from agents.clock import days_of
+from agents.cost_tracker import CostTracker
 from agents.models.visibility import is_superuser
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.changes import difference
@@ -40,7 +41,8 @@ from budgets.models import (
 )
 from budgets.months import Month, month_at
 from budgets.state import BudgetState, held_by_leases, reach_of, state_of_standing
-from costsite.analytics.periods import Calendar
+from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.rollups import spend_by_day
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -90,6 +92,16 @@ def list_budgets(
         ]
     )
     return _rows(found, calendar, month)
+
+
+def spent_by_day(policy: BudgetPolicy, days: Days) -> dict[date, int]:
+    """Microcents of what has a price, of all that the budget covers. One query."""
+    tracker = CostTracker()
+    if policy.agent_id is not None:
+        tracker = tracker.agent(policy.agent_id)
+    elif policy.workspace_id is not None:
+        tracker = tracker.workspace(policy.workspace_id)
+    return {day: spend.cost_microcents for day, spend in spend_by_day(tracker, days).items()}
 
 
 def every_budget(

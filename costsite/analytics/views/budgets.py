@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from agents.models.visibility import is_superuser
+from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.budget_bars import BudgetBar, budget_bar
+from costsite.analytics.burn_down import BurnDown, Limit, burn_down
+from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS, forecast_month
+from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
 from costsite.analytics.queries import budgets
 from costsite.analytics.queries.budgets import BudgetRow
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
-from costsite.analytics.views.page import found_or_404, page, search_text, whole_number
+from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text, whole_number
 from costsite.csv_answer import csv_answer
 
 BUDGETS_PER_PAGE = 50
 EXPORTED_BUDGETS = 10_000
+READ_DAYS = DRAWN_FROM_DAYS + 7 * TESTED_WEEKS
 
 
 def bar_of(row: BudgetRow) -> BudgetBar:
     standing = row.standing
     return budget_bar(row.state.kind.value, standing.limit, standing.spent, standing.held, row.policy.thresholds)
+
+
+def will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
+    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
+    read_from = min(month.start, calendar.today - timedelta(days=READ_DAYS))
+    spent = budgets.spent_by_day(policy, Days(read_from, calendar.today + timedelta(days=1)))
+    forecast = forecast_month(spent, calendar.today, month)
+    return burn_down(spent, calendar.today, month, forecast, Limit(standing.limit, tuple(policy.thresholds)))
 
 
 def edit_address(request: HttpRequest, policy: BudgetPolicy) -> str:
@@ -72,12 +87,17 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         columns, rows = TABLES[wanted]
         return csv_answer(f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}", columns, rows(facts))
     standing = facts.row.standing
+    holds = None if found.archived_at else will_hold(found, standing, calendar)
+    if holds is not None and wanted == "will-it-hold":
+        name = f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}"
+        return as_csv(name, Export(holds.exact_head, holds.exact_rows))
     context = {
         "policy": found,
         "facts": facts,
         "row": facts.row,
         "standing": standing,
         "bar": bar_of(facts.row),
+        "will_hold": holds,
         "month": f"{calendar.today:%B}",
         "edit": edit_address(request, found) if facts.may_change else "",
         "most": budgets.MOST_LINES,
