@@ -70,6 +70,7 @@ class Recorded:
         for lease_id, microcents in part.spent_by_lease.items():
             self.spent_by_lease[lease_id] += microcents
         self.price_card += [entry for entry in part.price_card if entry not in self.price_card]
+        self.days = part.days
 
     def reject(self, index: int, code: wire.RejectionCode, message: str) -> None:
         self.rejected.append(wire.Rejection(index=index, code=code, message=message))
