@@ -114,7 +114,7 @@ def grant(policy: BudgetPolicy, cents: int, *, ends_at: datetime, reason: str, b
     with writing(alone=True):
         now = timezone.now()
         given = BudgetGrant(
-            policy=policy, cents=cents, reason=reason.strip(), granted_by=by.user, granted_at=now, ends_at=ends_at
+            policy=policy, cents=cents, reason=_storable(reason), granted_by=by.user, granted_at=now, ends_at=ends_at
         )
         if ends_at <= now:
             raise ValidationError({"ends_at": "The grant would end before it begins; choose a later time."})
@@ -136,6 +136,11 @@ def revoke_grant(given: BudgetGrant, *, by: By, reason: str = "") -> bool:
             return False
         _note(given.policy, BudgetChange.What.GRANT_REVOKED, by, reason, {"cents": given.cents, "grant": given.pk}, {})
         return True
+
+
+def _storable(reason: str) -> str:
+    """As every database takes it: PostgreSQL has no text with a NUL in it."""
+    return reason.replace("\x00", "").strip()[:500]
 
 
 def _make(of: Agent | Workspace | None, fields: Mapping[str, Any], by: By, reason: str) -> BudgetPolicy:
@@ -169,7 +174,7 @@ def _note(
     policy: BudgetPolicy, what: BudgetChange.What, by: By, reason: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     BudgetChange.objects.create(
-        policy=policy, what=what, before=before, after=after, reason=reason[:500], by_user=by.user, by_key=by.key,
+        policy=policy, what=what, before=before, after=after, reason=_storable(reason), by_user=by.user, by_key=by.key,
         by_name=by.name,
     )  # fmt: skip
 
