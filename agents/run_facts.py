@@ -15,6 +15,8 @@ UNSEEN: Final = datetime.max.replace(tzinfo=UTC)
 """The start of a run of which nothing was seen yet."""
 RUNNING = "running"
 REFUSED = "refused"
+BUDGET_ERROR = "BudgetExceeded"
+"""The plugin's exception, by the name that a run's end reports."""
 _STATUS_OF_ROOT_CALL = {"ok": "ok", "error": "error", "abandoned": "cancelled", "cancelled": "cancelled"}
 
 
@@ -75,9 +77,12 @@ class RunFacts:
         self.thread_id, self.tags = "", ()
 
     def status(self, calls: int) -> str:
-        """Refused: no call was made, and the run did not come to a good end without one."""
+        """Refused: a budget ended the run, or no call was made and it did not come to a good end without one."""
         ended = self.end.status if self.end else RUNNING
-        return REFUSED if self.refused_calls and not calls and ended in (RUNNING, "error") else ended
+        if not self.refused_calls or ended not in (RUNNING, "error"):
+            return ended
+        ended_by_budget = self.end is not None and self.end.error_type == BUDGET_ERROR
+        return REFUSED if not calls or ended_by_budget else ended
 
 
 def end_from_stored(status: str, ended_at: datetime | None, error_type: str) -> End | None:

@@ -188,6 +188,26 @@ def test_a_run_that_turns_out_to_begin_a_day_earlier_is_counted_there(workspace:
     assert dict(WorkspaceDay.objects.values_list("day", "calls")) == {date(2026, 11, 19): 0, date(2026, 11, 20): 1}
 
 
+@pytest.mark.parametrize(
+    ("refusals", "error_type", "status"),
+    [(1, "BudgetExceeded", "refused"), (1, "ValueError", "error"), (0, "BudgetExceeded", "error")],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_run_that_a_budget_ended_after_some_calls_is_refused_too(
+    order: tuple[int, ...], refusals: int, error_type: str, status: str, workspace: Workspace
+) -> None:
+    run_id = uuid4()
+    events: list[wire.Event] = [
+        llm_call(run_id=run_id),
+        refused(run_id if refusals else uuid4()),
+        run_ended(run_id, status="error", error_type=error_type),
+    ]
+    for index in order:
+        record(workspace, events[index])
+
+    assert AgentRunLog.objects.get(run_id=run_id).status == status
+
+
 @pytest.mark.parametrize(("ended", "status"), [("error", "refused"), ("ok", "ok"), ("cancelled", "cancelled")])
 def test_a_run_without_calls_is_refused_unless_it_came_to_another_end(
     workspace: Workspace, ended: wire.RunStatus, status: str
