@@ -265,6 +265,11 @@ class Allowance:
         with self.lock:
             return self._bounded and not self._has_failed
 
+    @property
+    def was_heard_of(self) -> bool:
+        """The site answered once, or could not be asked, or was waited for in vain."""
+        return bool(self.answers) or self._has_failed or self._clock() < self._open_circuit_until
+
     def may_try_again(self) -> bool:
         """A busy site is asked again before it counts as one that does not answer; False when that was done enough."""
         with self.lock:

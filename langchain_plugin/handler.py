@@ -135,7 +135,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         """How hard the agent's model is to think: `low`, `medium`, `high`, or empty when nobody said, or none heard.
 
         Of the agent whose run this is asked in, else of the one this handler is for. It comes with the site's answers,
-        so a process that is running hears of a change with its next report.
+        so a process that is running hears of a change with its next report; before the first answer, this waits for it,
+        at most a second, and never on an event loop.
         """
         return self.effort_of(None)
 
@@ -153,7 +154,12 @@ class CostCallbackHandler(BaseCallbackHandler):
         if agent is None:
             run = self._tree.run_of(None)
             agent = run.agent if run is not None else self._agent_name
-        return self.reporter.news.agent_settings(wire.clean_name(agent))
+        agent = wire.clean_name(agent)
+        known = self.reporter.news.agent_settings(agent)
+        if known is None and agent and self.reporter.leases is not None:
+            self.reporter.leases.hear_first(agent)
+            known = self.reporter.news.agent_settings(agent)
+        return known
 
     # ── for `BudgetMiddleware` ───────────────────────────────────────────────────────────────────────────────────
 

@@ -123,6 +123,15 @@ class LeaseKeeper:
             return self._take_on_loop(allowance, call_id, size, taken)
         return self._take_waiting(allowance, call_id, size, taken)
 
+    def hear_first(self, agent: str) -> None:
+        """Wait for the site's first word of an agent, as a first call would: at most a second, once, on no loop."""
+        allowance = self.of(agent)
+        if allowance.was_heard_of or asyncio._get_running_loop() is not None:
+            return
+        with allowance.lock:
+            if not allowance.lock.wait_for(lambda: allowance.was_heard_of, WAIT_SECONDS):
+                allowance.waited_in_vain()
+
     def renew(self, agent: str) -> None:
         """Have the agent's allowance renewed, without waiting for it."""
         self._ask_soon(agent, 0)
@@ -293,6 +302,8 @@ class LeaseKeeper:
             if self._news is not None:
                 self._news.tell_budget(allowance.agent, answer.budget)
                 self._news.tell_lines(answer.lines_passed)
+                if answer.agent_settings is not None:
+                    self._news.tell_settings(answer.agent_settings)
             allowance.granted(asking, answer)
         self._serve(allowance)
 

@@ -135,6 +135,11 @@ class News:
         if lines and self._desktop is not None:
             self._desktop.tell(lines)
 
+    def tell_settings(self, settings: wire.AgentSettings) -> None:
+        """Take in what a lease came with. A Receipt says it again, and that is kept."""
+        self._load()
+        self._agent_settings = _newest({**self._agent_settings, settings.agent: settings}, MAX_AGENTS_KEPT)
+
     def tell_budget(self, agent: str, budget: wire.BudgetNews | None) -> None:
         """Take in what a lease came with; None: nothing covers the agent whose figures the key may read."""
         if budget is not None:

@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, FailFast, Field, OnErrorOmit
 from langchain_plugin.wire import (
     MAX_COUNT,
     MAX_TOKENS_PER_CALL,
+    AgentSettings,
     AnswerModel,
     BudgetNews,
     Count,
@@ -99,6 +100,8 @@ class LeaseAnswer(AnswerModel):
     """To be spent beyond what the request said is outstanding; None: without bound."""
     valid_for_seconds: Annotated[float, Field(ge=0, le=3600)]
     budget: BudgetNews | None = None
+    agent_settings: AgentSettings | None = None
+    """As a Receipt has them: a process that has sent nothing yet hears of them here."""
     lines_passed: list[OnErrorOmit[LinePassed]] = []
     """Of the agent's budgets, of late, by whomever."""
     no_new_runs: RefusalFacts | None = None

@@ -19,6 +19,7 @@ from agents.storable import record_storable
 from budgets.counters import Counted
 from budgets.key_reach import KeyReach
 from budgets.news import budget_news, lines_passed_now
+from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
 from costsite.api.body import read_body
@@ -88,16 +89,7 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
         duplicates=recorded.duplicates,
         rejected=sorted([*batch.rejected, *recorded.rejected], key=lambda rejection: rejection.index),
         hash_key=key.workspace.hash_key,
-        agent_settings=[
-            wire.AgentSettings(
-                agent=name,
-                active=agent.active,
-                effort=agent.effort,
-                default_model=wire.clean_name(agent.default_model),  # entered by people, who paste what they like
-                compact_at_tokens=agent.compact_at_tokens,
-            )
-            for name, agent in sorted(recorded.agents.items())
-        ],
+        agent_settings=[settings_of(name, agent) for name, agent in sorted(recorded.agents.items())],
         price_card=recorded.price_card,
         budgets=budget_news(reach, {name: agent.id for name, agent in recorded.agents.items()}, counted=counted),
         lines_passed=lines_passed_now(reach, counted),

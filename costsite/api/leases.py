@@ -19,6 +19,7 @@ from budgets.models import SpendLease
 from budgets.news import lines_passed_lately
 from budgets.price_card import fallback_of, price_card
 from budgets.words import instant_in_words
+from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.body import read_body
 from costsite.api.errors import ApiError, ErrorAnswer
@@ -102,6 +103,7 @@ def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach
         available_microcents=permit.available,
         valid_for_seconds=permit.valid.total_seconds(),
         budget=_news(asked.agent, tightest) if tightest is not None else None,
+        agent_settings=settings_of(asked.agent, agent),
         lines_passed=lines_passed_lately(reach, agent, [standing.policy for standing in shown]),
         no_new_runs=facts_of(permit.no_new_runs, reach) if permit.no_new_runs is not None else None,
         price_card=card,

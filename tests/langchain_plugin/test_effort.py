@@ -22,7 +22,7 @@ from langchain_plugin.effort import effort_settings
 from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.models import ScriptedModel
 from tests.langchain_plugin.provider_server import ProviderServer
-from tests.langchain_plugin.stub_site import StubSite, receipt
+from tests.langchain_plugin.stub_site import StubSite, leave, receipt
 from tests.langchain_plugin.ways import look_up
 
 Sent = Callable[[], list[str]]
@@ -201,3 +201,17 @@ def test_the_handler_tells_the_effort_of_the_agent_that_runs(site: StubSite, cos
         step.invoke("Hello", {"callbacks": [costs], "metadata": {"costsite_agent": "researcher"}})
         assert costs.flush(10)
     assert heard == ["", "high"]
+
+
+def test_the_first_call_of_a_fresh_process_follows_the_effort_that_its_lease_came_with(
+    site: StubSite, costs: CostCallbackHandler, provider: ProviderServer, sent: Sent
+) -> None:
+    site.lease_answer = lambda asked: leave(asked, agent_settings={"agent": asked["agent"], "effort": "low"})
+    with_effort(openai(provider), agent="newborn", costs=costs).invoke("Hello")
+
+    assert sent() == ["low"]
+
+
+def test_a_site_that_does_not_answer_is_waited_for_once(site: StubSite, tmp_path: Path) -> None:
+    costs = CostCallbackHandler(agent="support-bot", api_key=KEY, url="http://127.0.0.1:9", state_dir=tmp_path)
+    assert [costs.effort_of(f"agent-{number % 2}") for number in range(40)] == [""] * 40
