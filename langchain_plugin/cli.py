@@ -7,7 +7,9 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 from langchain_plugin._version import __version__
@@ -30,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="doctor | status | flush")
     commands.add_parser("doctor", help="check settings, folder, site, key and clock, and say what to mend")
     commands.add_parser("status", help="show the events that wait for a site, and those it rejected")
-    flush = commands.add_parser("flush", help="send what waits, also what dead processes left; 0 only when all is sent")
+    flush = commands.add_parser(
+        "flush", help="send what waits for the site in force, also what dead processes left; 0 when all of that is sent"
+    )
     flush.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="default 60")
     flush.add_argument(
         "--from-key",
@@ -66,10 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def doctor(config: Config) -> int:
     """Each part with its finding, then a verdict with the mend of the first that is wrong."""
     print(f"costsite {__version__}\n\nsettings")
+    width = max(map(len, config.sources))
     for name, source in config.sources.items():
         value = getattr(config, name)
         shown = f"{config.key_prefix}…" if name == "api_key" and value else "-" if value is None else str(value)
-        print(f"  {name:20} {shown:40} {source}")
+        print(f"  {name:{width}} {shown:40} {source}")
     print("\nchecks")
     mends: list[str] = []
 
@@ -163,10 +168,11 @@ def status(config: Config) -> int:
     except OSError as error:
         print(_unread_line(error))
         return 1
-    if not any(folder.files or folder.unread or (folder.path / REJECTED_FILE).exists() for folder in found):
+    full = [folder for folder in found if folder.files or folder.unread or (folder.path / REJECTED_FILE).exists()]
+    if not full:
         print(f"Nothing waits in {config.state_dir}.")
         return 0
-    for folder in found:
+    for folder in full:
         is_in_force = folder.path == config.spool_folder
         print(f"{folder.url or 'a site unknown'}, key {folder.key_prefix or 'unknown'}…  {folder.path}")
         for file in folder.files:
@@ -185,6 +191,8 @@ def status(config: Config) -> int:
             print(f"  rejected: {_count(count, 'event')}, {code}: {message}  ({folder.path / REJECTED_FILE})")
         if rejected:
             print(f"  {_mend_of_rejected(folder, config, {code for code, _ in rejected})}")
+    if empty := len(found) - len(full):
+        print(f"Nothing waits in {_count(empty, 'other folder')}.")
     return 1 if needs_a_person else 0
 
 
@@ -286,7 +294,18 @@ def send_all(
             print(f"  {_unread_line(unread)}")
         if alive := sum(file.events for file in remaining.files if file.is_alive):
             print(f"  {_count(alive, 'event')} of processes that are alive, which send them themselves.")
+    _tell_of_others(config, targets)
     return 1 if left or given_up else 0
+
+
+def _tell_of_others(config: Config, sent: Sequence[Path]) -> None:
+    """What waits here for other sites, or under other keys, is not sent by this; but it should not be overlooked."""
+    with suppress(OSError):
+        waits = sum(folder.events for folder in folders(config.state_dir) if folder.path not in sent)
+        if waits:
+            print(
+                f"{_count(waits, 'event')} in {config.state_dir} for other sites or keys; `costsite status` lists them."
+            )
 
 
 def _count(number: int, noun: str) -> str:

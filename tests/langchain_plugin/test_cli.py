@@ -457,3 +457,23 @@ def test_without_a_key_nothing_can_be_sent(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.delenv("COSTSITE_API_KEY")
     assert main(["flush"]) == 2
     assert "set COSTSITE_API_KEY" in capsys.readouterr().err
+
+
+def test_what_waits_for_others_is_not_overlooked(
+    site: StubSite, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"API_KEY": KEY, "URL": site.url, "STATE_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(f"COSTSITE_{name}", value)
+    for number, waits in enumerate([3, 0, 0]):
+        other = tmp_path / f"{number:016x}"
+        other.mkdir(mode=0o700)
+        (other / "about.json").write_text('{"url": "http://elsewhere.example", "key_prefix": "cs_9999999999"}')
+        if waits:
+            (other / "0192b5a0-0000-7000-8000-000000000001.jsonl").write_text('{"type": "llm_call"}\n' * waits)
+
+    assert main(["flush"]) == 0
+    assert f"3 events in {tmp_path} for other sites or keys; `costsite status` lists them." in capsys.readouterr().out
+    main(["status"])
+    said = capsys.readouterr().out
+    assert "3 events" in said
+    assert "Nothing waits in 2 other folders." in said
