@@ -120,17 +120,26 @@ class BudgetEnforcementService:
     # ── leases ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def lease(
-        self, agent: Agent, client_id: UUID, *, least: int = 0, outstanding: int = 0, keep: int = 0
+        self,
+        agent: Agent,
+        client_id: UUID,
+        *,
+        least: int = 0,
+        outstanding: int = 0,
+        keep: int = 0,
+        ahead: timedelta = timedelta(0),
     ) -> Permit | Refused:
         """Set money aside for a process, or renew what it has.
 
         `least`: what its next call may cost; less is not worth granting. `outstanding`: what its open and unreported
         calls hold of the lease it has. `keep`: what is left of that lease, and may be spent while the answer is on its
-        way. One process has one lease an agent and month: asking twice is harmless.
+        way. `ahead`: how far the process's clock is before this one, where the ledger takes its times as they are: its
+        calls count in the month of that clock, and so does the lease. One process has one lease an agent and month:
+        asking twice is harmless.
         """
         now = self._now()
         with writing(first=True):
-            month = month_at(now, LedgerState.current().days())
+            month = month_at(now + ahead, LedgerState.current().days())
             lease = (
                 SpendLease.objects.select_for_update()
                 .filter(agent=agent, client_id=client_id, month=month.name, released_at=None)
@@ -143,7 +152,7 @@ class BudgetEnforcementService:
             # Past its end the rest may be others' by now.
             lives = lease is not None and lease.frees_at > now
             keep = min(keep, lease.held_microcents - outstanding) if lease is not None and lives else 0
-            valid = min(VALID, month.ends_at - now)
+            valid = min(VALID, month.ends_at - now - ahead)
             refused = _refusal(hard, least, outstanding)
             if refused is not None:
                 self._note_refusal(agent, refused, now)

@@ -206,7 +206,7 @@ class Allowance:
         """It is half spent or half over, and in use."""
         with self.lock:
             now = self._clock()
-            if self._is_asked or now < self._retry_at or now - self._seen_at > KEEP_SECONDS:
+            if self._is_asked or now < self._retry_at or self._is_quiet(now):
                 return False
             if not self._is_valid(now):
                 return self._refusal is None or self._refusal.at + ASK_AGAIN_SECONDS <= now
@@ -221,7 +221,11 @@ class Allowance:
     def is_idle(self) -> bool:
         """No call was seen for long: what it has set aside is of more use to others."""
         with self.lock:
-            return self._clock() - self._seen_at > KEEP_SECONDS
+            return self._is_quiet(self._clock())
+
+    def _is_quiet(self, now: float) -> bool:
+        """A call that is open holds money, however long it takes: what it holds is to be held for it."""
+        return not self._holds and now - self._seen_at > KEEP_SECONDS
 
     def seconds_to_renewal(self) -> float:
         with self.lock:
@@ -310,6 +314,9 @@ class Allowance:
             self._answered()
             self._refusal = Refusal(facts, self._clock())
             self._authorised = min(self._authorised, asking.taken + asking.keep)
+            if not self._bounded:
+                # A budget was set since: what was to be spent without bound is at its end.
+                self._bounded, self._lease_id, self._authorised = True, None, self._taken
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
             self._heard()
 

@@ -55,6 +55,15 @@ class Batch:
         return gzip.compress(text + b',"events":[' + b",".join(self.lines) + b"]}", compresslevel=1)
 
 
+def _written(value: Any) -> bytes | None:
+    """JSON without its newline; None of what can be read and not be written: something nested a thousand deep."""
+    try:
+        json.dumps(value)  # as the envelope is written: the one that takes the least
+        return to_line(value)[:-1]
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
 def gather(
     sources: Sequence[Source], fingerprints: Fingerprints, hash_key: str, *, max_events: int, max_bytes: int
 ) -> Batch:
@@ -69,11 +78,12 @@ def gather(
             data = line.data
             event = from_line(data)
             if event is not None and (inner := unwrapped(event)) is not event:
-                event = inner
-                data = to_line(inner)[:-1]
-            if event is None:
-                batch.torn += bool(data)
-            elif (told := losses_in(event)) is not None:
+                written = _written(inner)
+                event, data = (inner, written) if written is not None else (None, data)
+            told = losses_in(event) if event is not None else None
+            if event is None or (told is not None and _written(told[1]) is None):
+                batch.torn += bool(line.data)
+            elif told is not None:
                 batch.losses[told[0]] = told[1]
             else:
                 call_id = event.get("call_id")

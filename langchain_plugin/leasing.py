@@ -314,6 +314,7 @@ class LeaseKeeper:
             "least_microcents": asking.least,
             "outstanding_microcents": asking.outstanding,
             "keep_microcents": asking.keep,
+            "sent_at": time.time(),
             "models": [
                 {"provider": provider, "model": model, "service_tier": tier} for provider, model, tier in asking.models
             ],

@@ -44,7 +44,8 @@ def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losse
     for event in rejected:
         losses.count("rejected")
         reason = json.dumps({_WRAPPED: now, "code": event.code, "message": event.message})
-        line = reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
+        # A line begins by ending what may have been cut off before it, by a full disk or a kill.
+        line = b"\n" + reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
         try:
             check_folder(folder)
             is_kept = _append(folder / FILE_NAME, line, max_bytes)
@@ -107,7 +108,7 @@ def rejected_by_reason(folder: Path) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
     try:
         with os.fdopen(open_own(folder / FILE_NAME, os.O_RDONLY), "rb") as lines:
-            for text in lines:
+            for text in filter(bytes.strip, lines):
                 reason = _reason(text)
                 if reason not in counts and len(counts) >= MAX_REASONS_SHOWN:
                     reason = ("other", "The file has the other reasons.")

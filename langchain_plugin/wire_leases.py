@@ -17,6 +17,7 @@ from langchain_plugin.wire import (
     AnswerModel,
     BudgetNews,
     Count,
+    Instant,
     LinePassed,
     Name,
     PriceCardEntry,
@@ -50,6 +51,8 @@ class LeaseRequest(WireModel):
     """What calls hold that are open, or ended and not yet reported."""
     keep_microcents: Hold = 0
     """What is left of the lease and may be spent while the answer is on its way: it is not given to others."""
+    sent_at: Instant | None = None
+    """By the clock that the calls' times are of: they count in its month, so the lease is for that one."""
     models: Annotated[tuple[ModelAsked, ...], FailFast(), Field(max_length=MAX_MODELS_ASKED)] = ()
     """Those whose prices the client wants to know, beside the ones the agent used of late."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,8 @@ from django.utils import timezone
 from ninja import Router
 from pydantic import TypeAdapter, ValidationError
 
+from agents import server_clock
+from agents.clock import TOLERATED_SKEW
 from agents.models import Agent, ApiKey
 from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
@@ -46,6 +49,7 @@ _MESSAGES: Final = {
 def take_lease(request: HttpRequest) -> HttpResponse:
     key = key_of(request)
     asked = _read(_REQUEST, request)
+    ahead = _ahead(asked.sent_at)
     agent = _agent(key, asked.agent)
     answer = BudgetEnforcementService().lease(
         agent,
@@ -53,11 +57,26 @@ def take_lease(request: HttpRequest) -> HttpResponse:
         least=asked.least_microcents,
         outstanding=asked.outstanding_microcents,
         keep=asked.keep_microcents,
+        ahead=ahead,
     )
     reach = KeyReach(key)
     if isinstance(answer, Refused):
         return _refusal(answer, reach)
     return HttpResponse(_permit(agent, asked, answer, reach).model_dump_json(), content_type="application/json")
+
+
+def _ahead(sent_at: datetime | None) -> timedelta:
+    """How far the process's clock is before this one, as far as the ledger takes the times of its calls as they are."""
+    if sent_at is None:
+        return timedelta(0)
+    now = timezone.now()
+    try:
+        server_clock.judge(sent_at, now)
+    except server_clock.ServerClockError as error:
+        retry = {"Retry-After": str(server_clock.ASK_AGAIN_SECONDS)}
+        raise ApiError(503, "server_clock", str(error), headers=retry) from error
+    ahead = sent_at - now
+    return ahead if abs(ahead) <= TOLERATED_SKEW else timedelta(0)
 
 
 @router.post("/leases/{uuid:lease_id}/release", response={204: None}, summary="Give a lease back")

@@ -339,3 +339,29 @@ def test_a_lease_never_outlives_its_month(support_bot: Agent, zone: LedgerState)
     assert new.lease != old.lease
     assert new.available == 50 * CENT  # the old month's lease holds nothing of the new month
     assert SpendLease.objects.count() == 2
+
+
+@pytest.mark.parametrize(("ahead", "month"), [(50, "2026-11"), (0, "2026-10"), (-50, "2026-10")])
+def test_a_lease_is_for_the_month_that_the_process_takes_it_to_be(
+    support_bot: Agent, zone: LedgerState, ahead: int, month: str
+) -> None:
+    # The ledger takes the times of a clock that is less than a minute off as they are: its calls count in that month.
+    service = BudgetEnforcementService(Clock(datetime(2026, 10, 31, 23, 59, 30, tzinfo=UTC)))
+    policy = set_budget(support_bot, by=TESTER, limit_cents=100)
+    BudgetPolicy.objects.filter(pk=policy and policy.pk).update(first_month="2026-01")
+    permit = granted(service.lease(support_bot, MINE, ahead=timedelta(seconds=ahead)))
+
+    assert permit.lease is not None
+    assert permit.lease.month == month
+    assert permit.valid == min(VALID, timedelta(seconds=30 - ahead) if month == "2026-10" else VALID)
+
+
+def test_a_process_whose_clock_is_behind_spends_the_month_that_was(support_bot: Agent, zone: LedgerState) -> None:
+    midnight = datetime(2026, 11, 1, tzinfo=UTC)
+    service = BudgetEnforcementService(Clock(midnight + timedelta(seconds=5)))
+    policy = set_budget(support_bot, by=TESTER, limit_cents=100)
+    BudgetPolicy.objects.filter(pk=policy and policy.pk).update(first_month="2026-01")
+    spend(support_bot, 100, at=midnight - timedelta(hours=1))
+
+    assert refused(service.lease(support_bot, MINE, least=CENT, ahead=timedelta(seconds=-10))).kind == "exhausted"
+    assert granted(service.lease(support_bot, THEIRS, least=CENT)).available

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 
-from agents.models import Agent, ApiKey, Workspace
+from agents.models import Agent, ApiKey, LedgerState, Workspace
 from budgets import price_card
 from budgets.models import SpendLease
 from budgets.policies import set_budget
+from costsite.api import leases
 from langchain_plugin import wire, wire_leases
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.costsite.api_client import KeyHolder
@@ -176,3 +179,28 @@ def test_a_bad_request_says_what_is_wrong(key: KeyHolder, fields: dict[str, Any]
     response = ask(key, **fields)
     assert response.status_code == 422
     assert wire.ErrorBody.model_validate_json(response.content, extra="forbid").code == "bad_request"
+
+
+# ── clocks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("sent_seconds_ahead", "ahead"), [(0, 0.0), (45, 45.0), (-45, -45.0), (90, 0.0), (-86_400, 0.0), (None, 0.0)]
+)
+def test_a_clock_that_is_taken_as_it_is_decides_the_month_of_the_lease(
+    sent_seconds_ahead: int | None, ahead: float
+) -> None:
+    now = timezone.now()
+    sent_at = None if sent_seconds_ahead is None else now + timedelta(seconds=sent_seconds_ahead)
+    assert leases._ahead(sent_at).total_seconds() == pytest.approx(ahead, abs=10)
+
+
+def test_a_server_whose_clock_is_wrong_lends_nothing(key: KeyHolder, support_bot: Agent) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=100)
+    state = LedgerState.current()
+    state.trusted_day = timezone.now().date() - timedelta(days=400)
+    state.save()
+    answer = ask(key, sent_at=(timezone.now() - timedelta(days=400)).isoformat())
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "server_clock")
+    assert not SpendLease.objects.exists()

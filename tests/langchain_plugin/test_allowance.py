@@ -324,3 +324,22 @@ def test_no_order_of_events_takes_more_than_was_granted() -> None:
                     allowance.granted(asking, answer(amount))
             assert used + allowance.outstanding <= limit
             clock.now += dice.choice([0, 0, 3])
+
+
+def test_a_budget_that_is_set_and_spent_meanwhile_ends_what_was_without_bound(allowance: Allowance) -> None:
+    granted(allowance, None)
+    assert allowance.is_unbounded(MODEL)
+    allowance.refused(allowance.asking(), facts("exhausted"))
+
+    assert not allowance.is_unbounded(MODEL)
+    assert isinstance(allowance.take("1", CALL), Stopped)
+
+
+def test_a_call_that_takes_long_is_no_idleness(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, 10 * HOLD)
+    assert isinstance(allowance.take("1", CALL), Taken)
+    clock.now += 4 * KEEP_SECONDS
+    assert (allowance.is_idle(), allowance.wants_renewal()) == (False, True)
+
+    allowance.settle("1", HOLD)
+    assert (allowance.is_idle(), allowance.wants_renewal()) == (True, False)

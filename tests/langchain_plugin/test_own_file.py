@@ -94,7 +94,7 @@ def test_rejected_events_are_kept_up_to_a_bound_and_beyond_it_counted(folder: Pa
     losses = Losses()
     event = RejectedEvent(b'{"thread_id": "' + b"x" * 500_000 + b'"}', "too_large", "The thread_id is too long.")
     keep_rejected(folder, [event] * 20, losses, max_bytes=5_000_000)
-    kept = path.read_text().splitlines()
+    kept = [line for line in path.read_text().splitlines() if line]
     assert len(kept) == 9, "ten of half a million bytes and a reason are more than five million"
     assert [json.loads(line)["code"] for line in kept] == ["too_large"] * 9
     assert losses.by_reason() == {"rejected": 20, "rejected_not_kept": 11}
@@ -144,3 +144,14 @@ def test_nothing_is_adopted_from_a_folder_that_anybody_writes_to(folder: Path) -
     folder.chmod(0o700)
     adoption.look(except_for=set())
     assert adoption.pending == 1
+
+
+def test_a_line_that_was_cut_off_swallows_no_other(tmp_path: Path) -> None:
+    folder, losses = tmp_path / "folder", Losses()
+    folder.mkdir(mode=0o700)
+    keep_rejected(folder, [RejectedEvent(b'{"n": 1}', "too_old", "")], losses, max_bytes=10**6)
+    path = folder / "rejected.jsonl"
+    path.write_bytes(path.read_bytes()[:-20])  # by a full disk, or a kill
+    keep_rejected(folder, [RejectedEvent(b'{"n": 2}', "too_old", "")], losses, max_bytes=10**6)
+
+    assert rejected_by_reason(folder) == {("unreadable", "This line was cut off."): 1, ("too_old", ""): 1}

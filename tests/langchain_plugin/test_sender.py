@@ -65,6 +65,11 @@ def told(caplog: pytest.LogCaptureFixture, part: str) -> bool:
     return any(part in text for text in warnings(caplog))
 
 
+def lines_of(path: Path) -> list[str]:
+    """Each begins by ending what may have been cut off before it, so there are empty ones between."""
+    return [text for text in path.read_text().splitlines() if text]
+
+
 def test_a_sender_that_another_thread_started_meanwhile_is_not_started_again(reporter: Reporter) -> None:
     sender = reporter._sender
     lock = sender._starting
@@ -236,7 +241,7 @@ def test_a_rejected_event_is_kept_apart_with_the_sites_reason(
     assert reporter.flush(60)
     assert reporter.losses == {"rejected": 1}
     path = reporter.config.spool_folder / "rejected.jsonl"
-    (kept,) = (json.loads(text) for text in path.read_text().splitlines())
+    (kept,) = (json.loads(text) for text in lines_of(path))
     assert (kept["code"], kept["message"]) == ("bad_tokens", "input_tokens must not be negative.")
     assert kept["event"] == calls[1]
     assert path.stat().st_mode & 0o777 == 0o600
@@ -266,7 +271,7 @@ def test_one_event_that_makes_the_site_refuse_a_batch_blocks_no_other(reporter: 
     accepted = [event for batch in site.batches if bad not in ids(batch["events"]) for event in batch["events"]]
     assert ids(accepted) == [call["call_id"] for call in calls if call["call_id"] != bad]
     assert reporter.losses == {"rejected": 1}
-    (kept,) = (reporter.config.spool_folder / "rejected.jsonl").read_text().splitlines()
+    (kept,) = lines_of(reporter.config.spool_folder / "rejected.jsonl")
     assert json.loads(kept)["event"]["call_id"] == bad
 
 
@@ -435,7 +440,7 @@ def test_a_server_can_neither_forge_nor_flood_the_log(
     said = warnings(caplog)
     assert len(said) == 10 + 10
     assert all(sentence.isprintable() and len(sentence) < 600 for sentence in said)
-    kept = (reporter.config.spool_folder / "rejected.jsonl").read_text().splitlines()
+    kept = lines_of(reporter.config.spool_folder / "rejected.jsonl")
     assert len(kept) == 15
     assert max(map(len, kept)) < 2_000
     assert all(json.loads(line)["message"].isprintable() for line in kept)

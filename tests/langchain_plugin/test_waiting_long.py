@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -195,3 +196,23 @@ def test_a_keyboard_interrupt_in_an_append_keeps_no_flush_waiting(
         reporter.append(call(number))
     assert reporter.flush(60)
     assert (ids(site.events), reporter.pending, reporter.losses) == ([0, 1, 2, 3, 4, 5], 0, {})
+
+
+@pytest.mark.parametrize("kind", ["losses", "rejected"])
+def test_a_line_that_can_be_read_and_not_written_stops_nobody(
+    kind: str, make_reporter: MakeReporter, site: StubSite
+) -> None:
+    deep = '{"a":' * 1_000 + "1" + "}" * 1_000  # orjson reads it; what writes JSON gives up
+    line = {
+        "losses": f'{{"type": "client_losses", "client_id": "{uuid4()}", "health": {deep}}}',
+        "rejected": f'{{"rejected_at": "2026-11-26", "code": "x", "message": "", "event": {deep}}}',
+    }[kind]
+    reporter = make_reporter()
+    folder = reporter.config.spool_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "0192b5a0-0000-7000-8000-000000000001.jsonl").write_text(line + "\n")
+    for number in range(3):
+        reporter.append(call(number))
+    until(lambda: ids(site.events) == [0, 1, 2])
+    assert reporter.flush(60)
+    assert "bug" not in reporter.losses
