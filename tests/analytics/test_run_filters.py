@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
-from tests.analytics.facts import AFTERNOON, Cast, Spend, file_of, text_of
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, file_of, text_of
 from tests.factories import NOON
 
 
@@ -158,4 +158,21 @@ def test_unusually_high_tokens_are_those_that_the_review_marked_and_each_says_wh
     assert "the last day that was reviewed" in html
     assert html.count("Overly verbose prompt") == 2
     run = AgentRunLog.objects.get(agent=bot, input_tokens=90_000)
-    assert "Unusual for this agent. Overly verbose prompt" in text_of(as_viewer, "run", run.pk)
+    page = text_of(as_viewer, "run", run.pk)
+    # 90,000 x 100 + 300 x 200 = 9,060,000 microcents = 9.06 cents; the median of the agent's 31 runs is 0.18 cents.
+    assert "Unusual for this agent: 8.88¢ over the usual run of 0.1800¢ (n 31)" in page
+    assert "Overly verbose prompt : It began with 90k input tokens" in page
+    assert "Overly verbose prompt" in text_of(as_viewer, "agent", bot), "wherever runs are listed"
+
+
+def test_a_marked_run_without_a_price_says_by_how_many_tokens_it_is_unusual(spend: Spend, as_viewer: Client) -> None:
+    for number in range(30):
+        spend(started_at=NOON + timedelta(minutes=number), **UNPRICED)
+    call = spend(**UNPRICED | {"input_tokens": 90_000, "started_at": NOON + timedelta(minutes=40)})
+    call_command("review_runs", verbosity=0)
+
+    page = text_of(as_viewer, "run", AgentRunLog.objects.get(run_id=call.run_id).pk)
+
+    assert "Unusual for this agent: 90.3k tokens, usually 1.50k (n 31)" in page
+    assert "No single cause was found." in page
+    assert "These add up to the difference." not in page

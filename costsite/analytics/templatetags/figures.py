@@ -109,12 +109,6 @@ def coverage_of(part: int, whole: int) -> str:
 
 
 @register.filter
-def large_number(count: int) -> str:
-    """Exact where there is room for it."""
-    return f"{count:,}" if count < 1_000_000 else figures.tokens_short(count)
-
-
-@register.filter
 def bounded(count: int, most: int) -> str:
     """A count that stopped at `most`."""
     return f"{most:,}+" if count > most else f"{count:,}"

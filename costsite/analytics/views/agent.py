@@ -84,7 +84,6 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,
         "own_bar": bar_of(own) if own else None,
-        "own_words": words_of(own, budgets.zone) if own else "",
         "above": [
             (one, words_of(one, budgets.zone), bar_of(one))
             for one in budgets.covering(found.workspace_id, found.id)
