@@ -28,7 +28,7 @@ from costsite.analytics.queries.standings import Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
 
@@ -83,9 +83,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,
-        "own_bar": bar_of(own) if own else None,
+        "own_bar": bar_if_shown(own) if own else None,
         "above": [
-            (one, words_of(one, budgets.zone), bar_of(one))
+            (one, words_of(one, budgets.zone), bar_if_shown(one))
             for one in budgets.covering(found.workspace_id, found.id)
             if one is not own
         ],

@@ -23,12 +23,12 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for, fullness_of
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import notices
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.page import Export, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
@@ -66,16 +66,11 @@ def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
     return movers
 
 
-def gravest(budgets: Budgets) -> Watched | None:
+def widest(budgets: Budgets) -> Watched | None:
     """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
 
-    def place(one: Watched) -> tuple[bool, bool, int]:
-        standing = one.standing
-        return (
-            one.policy.workspace_id is not None,
-            one.policy.agent_id is not None,
-            -(standing.spent * 10_000 // max(1, standing.limit)),
-        )
+    def place(one: Watched) -> tuple[bool, bool, float]:
+        return one.policy.workspace_id is not None, one.policy.agent_id is not None, -fullness_of(one.standing)
 
     return min((one for one in budgets.watched if one.shown), key=place, default=None)
 
@@ -200,7 +195,7 @@ def _budget(
     budgets: Budgets, site: SiteDays, calendar: Calendar, of_site: Forecast | TooShort
 ) -> dict[str, object] | None:
     """The budget of the dashboard's figure, and the day it runs out where its spend is that of days one has here."""
-    one = gravest(budgets)
+    one = widest(budgets)
     if one is None:
         return None
     out = None
@@ -211,7 +206,7 @@ def _budget(
             out = forecast.runs_out(one.standing.limit)
     return {
         "of": one.policy.subject,
-        "bar": bar_of(one),
+        "bar": bar_if_shown(one),
         "words": words_of(one, budgets.zone),
         "left": one.standing.left,
         "out": out,

@@ -21,11 +21,11 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for, fullness_of
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.dashboard import month_forecast
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
@@ -85,7 +85,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "budget_href": ways.set_budget(way_to_edit),
         "state": shown_state(budgets, found.id),
         "own": own,
-        "own_bar": bar_of(own) if own else None,
+        "own_bar": bar_if_shown(own) if own else None,
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "policies": _policies(budgets, user, owned=found.owned),
         "month": month,
@@ -139,15 +139,15 @@ def _rest(models: Sequence[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] 
 
 
 def _policies(budgets: Budgets, user: ways.User, *, owned: bool) -> list[dict[str, Any]]:
-    """The workspace's budgets and the site's, those with the least left first."""
-    listed = sorted(budgets.watched, key=lambda one: one.standing.left / max(1, one.standing.limit))
+    """The workspace's budgets and the site's, the fullest first."""
+    listed = sorted(budgets.watched, key=lambda one: -fullness_of(one.standing))
     return [
         {
             "subject": one.policy.subject,
             "href": reverse("agent", args=[one.policy.agent_id]) if one.policy.agent_id else "",
             "scope": one.policy.get_scope_display(),
             "words": words_of(one, budgets.zone),
-            "bar": bar_of(one),
+            "bar": bar_if_shown(one),
             "refused": one.refused,
             "grant_href": ways.grant_more(user, one.policy, owned=owned),
         }
