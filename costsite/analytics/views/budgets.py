@@ -11,14 +11,15 @@ from django.http.response import HttpResponseBase
 from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
-from costsite.analytics.burn_down import BurnDown, Limit, burn_down
-from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS, forecast_month
-from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.burn_down import BurnDown
+from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import budgets
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
 from costsite.analytics.views.budget_rows import bar_of
+from costsite.analytics.views.month import will_hold
 from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text, whole_number
 from costsite.csv_answer import csv_answer
 
@@ -27,12 +28,10 @@ EXPORTED_BUDGETS = 10_000
 READ_DAYS = DRAWN_FROM_DAYS + 7 * TESTED_WEEKS
 
 
-def will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
-    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
-    read_from = min(month.start, calendar.today - timedelta(days=READ_DAYS))
+def _will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
+    read_from = min(calendar.month.start, calendar.today - timedelta(days=READ_DAYS))
     spent = budgets.spent_by_day(policy, Days(read_from, calendar.today + timedelta(days=1)))
-    forecast = forecast_month(spent, calendar.today, month)
-    return burn_down(spent, calendar.today, month, forecast, Limit(standing.limit, tuple(policy.thresholds)))
+    return will_hold(spent, calendar, standing)
 
 
 @login_required
@@ -74,7 +73,7 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         columns, rows = TABLES[wanted]
         return csv_answer(f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}", columns, rows(facts))
     standing = facts.row.standing
-    holds = None if found.archived_at else will_hold(found, standing, calendar)
+    holds = None if found.archived_at else _will_hold(found, standing, calendar)
     if holds is not None and wanted == "will-it-hold":
         name = f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}"
         return as_csv(name, Export(holds.exact_head, holds.exact_rows))
