@@ -15,7 +15,7 @@ from budgets import money as money_of_budgets
 from costsite.analytics import figures
 from costsite.analytics.budget_bars import kind_class
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.inbox import count_unread
+from costsite.analytics.queries.inbox import MOST_COUNTED, count_unread
 
 register = template.Library()
 
@@ -153,6 +153,11 @@ def ago(at: datetime | None, calendar: Calendar) -> str:
             count = seconds // size
             return f"{count} {name}{'s' if name == 'day' and count > 1 else ''} ago"
     return "now"
+
+
+@register.filter
+def beside_the_bell(unread: int) -> str:
+    return bounded(unread, MOST_COUNTED)
 
 
 @register.simple_tag(takes_context=True)
