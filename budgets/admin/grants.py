@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,12 +18,11 @@ from agents.spend import MICROCENTS_PER_CENT
 from budgets.admin.history import NEWEST_SHOWN, ReadOnlyInline
 from budgets.admin.shown import state_in_html
 from budgets.enforcement import Standing
-from budgets.grant_days import last_day_of_this_month
-from budgets.granting import GrantForm, Proposal, grant_as_shown
+from budgets.granting import Proposal, Said, granting_step, revoking_step
 from budgets.models import BudgetGrant, BudgetPolicy
 from budgets.money import in_both
-from budgets.policies import By, revoke_grant
-from budgets.state import standing_now, state_of_standing
+from budgets.policies import By
+from budgets.state import state_of_standing
 
 
 class GrantInline(ReadOnlyInline):
@@ -71,43 +70,31 @@ class GrantingAdmin(MembersOnlyAdmin):
 
     def grant_more(self, request: HttpRequest, policy_id: int) -> HttpResponse:
         policy = self._changeable(request, policy_id)
-        standing = standing_now(policy)
-        form = GrantForm(request.POST or None, initial={"last_day": last_day_of_this_month()})
-        if not (request.method == "POST" and form.is_valid()):
-            return self._page(request, "grant", "Grant more", policy, form=form, standing=_told(standing))
-        cents = form.cleaned_data["cents"]
-        limit_shown = request.POST.get("limit_before")
-        if limit_shown is not None:
-            by = By(user=request.user)  # type: ignore[arg-type]
-            given = grant_as_shown(policy, form, limit_shown=limit_shown, by=by)
-            if given is not None:
-                self.log_change(request, policy, f"Granted {given.cents:,} cents until {minute(given.ends_at)}.")
-                messages.success(request, f"Granted: {cents:,} cents. What was refused runs again within seconds.")
-                return self._back(policy)
-            messages.warning(request, "The limit has changed since this was shown; look again before you grant.")
-            standing = standing_now(policy)
-        proposal = Proposal.of(standing, cents)
+        step = granting_step(policy, _sent(request), by=By(user=request.user))  # type: ignore[arg-type]
+        if step.given is not None:
+            self.log_change(request, policy, f"Granted {step.given.cents:,} cents until {minute(step.given.ends_at)}.")
+            return self._back(request, policy, step.said)
+        _tell(request, step.said)
+        if step.proposal is None:
+            return self._page(request, "grant", "Grant more", policy, form=step.form, standing=_told(step.standing))
+        cents = step.form.cleaned_data["cents"]
         return self._page(
-            request, "confirm_grant", f"Grant {in_both(cents * MICROCENTS_PER_CENT)}", policy, form=form,
-            limit_before=standing.limit, before=_told(proposal.before), after=_told(proposal.after), cents=f"{cents:,}",
+            request, "confirm_grant", f"Grant {in_both(cents * MICROCENTS_PER_CENT)}", policy, form=step.form,
+            limit_before=step.standing.limit, cents=f"{cents:,}", **_before_and_after(step.proposal),
         )  # fmt: skip
 
     def revoke(self, request: HttpRequest, grant_id: int) -> HttpResponse:
         given = get_object_or_404(BudgetGrant.objects.select_related("policy"), pk=grant_id)
         policy = self._changeable(request, given.policy_id)
-        if request.method == "POST":
-            if revoke_grant(given, by=By(user=request.user), reason=request.POST.get("reason", "")):  # type: ignore[arg-type]
+        step = revoking_step(given, _sent(request), by=By(user=request.user))  # type: ignore[arg-type]
+        if step.proposal is None:
+            if step.revoked:
                 self.log_change(request, policy, f"Revoked a grant of {given.cents:,} cents.")
-                messages.success(request, f"Revoked: {given.cents:,} cents.")
-            else:
-                messages.info(request, "The grant was over or revoked already; nothing was changed.")
-            return self._back(policy)
-        proposal = Proposal.of(standing_now(policy), -given.cents)
+            return self._back(request, policy, step.said)
         title = f"Revoke {in_both(given.cents * MICROCENTS_PER_CENT)}"
         return self._page(
-            request, "revoke", title, policy, before=_told(proposal.before), after=_told(proposal.after),
-            cents=f"{given.cents:,}",
-        )  # fmt: skip
+            request, "revoke", title, policy, cents=f"{given.cents:,}", **_before_and_after(step.proposal)
+        )
 
     def _changeable(self, request: HttpRequest, policy_id: int) -> BudgetPolicy:
         """The budget, when the person may change it. What they do not see does not exist for them."""
@@ -124,8 +111,22 @@ class GrantingAdmin(MembersOnlyAdmin):
         page = {**self.admin_site.each_context(request), "title": title, "opts": self.opts, "policy": policy, **context}
         return TemplateResponse(request, f"admin/budgets/budgetpolicy/{template}.html", page)
 
-    def _back(self, policy: BudgetPolicy) -> HttpResponseRedirect:
+    def _back(self, request: HttpRequest, policy: BudgetPolicy, said: Said | None) -> HttpResponseRedirect:
+        _tell(request, said)
         return HttpResponseRedirect(reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]))
+
+
+def _sent(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
+
+
+def _tell(request: HttpRequest, said: Said | None) -> None:
+    if said is not None:
+        messages.add_message(request, said.level, said.text)
+
+
+def _before_and_after(proposal: Proposal) -> dict[str, dict[str, str]]:
+    return {"before": _told(proposal.before), "after": _told(proposal.after)}
 
 
 def _told(standing: Standing) -> dict[str, str]:

@@ -12,10 +12,11 @@ from agents.admin.access import AnyAdmin, ReadOnlyAdmin, is_staff, is_superuser
 from agents.admin.large_tables import NEWEST, NewestPaginator
 from agents.admin.ledger import AgentRunLogAdmin
 from agents.models import AgentRunLog
-from costsite.advice.asking import NEWEST_FIRST
 from costsite.advice.models import AdviceChange, ModelTier, RunReview, TaskRow
 
 UNUSUAL = "unusual"
+NEWEST_FIRST = ("-started_at", "-run")
+"""As the indexes of `RunReview` have them."""
 
 
 class UnusuallyHighFilter(admin.SimpleListFilter):

@@ -162,11 +162,6 @@ def _chunks(runs: Iterator[RunFacts]) -> Iterator[list[RunFacts]]:
         yield chunk
 
 
-def calls_of(workspace_id: int, run_id: Any) -> list[Call]:
-    """The first calls of a run in their order, at most `CALLS_OF_A_RUN`."""
-    return _calls_of(workspace_id, [run_id]).get(run_id, [])
-
-
 def _calls_of(workspace_id: int, run_ids: Sequence[Any]) -> dict[Any, list[Call]]:
     rows: Any = LLMCall.objects.filter(workspace=workspace_id, run_id__in=run_ids).order_by(
         "run_id", "started_at", "id"

@@ -85,6 +85,11 @@ class Calendar:
         return self.now.astimezone(self.zone).date()
 
     @property
+    def month(self) -> Days:
+        """All of it."""
+        return Days(first_of_month(self.today), first_of_next_month(self.today))
+
+    @property
     def month_to_date(self) -> Days:
         """The first days of the month, up to and with today."""
         return Days(first_of_month(self.today), self.today + timedelta(days=1))
@@ -117,7 +122,7 @@ class Calendar:
             return Days(self.today - timedelta(days=1), tomorrow)
         if name.endswith("-days") and name in RANGES:
             return Days(tomorrow - timedelta(days=int(name.removesuffix("-days"))), tomorrow)
-        return Days(first_of_month(self.today), first_of_next_month(self.today))
+        return self.month
 
     def days_before(self, name: str, shown: Days) -> Days:
         """What a range is compared with: as many days right before it; of a month, those of the month before."""

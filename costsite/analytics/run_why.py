@@ -1,4 +1,4 @@
-"""Why a run cost what it cost, against the agent's usual run, in a sentence whose figures add up. Pure.
+"""Why a run cost what it cost, against the agent's median run, in a sentence whose figures add up. Pure.
 
 The difference is taken apart in three steps, each from where the one before ended: as many calls as this run, at the
 usual cost of a call; tokens as many as in this run, at the usual cost of a token; and what a token cost in this run.
@@ -48,14 +48,14 @@ class Cause:
 @dataclass(frozen=True)
 class Why:
     answer: str
-    """`2.20¢ more than the agent's usual run of 1.30¢`."""
+    """`2.20¢ more than the agent's median run of 1.30¢`."""
     causes: tuple[Cause, ...]
     difference: int
     """Microcents."""
 
 
 def why(run: RunSize, usual: RunSize) -> Why | None:
-    """None where there is nothing to compare: a run without calls or tokens, or a usual run that cost nothing."""
+    """None where there is nothing to compare: a run without calls or tokens, or a median run that cost nothing."""
     if not (run.calls and usual.calls and run.tokens and usual.tokens and usual.cost):
         return None
     difference = run.cost - usual.cost
@@ -78,9 +78,9 @@ def why(run: RunSize, usual: RunSize) -> Why | None:
 
 def _answer(difference: int, usual: int) -> str:
     if abs(difference) * 200 < usual:
-        return f"As much as the agent's usual run of {money(usual)}"
+        return f"As much as the agent's median run of {money(usual)}"
     return (
-        f"{money(abs(difference))} {'more' if difference > 0 else 'less'} than the agent's usual run of {money(usual)}"
+        f"{money(abs(difference))} {'more' if difference > 0 else 'less'} than the agent's median run of {money(usual)}"
     )
 
 

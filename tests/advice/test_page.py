@@ -232,7 +232,10 @@ def test_one_click_makes_it_the_default_model_for_owners_alone(
     for person, status in ((stranger, 404), (viewer, 403), (owner, 302)):
         client.force_login(person)
 
-        assert client.post(act, {"agent": agent.pk, "model": "claude-haiku-4-5"}).status_code == status
+        answer = client.post(act, {"agent": agent.pk, "model": "claude-haiku-4-5"}, follow=True)
+
+        assert (answer.redirect_chain[0][1] if answer.redirect_chain else answer.status_code) == status
+        assert (answer.status_code == 200) is ("is the default model of" in answer.content.decode()), "told, once done"
     agent.refresh_from_db()
     assert agent.default_model == "claude-haiku-4-5"
     assert LogEntry.objects.get().get_change_message() == (

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from agents.models import Agent as AgentRow
 from agents.models import AgentRunLog, LedgerState, Workspace
 from agents.retention import let_go
 from costsite.advice import causes
-from costsite.advice.asking import is_unusual, newest_marked, unusual_among, why_dear
+from costsite.advice.asking import mark_of
 from costsite.advice.models import Advice, AgentDay, AgentUsualRun, ReviewState, RunReview, ScannedDay
 from costsite.advice.nightly import review, sweep
 from tests.advice.conftest import FIRST, YESTERDAY, Book
@@ -58,9 +57,6 @@ def test_an_agent_with_too_few_runs_is_new_and_nothing_of_it_is_unusual(book: Bo
     usual = AgentUsualRun.objects.get()
     assert (usual.runs, usual.is_new) == (21, True)
     assert not RunReview.objects.exists()
-    why = why_dear(AgentRunLog.objects.get(run_id=next(iter(month.planted))).pk)
-    assert why is not None
-    assert (why.new_agent, why.runs, why.unusual, why.reasons) == (True, 21, False, ())
 
 
 def test_two_kinds_of_runs_are_both_usual_where_the_dear_one_is_common(book: Book) -> None:
@@ -76,45 +72,34 @@ def test_two_kinds_of_runs_are_both_usual_where_the_dear_one_is_common(book: Boo
     assert not RunReview.objects.exists()
 
 
-def test_one_is_told_why_a_run_was_dear_by_its_calls_as_they_are_now(book: Book) -> None:
+def test_one_is_told_why_the_review_marked_a_run(book: Book) -> None:
     month = Month(Agent(), FIRST)
     book(month.events((causes.VERBOSE_PROMPT,)))
     review(YESTERDAY)
     run = AgentRunLog.objects.get(run_id=next(iter(month.planted)))
 
-    why = why_dear(run.pk)
+    mark = mark_of(run.pk)
 
-    assert why is not None
-    assert why.unusual
-    assert is_unusual(run.pk)
-    assert why.over == run.cost_microcents - why.usual
-    first = why.reasons[0]
+    assert mark is not None
+    assert mark.over == run.cost_microcents - mark.usual
+    assert (mark.tokens, mark.runs) == (run.input_tokens + run.output_tokens, AgentUsualRun.objects.get().runs)
+    first = mark.reasons[0]
     assert first.label == "Overly verbose prompt"
     assert first.text.startswith("It began with 90k input tokens; usual are 1.")
     ordinary = AgentRunLog.objects.exclude(pk=run.pk).order_by("cost_microcents")[0]
-    assert unusual_among([run.pk, ordinary.pk]) == {run.pk: "Overly verbose prompt"}
-    assert not is_unusual(ordinary.pk)
-    assert why_dear(0) is None
+    assert mark_of(ordinary.pk) is None
 
 
-def test_marked_runs_are_listed_newest_first_for_those_who_may_see_them(
-    book: Book, workspace: Workspace, viewer: User, superuser: User, elsewhere: Workspace
-) -> None:
+def test_a_cause_that_this_release_does_not_know_is_no_error(book: Book) -> None:
     month = Month(Agent(), FIRST)
-    book(month.events((causes.VERBOSE_PROMPT, causes.LOOPS, causes.FAILED)))
+    book(month.events((causes.LOOPS,)))
     review(YESTERDAY)
-    agent = AgentRow.objects.get()
-    stranger = User.objects.create_user("stan")
-    stranger.memberships.create(workspace=elsewhere)
-    marked = list(
-        AgentRunLog.objects.filter(run_id__in=month.planted).order_by("-started_at").values_list("pk", flat=True)
-    )
+    RunReview.objects.update(causes=[["from_another_release", 5, {}]])
 
-    for person in (viewer, superuser):
-        assert newest_marked(person, most=10) == marked
-        assert newest_marked(person, agent_id=agent.pk, most=2) == marked[:2]
-        assert newest_marked(person, workspace_id=workspace.pk, most=10) == marked
-    assert newest_marked(stranger, most=10) == newest_marked(stranger, agent_id=agent.pk, most=10) == []
+    mark = mark_of(RunReview.objects.get().run_id)
+
+    assert mark is not None
+    assert [(reason.label, reason.microcents) for reason in mark.reasons] == [("No single cause", 5)]
 
 
 def test_a_run_without_a_price_is_weighed_by_its_tokens(book: Book, workspace: Workspace) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from agents import ledger
-from agents.models import Membership, ModelPrice, Workspace
+from agents.keys import create_key
+from agents.models import Agent, AgentRunLog, Membership, ModelPrice, Workspace
+from budgets.models import BudgetPolicy, MonthlyStatement, Notification, Refusal
+from budgets.policies import By, grant, set_budget
 from langchain_plugin import wire
-from tests.analytics.facts import AFTERNOON, PRICED, Cast, Spend
+from tests.analytics.facts import AFTERNOON, PRICED, UNPRICED, Cast, Spend
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
 
@@ -72,3 +77,67 @@ def spend(cast: Cast) -> Spend:
 def as_viewer(cast: Cast, client: Client) -> Client:
     client.force_login(cast.viewer)
     return client
+
+
+@pytest.fixture
+def pages(cast: Cast, spend: Spend) -> list[str]:
+    """Every page, with something to show on it: two agents, an unpriced model, a run of several calls."""
+    run_id = uuid4()
+    for index in range(3):
+        spend(
+            run_id=run_id,
+            step="agent",
+            sub_agent="planner" if index else "",
+            cache_read_tokens=200,
+            reasoning_tokens=20,
+        )
+    spend(agent="triage", **UNPRICED)
+    spend(cast.elsewhere, agent="stranger")
+    agent = Agent.objects.get(slug="support-bot")
+    run = AgentRunLog.objects.get(run_id=run_id)
+    budget = everything_about_a_budget(agent)
+    set_budget(None, by=By(command="test"), limit_cents=900_000)
+    set_budget(Agent.objects.get(slug="stranger"), by=By(command="test"), limit_cents=5)
+    create_key(cast.acme, name="production")
+    entered = ModelPrice.objects.get()
+    return [
+        reverse("dashboard"),
+        reverse("analytics"),
+        reverse("agent", args=[agent.pk]),
+        reverse("workspaces"),
+        reverse("workspace", args=["acme"]),
+        reverse("runs"),
+        reverse("run", args=[run.pk]),
+        reverse("budgets"),
+        reverse("budget", args=[budget.pk]),
+        reverse("inbox"),
+        reverse("prices"),
+        f"{reverse('prices')}?model=acme-1&provider=acme-ai",
+        reverse("price", args=[entered.pk]),
+        reverse("keys"),
+        reverse("optimization"),
+        reverse("what-if"),
+    ]
+
+
+def everything_about_a_budget(agent: Agent) -> BudgetPolicy:
+    """With a crossing, a grant, a refusal, a statement and a notice of it."""
+    budget = set_budget(agent, by=By(command="test"), limit_cents=1)
+    assert budget is not None
+    grant(budget, 2, ends_at=AFTERNOON + timedelta(days=2), reason="launch week", by=By(command="test"))
+    Refusal.objects.create(
+        policy=budget, workspace=agent.workspace, agent=agent, kind="exhausted", minute=AFTERNOON, count=3
+    )
+    MonthlyStatement.objects.create(
+        workspace=agent.workspace, agent=agent, month="2026-10", calls=3, unpriced_calls=1, estimated_calls=0,
+        input_tokens=10, output_tokens=5, cost_microcents=123_000_000, limit_microcents=500_000_000,
+    )  # fmt: skip
+    for membership in agent.workspace.memberships.all():
+        Notification.objects.create(
+            cause="crossing",
+            cause_key="a",
+            user=membership.user,
+            workspace=agent.workspace,
+            title="half of it is spent",
+        )
+    return budget

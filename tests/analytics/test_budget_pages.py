@@ -95,7 +95,7 @@ def test_each_budget_says_what_the_calls_leases_grants_and_refusals_come_to(
         assert Decimal(row["Spent (cents)"]) == spent, scope
         assert Decimal(row["Held (cents)"]) == held, scope
         assert Decimal(row["Left (cents)"]) == limit - spent, scope
-        assert int(row["Refused requests"]) == refused, scope
+        assert int(row["Refused requests this month"]) == refused, scope
     said = text_of(client, "budget", own.pk)
     assert "Spent in November 0.9000¢ 18 % of 5 cents ($0.05)" in said.replace("  ", " ")
     assert "Left 4.10¢" in said

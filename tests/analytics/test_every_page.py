@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,11 +13,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from agents.keys import create_key
-from agents.models import Agent, AgentRunLog, Membership, ModelPrice
-from budgets.models import BudgetPolicy, MonthlyStatement, Notification, Refusal
-from budgets.policies import By, grant, set_budget
-from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend
+from agents.models import Agent, AgentRunLog, Membership
+from budgets.models import BudgetPolicy
+from tests.analytics.facts import AFTERNOON, Cast, Spend
 from tests.factories import MembershipFactory, WorkspaceFactory
 
 MOST_QUERIES = 12
@@ -32,70 +29,6 @@ QUERIES = (
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
 REPORTED = HOSTILE.replace("\u202e", "")
 """As far as the wire takes it; the admin takes all of it."""
-
-
-@pytest.fixture
-def pages(cast: Cast, spend: Spend) -> list[str]:
-    """Every page, with something to show on it: two agents, an unpriced model, a run of several calls."""
-    run_id = uuid4()
-    for index in range(3):
-        spend(
-            run_id=run_id,
-            step="agent",
-            sub_agent="planner" if index else "",
-            cache_read_tokens=200,
-            reasoning_tokens=20,
-        )
-    spend(agent="triage", **UNPRICED)
-    spend(cast.elsewhere, agent="stranger")
-    agent = Agent.objects.get(slug="support-bot")
-    run = AgentRunLog.objects.get(run_id=run_id)
-    budget = everything_about_a_budget(agent)
-    set_budget(None, by=By(command="test"), limit_cents=900_000)
-    set_budget(Agent.objects.get(slug="stranger"), by=By(command="test"), limit_cents=5)
-    create_key(cast.acme, name="production")
-    entered = ModelPrice.objects.get()
-    return [
-        reverse("dashboard"),
-        reverse("analytics"),
-        reverse("agent", args=[agent.pk]),
-        reverse("workspaces"),
-        reverse("workspace", args=["acme"]),
-        reverse("runs"),
-        reverse("run", args=[run.pk]),
-        reverse("budgets"),
-        reverse("budget", args=[budget.pk]),
-        reverse("inbox"),
-        reverse("prices"),
-        f"{reverse('prices')}?model=acme-1&provider=acme-ai",
-        reverse("price", args=[entered.pk]),
-        reverse("keys"),
-        reverse("optimization"),
-        reverse("what-if"),
-    ]
-
-
-def everything_about_a_budget(agent: Agent) -> BudgetPolicy:
-    """With a crossing, a grant, a refusal, a statement and a notice of it."""
-    budget = set_budget(agent, by=By(command="test"), limit_cents=1)
-    assert budget is not None
-    grant(budget, 2, ends_at=AFTERNOON + timedelta(days=2), reason="launch week", by=By(command="test"))
-    Refusal.objects.create(
-        policy=budget, workspace=agent.workspace, agent=agent, kind="exhausted", minute=AFTERNOON, count=3
-    )
-    MonthlyStatement.objects.create(
-        workspace=agent.workspace, agent=agent, month="2026-10", calls=3, unpriced_calls=1, estimated_calls=0,
-        input_tokens=10, output_tokens=5, cost_microcents=123_000_000, limit_microcents=500_000_000,
-    )  # fmt: skip
-    for membership in agent.workspace.memberships.all():
-        Notification.objects.create(
-            cause="crossing",
-            cause_key="a",
-            user=membership.user,
-            workspace=agent.workspace,
-            title="half of it is spent",
-        )
-    return budget
 
 
 def test_every_page_asks_who_one_is(pages: list[str], client: Client) -> None:
@@ -308,19 +241,22 @@ def test_the_way_to_edit_is_shown_to_staff_who_own_the_workspace(pages: list[str
 def test_no_link_on_any_page_is_dead(pages: list[str], cast: Cast, client: Client) -> None:
     client.force_login(cast.superuser)
     seen, waiting = set(pages), list(pages)
-    while waiting and len(seen) < 300:
+    while waiting:
         page = waiting.pop()
         response = client.get(page)
         assert response.status_code == 200, page
-        if page.startswith("/admin/") or response.streaming:
-            continue  # only that the pages' links to it lead somewhere
+        if "csv" in page:
+            assert response.headers["Content-Type"].startswith("text/csv"), page
+        # Filters combine without end: of a page under some, the links are those of the page under none.
+        if page.startswith("/admin/") or response.streaming or ("?" in page and page not in pages):
+            continue
         for href in re.findall(r'href="([^"#]+)', response.content.decode()):
             target = href.replace("&amp;", "&")
             target = page.partition("?")[0] + target if target.startswith("?") else target
             if target not in seen and not target.startswith("/static/"):
                 seen.add(target)
                 waiting.append(target)
-    assert len(seen) > 20
+    assert len(seen) > 100
 
 
 def test_a_month_without_calls_is_a_page_like_any_other(spend: Spend, as_viewer: Client) -> None:

@@ -140,13 +140,13 @@ def test_a_run_of_many_calls_is_paged_and_its_running_sum_goes_on(spend: Spend, 
 
     first, second = as_viewer.get(address).context, as_viewer.get(f"{address}?from=200").context
 
-    assert (len(first["lines"]), first["next_calls"]) == (200, 200)
+    assert (len(first["lines"]), first["next"]) == (200, 200)
     assert [(line.number, line.running.cost) for line in second["lines"]] == [
         (201, 201 * 180_000),
         (202, 202 * 180_000),
         (203, 203 * 180_000),
     ]
-    assert second["next_calls"] is None
+    assert second["next"] is None
 
 
 def test_a_nested_run_leads_to_the_run_it_was_part_of(cast: Cast, spend: Spend, as_viewer: Client) -> None:

@@ -21,7 +21,7 @@ def test_more_calls_of_the_usual_kind_cost_as_much_as_such_calls() -> None:
     answer = why(RunSize(9 * CENT, 9, 6_750, 2_250, 0), USUAL)
 
     assert answer is not None
-    assert answer.answer == "5.00¢ more than the agent's usual run of 4.00¢"
+    assert answer.answer == "5.00¢ more than the agent's median run of 4.00¢"
     assert [(cause.words, cause.amount) for cause in answer.causes] == [("9 calls, usually 4", "+5.00¢")]
 
 
@@ -64,7 +64,7 @@ def test_a_run_like_the_usual_one_is_said_to_be() -> None:
     answer = why(USUAL, USUAL)
 
     assert answer is not None
-    assert answer.answer == "As much as the agent's usual run of 4.00¢"
+    assert answer.answer == "As much as the agent's median run of 4.00¢"
     assert answer.causes == ()
 
 
@@ -83,7 +83,7 @@ def test_a_runs_page_says_why_it_was_dear(spend: Spend, as_viewer: Client) -> No
 
     html = text_of(as_viewer, "run", AgentRunLog.objects.get(run_id=dear.run_id).pk)
 
-    assert "0.1800¢ more than the agent&#x27;s usual run of 0.1800¢" in html
+    assert "0.1800¢ more than the agent&#x27;s median run of 0.1800¢" in html
     assert "+0.1800¢ 3.00k tokens a call, usually 1.50k" in html
     assert "These add up to the difference." in html
 
@@ -93,7 +93,7 @@ def test_of_a_run_whose_cost_is_not_all_known_nothing_is_said(spend: Spend, as_v
     spend(run_id=call.run_id, **UNPRICED)
     spend()
 
-    assert "usual run" not in text_of(as_viewer, "run", AgentRunLog.objects.get(run_id=call.run_id).pk)
+    assert "median run" not in text_of(as_viewer, "run", AgentRunLog.objects.get(run_id=call.run_id).pk)
 
 
 def test_calls_of_a_sub_agent_are_a_branch_with_a_sum_of_its_own(spend: Spend, as_viewer: Client) -> None:

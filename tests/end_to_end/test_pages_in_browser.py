@@ -135,7 +135,7 @@ def test_one_filters_the_dashboard_and_drills_from_a_column_to_its_runs(
     assert page.get_by_role("region", name="Runs").locator("tbody tr").count() == 1
     page.get_by_role("region", name="Runs").locator("tbody tr").get_by_role("link").first.click()
     assert kpi(page, "Estimated cost") == f"{cents_of(recorded[-4:]):.2f}¢"
-    assert "more than the agent's usual run" in page.get_by_role("region", name="usual run").inner_text()
+    assert "more than the agent's median run" in page.get_by_role("region", name="median run").inner_text()
     assert complaints == []
 
 

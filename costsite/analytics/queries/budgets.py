@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import (
-    BigIntegerField,
-    Case,
-    Exists,
-    F,
-    FloatField,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Sum,
-    Value,
-    When,
-)
-from django.db.models.functions import Cast, Coalesce, TruncDay
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import TruncDay
 
 from agents.clock import days_of
 from agents.cost_tracker import CostTracker
+from agents.models import Workspace
 from agents.models.visibility import is_superuser
-from agents.spend import MICROCENTS_PER_CENT
 from budgets.changes import difference
 from budgets.enforcement import Standing
 from budgets.models import (
@@ -40,9 +26,10 @@ from budgets.models import (
     ThresholdCrossing,
 )
 from budgets.months import Month, month_at
-from budgets.state import BudgetState, held_by_leases, reach_of, state_of_standing
+from budgets.state import BudgetState, state_of_standing
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import spend_by_day
+from costsite.analytics.queries.standings import standing_of, with_standing
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -75,23 +62,10 @@ def ledger_month(calendar: Calendar) -> Month:
 def list_budgets(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, offset: int = 0, limit: int
 ) -> list[BudgetRow]:
-    """The fullest first; one more than `limit` says that there are more. Three queries, however many there are."""
-    month = ledger_month(calendar)
-    rows = _wanted(user, search, archived)
-    # A limit of 0 is full from the start.
-    fullest = _with_spent(rows, calendar, month).annotate(
-        share=Case(
-            When(limit_now=0, then=Value(1e30)),
-            default=Cast("spent_now", FloatField()) / Cast("limit_now", FloatField()),
-            output_field=FloatField(),
-        )
-    )
-    found = list(
-        fullest.select_related("workspace", "agent").order_by("-share", "workspace__name", "agent__slug", "pk")[
-            offset : offset + limit + 1
-        ]
-    )
-    return _rows(found, calendar, month)
+    """The fullest first; one more than `limit` says that there are more. One query, however many there are."""
+    rows = _standing(_wanted(user, search, archived), calendar)
+    found = rows.order_by("-full", "workspace__name", "agent__slug", "pk")[offset : offset + limit + 1]
+    return [_row(policy, calendar) for policy in found]
 
 
 def spent_by_day(policy: BudgetPolicy, days: Days) -> dict[date, int]:
@@ -108,9 +82,8 @@ def every_budget(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, most: int
 ) -> list[BudgetRow]:
     """For a file, in an order that stays."""
-    month = ledger_month(calendar)
-    rows = _with_spent(_wanted(user, search, archived), calendar, month)
-    return _rows(list(rows.select_related("workspace", "agent").order_by("scope", "pk")[:most]), calendar, month)
+    rows = _standing(_wanted(user, search, archived), calendar)
+    return [_row(policy, calendar) for policy in rows.order_by("scope", "pk")[:most]]
 
 
 def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
@@ -125,56 +98,26 @@ def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
     )
 
 
-def _with_spent(rows: QuerySet[BudgetPolicy], calendar: Calendar, month: Month) -> QuerySet[Any]:
-    spent = BudgetPeriod.objects.filter(policy=OuterRef("pk"), month=month.name).values("spent_microcents")
-    granted = (
-        BudgetGrant.objects.live(calendar.now)
-        .filter(policy=OuterRef("pk"))
-        .order_by()
-        .values("policy")
-        .annotate(sum=Sum("cents"))
-        .values("sum")
-    )
-    zero = Value(0, BigIntegerField())
-    return rows.annotate(
-        spent_now=Coalesce(Subquery(spent, output_field=BigIntegerField()), zero),
-        limit_now=(F("limit_cents") + Coalesce(Subquery(granted, output_field=BigIntegerField()), zero))
-        * Value(MICROCENTS_PER_CENT, BigIntegerField()),
-    )
+def _standing(rows: QuerySet[BudgetPolicy], calendar: Calendar) -> QuerySet[Any]:
+    """As they stand this month, with what they are of."""
+    month = ledger_month(calendar)
+    rows = rows.select_related("workspace", "agent")
+    return with_standing(rows, month, calendar.now, refused_from=month.starts_at)
 
 
-def _rows(policies: Sequence[Any], calendar: Calendar, month: Month) -> list[BudgetRow]:
-    """Of policies from `_with_spent`, in two queries."""
-    refused = dict(
-        Refusal.objects.filter(policy__in=[policy.pk for policy in policies], minute__gte=month.starts_at)
-        .order_by()
-        .values_list("policy_id")
-        .annotate(sum=Sum("count"))
-        .values_list("policy_id", "sum")
-    )
-    return [
-        BudgetRow(standing.policy, standing, state, int(refused.get(standing.policy.pk, 0)))
-        for standing, state in _standings(policies, calendar, month)
-    ]
-
-
-def _standings(policies: Sequence[Any], calendar: Calendar, month: Month) -> list[tuple[Standing, BudgetState]]:
-    held = held_by_leases(month.name, calendar.now) if policies else {}
-    standings = [
-        Standing(policy, month, policy.limit_now, policy.spent_now, held.get(reach_of(policy), 0))
-        for policy in policies
-    ]
-    return [(standing, state_of_standing(standing, str(calendar.zone))) for standing in standings]
+def _row(policy: Any, calendar: Calendar) -> BudgetRow:
+    """Of a budget from `_standing`."""
+    standing = standing_of(policy, ledger_month(calendar))
+    return BudgetRow(policy, standing, state_of_standing(standing, str(calendar.zone)), int(policy.refused or 0))
 
 
 def above_all(user: User, calendar: Calendar) -> BudgetState | None:
     """The state of the whole site's budget, for those who do not see it: its figures are other workspaces' spend."""
     if is_superuser(user):
         return None
-    month = ledger_month(calendar)
     of_site = BudgetPolicy.objects.live().filter(scope=BudgetPolicy.Scope.SITE)
-    standings = _standings(list(_with_spent(of_site, calendar, month)), calendar, month)
-    return standings[0][1] if standings else None
+    found = _standing(of_site, calendar).first()
+    return None if found is None else _row(found, calendar).state
 
 
 # ── one budget ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -232,9 +175,8 @@ class BudgetFacts:
 
 def find_budget(user: User, calendar: Calendar, pk: int) -> BudgetPolicy | None:
     """For `budget_facts`."""
-    rows = BudgetPolicy.objects.visible_to(user).filter(pk=pk).select_related("workspace", "agent")
-    annotated = _with_spent(rows, calendar, ledger_month(calendar))
-    found: BudgetPolicy | None = annotated.annotate(
+    rows = _standing(BudgetPolicy.objects.visible_to(user).filter(pk=pk), calendar)
+    found: BudgetPolicy | None = rows.annotate(
         changeable=Exists(BudgetPolicy.objects.changeable_by(user).filter(pk=OuterRef("pk")))
     ).first()
     return found
@@ -249,18 +191,21 @@ def find_grant(user: User, pk: int) -> BudgetGrant | None:
     )
 
 
+def owns_any(user: User) -> bool:
+    """Some workspace is theirs."""
+    return Workspace.objects.owned_by(user).exists()
+
+
 def may_change(user: User, policy: BudgetPolicy) -> bool:
     return BudgetPolicy.objects.changeable_by(user).filter(pk=policy.pk).exists()
 
 
 def budget_facts(policy: BudgetPolicy, calendar: Calendar) -> BudgetFacts:
-    """Of a budget that `find_budget` found. Six queries."""
+    """Of a budget that `find_budget` found. Five queries."""
     month = ledger_month(calendar)
     grants = list(BudgetGrant.objects.filter(policy=policy).select_related("granted_by")[:MOST_LINES])
-    refusals = _refused_days(policy, calendar, month)
-    ((standing, state),) = _standings([policy], calendar, month)
     return BudgetFacts(
-        row=BudgetRow(policy, standing, state, sum(day.count for day in refusals)),
+        row=_row(policy, calendar),
         may_change=bool(getattr(policy, "changeable", False)),
         grants=[
             Grant(
@@ -280,7 +225,7 @@ def budget_facts(policy: BudgetPolicy, calendar: Calendar) -> BudgetFacts:
             ChangeLine(change.changed_at, change.get_what_display(), difference(change), change.by_name, change.reason)
             for change in BudgetChange.objects.filter(policy=policy)[:MOST_LINES]
         ],
-        refusals=refusals,
+        refusals=_refused_days(policy, calendar, month),
         months=_months(policy, month),
     )
 

@@ -13,6 +13,7 @@ from budgets.models import Notification
 User = AbstractBaseUser | AnonymousUser
 
 MOST_COUNTED = 99
+"""Beside the bell; of more it says that there are more."""
 
 
 @dataclass(frozen=True)

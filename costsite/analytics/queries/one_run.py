@@ -44,7 +44,7 @@ class CallRow:
 
 
 def find_run(user: User, pk: int) -> RunRow | None:
-    row = AgentRunLog.objects.visible_to(user).select_related("agent", "workspace").filter(pk=pk).first()
+    row = AgentRunLog.objects.visible_to(user).select_related(*RunRow.READ_WITH).filter(pk=pk).first()
     return None if row is None else RunRow.of(row)
 
 

@@ -58,10 +58,6 @@ def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
     return {spend.of: spend for spend in spent.between(days.start, days.end).by_day()}
 
 
-def sum_of(by_day: Mapping[date, Spend], days: Days) -> Spend:
-    return sum((spend for day, spend in by_day.items() if days.start <= day < days.end), NOTHING)
-
-
 def narrowed(filters: Filters) -> Q:
     """What of `UsageDay` the filters want, the workspace aside."""
     wanted = Q()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -51,8 +52,12 @@ class RunRow:
     mark: str = ""
     """What made it unusual for its agent, in words; empty where the last review did not mark it."""
 
+    READ_WITH: ClassVar = ("agent", "workspace", "review")
+
     @classmethod
     def of(cls, row: AgentRunLog) -> RunRow:
+        """Of a row that was read with `READ_WITH`."""
+        review: RunReview | None = getattr(row, "review", None)
         return cls(
             id=row.pk,
             run_id=row.run_id,
@@ -71,6 +76,7 @@ class RunRow:
             tags=tuple(str(tag) for tag in row.tags),
             parent_run_id=row.parent_run_id,
             spend=Spend.of_row(row),
+            mark=review.label if review else "",
         )
 
     @property
@@ -171,7 +177,7 @@ def list_runs(
         rows = sifted(among, wanted).order_by(*order)[: limit + 1]
     else:
         rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond).order_by(*order)
-    found = [RunRow.of(row) for row in rows.select_related("agent", "workspace")]
+    found = [RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes")]
     more = len(found) > limit
     found = found[:limit]
     end = found[-1].cursor if more else sifted_to

@@ -7,20 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, F, OuterRef, Q, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce, Greatest
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    F,
+    FloatField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Coalesce
 
 from agents.clock import days_of
 from agents.models.visibility import is_superuser
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.enforcement import Standing
 from budgets.models import BudgetGrant, BudgetPeriod, BudgetPolicy, Refusal, SpendLease
-from budgets.months import month_at
+from budgets.months import Month, month_at
 from budgets.state import BudgetState, Kind, gravest_of, kind_of
 from costsite.analytics.periods import Calendar
 
@@ -94,43 +106,72 @@ def budgets_for(
         reach &= Q(workspace__in=list(workspaces))
     if agents is not None:
         reach &= Q(agent=None) | Q(agent__in=list(agents))
-    leases = SpendLease.objects.holding(now).filter(month=month.name).order_by()
-    rows: Any = BudgetPolicy.objects.live().filter(reach | Q(scope=BudgetPolicy.Scope.SITE))
-    rows = rows.select_related("workspace", "agent").annotate(
-        spent=Subquery(
-            BudgetPeriod.objects.filter(policy=OuterRef("pk"), month=month.name).order_by().values("spent_microcents")
-        ),
-        granted=_sum_of(BudgetGrant.objects.live(now).filter(policy=OuterRef("pk")), "policy", "cents"),
-        refused=_sum_of(Refusal.objects.filter(policy=OuterRef("pk"), minute__gte=now - RECENT), "policy", "count"),
-        held=Case(
-            When(scope=BudgetPolicy.Scope.AGENT, then=_held(leases.filter(agent=OuterRef("agent")))),
-            When(scope=BudgetPolicy.Scope.WORKSPACE, then=_held(leases.filter(workspace=OuterRef("workspace")))),
-            default=_held(leases),
-        ),
-    )
+    live: Any = BudgetPolicy.objects.live().filter(reach | Q(scope=BudgetPolicy.Scope.SITE))
+    rows = with_standing(live.select_related("workspace", "agent"), month, now, refused_from=now - RECENT)
+    rows = rows.annotate(narrow=Case(When(agent=None, then=Value(0)), default=Value(1)))
     watched = []
-    rows = rows.annotate(
-        narrow=Case(When(agent=None, then=Value(0)), default=Value(1)),
-        full=Coalesce(F("spent"), 0) / Greatest(F("limit_cents"), 1),
-    )
     order = ("narrow", F("refused").desc(nulls_last=True), "-full", "pk")
     for row in rows.only(*_READ).order_by(*order)[:most]:
-        limit = row.limit_microcents + int(row.granted or 0) * MICROCENTS_PER_CENT
-        standing = Standing(row, month, limit, row.spent or 0, int(row.held or 0))
         shown = row.scope != BudgetPolicy.Scope.SITE or is_superuser(user)
-        watched.append(Watched(standing, int(row.refused or 0), shown))
+        watched.append(Watched(standing_of(row, month), int(row.refused or 0), shown))
     return Budgets(tuple(watched), calendar.zone.key)
 
 
 _READ = (
     "scope", "limit_cents", "thresholds", "mode", "workspace__name", "workspace__slug", "agent__name", "agent__slug",
-    "agent__workspace",
+    "agent__workspace", "archived_at",
 )  # fmt: skip
 """Columns: five hundred budgets are read at a time."""
 
 
+# ── a list of budgets, in one query ──────────────────────────────────────────────────────────────────────────────────
+
+FULL_FROM_THE_START = 1e30
+"""How full a budget of nothing is. Not infinite: databases do not agree on how to sort that."""
+
+
+def fullness_of(standing: Standing) -> float:
+    """What is spent as a share of the limit, by which pages put the fullest first."""
+    return standing.spent / standing.limit if standing.limit > 0 else FULL_FROM_THE_START
+
+
+def with_standing(
+    rows: QuerySet[BudgetPolicy], month: Month, now: datetime, *, refused_from: datetime
+) -> QuerySet[Any]:
+    """Each with `spent_now`, `limit_now` with its grants, and `held_now`, in microcents; `full`, as `fullness_of`; and
+    `refused`: how many requests for money it turned down since `refused_from`, or None.
+    """
+    spent = BudgetPeriod.objects.filter(policy=OuterRef("pk"), month=month.name).order_by().values("spent_microcents")
+    granted = _sum_of(BudgetGrant.objects.live(now).filter(policy=OuterRef("pk")), "policy", "cents")
+    leases = SpendLease.objects.holding(now).filter(month=month.name).order_by()
+    return rows.annotate(
+        spent_now=Coalesce(Subquery(spent, output_field=BigIntegerField()), _ZERO),
+        limit_now=(F("limit_cents") + Coalesce(granted, _ZERO)) * Value(MICROCENTS_PER_CENT, BigIntegerField()),
+        held_now=Case(
+            When(scope=BudgetPolicy.Scope.AGENT, then=_held(leases.filter(agent=OuterRef("agent")))),
+            When(scope=BudgetPolicy.Scope.WORKSPACE, then=_held(leases.filter(workspace=OuterRef("workspace")))),
+            default=_held(leases),
+        ),
+        refused=_sum_of(Refusal.objects.filter(policy=OuterRef("pk"), minute__gte=refused_from), "policy", "count"),
+        full=Case(
+            When(limit_now__lte=0, then=Value(FULL_FROM_THE_START)),
+            default=Cast("spent_now", FloatField()) / Cast("limit_now", FloatField()),
+            output_field=FloatField(),
+        ),
+    )
+
+
+def standing_of(row: Any, month: Month) -> Standing:
+    """Of a budget that was read `with_standing`."""
+    return Standing(row, month, int(row.limit_now), int(row.spent_now), int(row.held_now or 0))
+
+
+_ZERO = Value(0, BigIntegerField())
+
+
 def _sum_of(rows: Any, group: str, column: str) -> Subquery:
-    return Subquery(rows.order_by().values(group).annotate(sum=Sum(column)).values("sum"))
+    summed = rows.order_by().values(group).annotate(sum=Sum(column)).values("sum")
+    return Subquery(summed, output_field=BigIntegerField())
 
 
 def _held(leases: Any) -> Subquery:

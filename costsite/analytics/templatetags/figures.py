@@ -15,7 +15,7 @@ from budgets import money as money_of_budgets
 from costsite.analytics import figures
 from costsite.analytics.budget_bars import kind_class
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.inbox import count_unread
+from costsite.analytics.queries.inbox import MOST_COUNTED, count_unread
 
 register = template.Library()
 
@@ -109,12 +109,6 @@ def coverage_of(part: int, whole: int) -> str:
 
 
 @register.filter
-def large_number(count: int) -> str:
-    """Exact where there is room for it."""
-    return f"{count:,}" if count < 1_000_000 else figures.tokens_short(count)
-
-
-@register.filter
 def bounded(count: int, most: int) -> str:
     """A count that stopped at `most`."""
     return f"{most:,}+" if count > most else f"{count:,}"
@@ -159,6 +153,11 @@ def ago(at: datetime | None, calendar: Calendar) -> str:
             count = seconds // size
             return f"{count} {name}{'s' if name == 'day' and count > 1 else ''} ago"
     return "now"
+
+
+@register.filter
+def beside_the_bell(unread: int) -> str:
+    return bounded(unread, MOST_COUNTED)
 
 
 @register.simple_tag(takes_context=True)

@@ -10,29 +10,29 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.spend import NOTHING, Spend, cents_text
+from agents.spend import cents_text
 from costsite.analytics import figures, panels
-from costsite.analytics.burn_down import BurnDown, Limit, burn_down
+from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.cost_trend import CostTrend, cost_trend
 from costsite.analytics.filters import Filters, filters_from
-from costsite.analytics.forecast import forecast_month
 from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
-from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import agents, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, run_costs
-from costsite.analytics.queries.standings import Watched, budgets_for
+from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.queries.usage import spend_by_hour
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
+from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
+from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
 
-MODELS = 8
 STEPS = 8
 EFFORTS = 8
 READ_RUNS = 2_000
@@ -58,7 +58,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
     budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
     own = budgets.own(found.workspace_id, found.id)
-    will_hold = _burn_down(usage, calendar, own, month)
+    will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month)
 
     # Of 24 hours too the days they touch: that is what the charts of runs name.
     points = run_costs(user, calendar, runs.RunFilter(agent_id=found.id, days=filters.days), READ_RUNS)
@@ -83,10 +83,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,
-        "own_bar": bar_of(own) if own else None,
-        "own_words": words_of(own, budgets.zone) if own else "",
+        "own_bar": bar_if_shown(own) if own else None,
         "above": [
-            (one, words_of(one, budgets.zone), bar_of(one))
+            (one, words_of(one, budgets.zone), bar_if_shown(one))
             for one in budgets.covering(found.workspace_id, found.id)
             if one is not own
         ],
@@ -99,9 +98,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "trend": trend,
-        "models": models[:MODELS],
-        "other_models": _rest(models[MODELS:]),
-        "models_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in models]),
+        **models_table(models),
         "efforts": efforts[:EFFORTS] if len(efforts) > 1 or any(effort for effort, _ in efforts) else [],
         "shown": shown,
         "shown_days": spans.shown,
@@ -118,10 +115,6 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     }
     exports = _exports(chart, will_hold, trend, points, models, steps)
     return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
-
-
-def _rest(models: list[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] | None:
-    return (len(models), sum((spend for _, spend in models), NOTHING)) if models else None
 
 
 def _chart(
@@ -160,17 +153,6 @@ def _chart(
         kept={"agent": agent_id},
         for_file="csv" in request.GET,
     )
-
-
-def _burn_down(usage: AgentUsage, calendar: Calendar, own: Watched | None, so_far: Spend) -> BurnDown | None:
-    """None where nothing of the month has a price: a line along the ground would say that it cost nothing."""
-    if so_far.cost is None:
-        return None
-    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
-    spent = usage.spent_by_day()
-    limit = Limit(own.standing.limit, tuple(own.policy.thresholds)) if own else None
-    forecast = forecast_month(spent, calendar.today, month)
-    return burn_down(spent, calendar.today, month, forecast, limit, unpriced_calls=so_far.unpriced_calls)
 
 
 def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int) -> CostTrend | None:
@@ -221,7 +203,7 @@ def _exports(
     will_hold: BurnDown | None,
     trend: CostTrend | None,
     points: list[RunCost],
-    models: list[tuple[tuple[str, str], Spend]],
+    models: list[SpendOfModel],
     steps: list[agents.StepSpend],
 ) -> dict[str, Export]:
     return {
@@ -243,10 +225,7 @@ def _exports(
                 for one in points
             ],
         ),
-        "models": Export(
-            ("provider", "model", "cost_cents", "unpriced_calls", "calls"),
-            [(*of, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for of, spend in models],
-        ),
+        "models": models_export(models),
         "steps": Export(
             ("step", "sub_agent", "cost_cents", "unpriced_calls", "calls"),
             [

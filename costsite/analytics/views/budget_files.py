@@ -77,5 +77,5 @@ COLUMNS = (
     Column("Spent (cents)", lambda row: cents_text(row.standing.spent)),
     Column("Held (cents)", lambda row: cents_text(row.standing.held)),
     Column("Left (cents)", lambda row: cents_text(row.standing.left)),
-    Column("Refused requests", lambda row: row.refused),
+    Column("Refused requests this month", lambda row: row.refused),
 )

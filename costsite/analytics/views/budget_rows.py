@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from budgets.state import BudgetState, Kind, instant_in_short
-from costsite.analytics.budget_bars import BudgetBar, budget_bar, kind_class
+from budgets.enforcement import Standing
+from budgets.state import BudgetState, Kind, instant_in_short, kind_of
+from costsite.analytics.budget_bars import BudgetBar, budget_bar
 from costsite.analytics.queries.standings import Budgets, Watched
 
 
@@ -14,14 +15,13 @@ class Shown:
     """How something stands: a word, a sign, and a bar where there are figures one may read."""
 
     words: str
-    kind: str
-    """`under`, `near`, `over`, or `none`."""
+    kind: Kind
     bar: BudgetBar | None
     of: str
     """Whose budget speaks, where it is another's: `workspace` or `site`. Its bar would say nothing of this one."""
 
 
-NO_BUDGET = Shown("no budget", "none", None, "")
+NO_BUDGET = Shown("no budget", Kind.NO_BUDGET, None, "")
 
 
 def shown_state(budgets: Budgets, workspace_id: int, agent_id: int | None = None) -> Shown:
@@ -33,16 +33,18 @@ def shown_state(budgets: Budgets, workspace_id: int, agent_id: int | None = None
     )
     own = (speaks.policy.workspace_id, speaks.policy.agent_id) == (workspace_id, agent_id)
     if own:
-        return Shown(state.words, kind_class(state.kind.value), bar_of(speaks), "")
-    return Shown(state.words, kind_class(state.kind.value), None, speaks.policy.scope)
+        return Shown(state.words, state.kind, bar_if_shown(speaks), "")
+    return Shown(state.words, state.kind, None, speaks.policy.scope)
 
 
-def bar_of(watched: Watched) -> BudgetBar | None:
+def bar_of(standing: Standing) -> BudgetBar:
+    kind, policy = kind_of(standing), standing.policy
+    return budget_bar(kind.value, standing.limit, standing.spent, standing.held, policy.thresholds)
+
+
+def bar_if_shown(watched: Watched) -> BudgetBar | None:
     """None where one may not read its figures."""
-    if not watched.shown:
-        return None
-    standing = watched.standing
-    return budget_bar(watched.kind.value, standing.limit, standing.spent, standing.held, standing.policy.thresholds)
+    return bar_of(watched.standing) if watched.shown else None
 
 
 def words_of(watched: Watched, zone: str) -> str:

@@ -7,20 +7,19 @@ from datetime import timedelta
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 
-from agents.models.visibility import is_superuser
 from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
-from costsite.analytics.budget_bars import BudgetBar, budget_bar
-from costsite.analytics.burn_down import BurnDown, Limit, burn_down
-from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS, forecast_month
-from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.burn_down import BurnDown
+from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import budgets
-from costsite.analytics.queries.budgets import BudgetRow
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views import ways
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
+from costsite.analytics.views.budget_rows import bar_of
+from costsite.analytics.views.month import will_hold
 from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text, whole_number
 from costsite.csv_answer import csv_answer
 
@@ -29,23 +28,10 @@ EXPORTED_BUDGETS = 10_000
 READ_DAYS = DRAWN_FROM_DAYS + 7 * TESTED_WEEKS
 
 
-def bar_of(row: BudgetRow) -> BudgetBar:
-    standing = row.standing
-    return budget_bar(row.state.kind.value, standing.limit, standing.spent, standing.held, row.policy.thresholds)
-
-
-def will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
-    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
-    read_from = min(month.start, calendar.today - timedelta(days=READ_DAYS))
+def _will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
+    read_from = min(calendar.month.start, calendar.today - timedelta(days=READ_DAYS))
     spent = budgets.spent_by_day(policy, Days(read_from, calendar.today + timedelta(days=1)))
-    forecast = forecast_month(spent, calendar.today, month)
-    return burn_down(spent, calendar.today, month, forecast, Limit(standing.limit, tuple(policy.thresholds)))
-
-
-def edit_address(request: HttpRequest, policy: BudgetPolicy) -> str:
-    """Where the admin changes the budget, for who may go there; else empty."""
-    may = getattr(request.user, "is_staff", False)
-    return reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]) if may else ""
+    return will_hold(spent, calendar, standing)
 
 
 @login_required
@@ -61,7 +47,7 @@ def budget_list(request: HttpRequest) -> HttpResponseBase:
     rows = rows[:BUDGETS_PER_PAGE]
     standings = [row.standing for row in rows]
     context = {
-        "rows": [(row, bar_of(row)) for row in rows],
+        "rows": [(row, bar_of(row.standing)) for row in rows],
         "above": budgets.above_all(request.user, calendar),
         "spent_unit": figures.MoneyUnit.for_values([standing.spent for standing in standings]),
         "held_unit": figures.MoneyUnit.for_values([standing.held for standing in standings]),
@@ -69,7 +55,7 @@ def budget_list(request: HttpRequest) -> HttpResponseBase:
         "limit_unit": figures.MoneyUnit.for_values([standing.limit for standing in standings]),
         "search": search,
         "archived": archived,
-        "may_add": is_superuser(request.user) or getattr(request.user, "is_staff", False),
+        "add_href": ways.add_budget(request.user, owns_any=budgets.owns_any(request.user)),
         "previous": max(0, offset - BUDGETS_PER_PAGE) if offset else None,
         "next": offset + BUDGETS_PER_PAGE if more else None,
         "kept": ("q", "show"),
@@ -87,7 +73,7 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         columns, rows = TABLES[wanted]
         return csv_answer(f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}", columns, rows(facts))
     standing = facts.row.standing
-    holds = None if found.archived_at else will_hold(found, standing, calendar)
+    holds = None if found.archived_at else _will_hold(found, standing, calendar)
     if holds is not None and wanted == "will-it-hold":
         name = f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}"
         return as_csv(name, Export(holds.exact_head, holds.exact_rows))
@@ -96,10 +82,10 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         "facts": facts,
         "row": facts.row,
         "standing": standing,
-        "bar": bar_of(facts.row),
+        "bar": bar_of(standing),
         "will_hold": holds,
         "month": f"{calendar.today:%B}",
-        "edit": edit_address(request, found) if facts.may_change else "",
+        "edit": ways.edit_budget(request.user, found, changeable=facts.may_change),
         "most": budgets.MOST_LINES,
         "months_unit": figures.MoneyUnit.for_values([line.cost for line in facts.months]),
     }

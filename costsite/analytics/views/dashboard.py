@@ -16,19 +16,20 @@ from costsite.analytics import figures
 from costsite.analytics.burn_down import band_words, error_words
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.filters import Filters, filters_from
-from costsite.analytics.forecast import Forecast, TooShort, forecast_month
-from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.forecast import Forecast, TooShort
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import attention
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for, fullness_of
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import notices
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
+from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
@@ -66,23 +67,13 @@ def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
     return movers
 
 
-def gravest(budgets: Budgets) -> Watched | None:
+def widest(budgets: Budgets) -> Watched | None:
     """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
 
-    def place(one: Watched) -> tuple[bool, bool, int]:
-        standing = one.standing
-        return (
-            one.policy.workspace_id is not None,
-            one.policy.agent_id is not None,
-            -(standing.spent * 10_000 // max(1, standing.limit)),
-        )
+    def place(one: Watched) -> tuple[bool, bool, float]:
+        return one.policy.workspace_id is not None, one.policy.agent_id is not None, -fullness_of(one.standing)
 
     return min((one for one in budgets.watched if one.shown), key=place, default=None)
-
-
-def month_forecast(site: SiteDays, calendar: Calendar, workspace_id: int | None = None) -> Forecast | TooShort:
-    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
-    return forecast_month(site.spent_by_day(workspace_id), calendar.today, month)
 
 
 def _chart(
@@ -148,7 +139,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     compared, before = site.spend(spans.compared), site.spend(spans.before)
     comparison = Comparison(compared.cost, spans.compared, before.cost, spans.before)
     budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
-    forecast = month_forecast(site, calendar)
+    forecast = month_forecast(site.spent_by_day(), calendar)
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
@@ -200,18 +191,18 @@ def _budget(
     budgets: Budgets, site: SiteDays, calendar: Calendar, of_site: Forecast | TooShort
 ) -> dict[str, object] | None:
     """The budget of the dashboard's figure, and the day it runs out where its spend is that of days one has here."""
-    one = gravest(budgets)
+    one = widest(budgets)
     if one is None:
         return None
     out = None
     if one.policy.agent_id is None:
         place = one.policy.workspace_id
-        forecast = of_site if place is None else month_forecast(site, calendar, place)
+        forecast = of_site if place is None else month_forecast(site.spent_by_day(place), calendar)
         if isinstance(forecast, Forecast) and one.standing.left > 0:
             out = forecast.runs_out(one.standing.limit)
     return {
         "of": one.policy.subject,
-        "bar": bar_of(one),
+        "bar": bar_if_shown(one),
         "words": words_of(one, budgets.zone),
         "left": one.standing.left,
         "out": out,

@@ -7,16 +7,15 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
 from budgets.enforcement import Standing
-from budgets.grant_days import last_day_of_this_month
-from budgets.granting import GrantForm, Proposal, grant_as_shown
+from budgets.granting import Proposal, Said, granting_step, revoking_step
 from budgets.models import BudgetPolicy
-from budgets.policies import By, revoke_grant
-from budgets.state import standing_now, state_of_standing
+from budgets.policies import By
+from budgets.state import state_of_standing
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries import budgets
 from costsite.analytics.queries.clock import calendar_now
@@ -27,22 +26,15 @@ from costsite.analytics.views.page import found_or_404, page
 def grant_more(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     policy = _changeable(request, budgets.find_budget(request.user, calendar, pk))
-    standing = standing_now(policy)
-    form = GrantForm(request.POST or None, initial={"last_day": last_day_of_this_month()})
-    if not (request.method == "POST" and form.is_valid()):
-        return _page(request, "grant", calendar, policy, form=form, now=_told(standing, calendar))
-    limit_shown = request.POST.get("limit_before")
-    if limit_shown is not None:
-        given = grant_as_shown(policy, form, limit_shown=limit_shown, by=_by(request))
-        if given is not None:
-            messages.success(request, f"Granted: {given.cents:,} cents. What was refused runs again within seconds.")
-            return redirect("budget", pk=policy.pk)
-        messages.warning(request, "The limit has changed since this was shown; look again before you grant.")
-        standing = standing_now(policy)
-    proposal = Proposal.of(standing, form.cleaned_data["cents"])
+    step = granting_step(policy, _sent(request), by=_by(request))
+    _tell(request, step.said)
+    if step.given is not None:
+        return redirect("budget", pk=policy.pk)
+    if step.proposal is None:
+        return _page(request, "grant", calendar, policy, form=step.form, now=_told(step.standing, calendar))
     return _page(
-        request, "grant_confirm", calendar, policy, form=form, limit_before=standing.limit,
-        before=_told(proposal.before, calendar), after=_told(proposal.after, calendar),
+        request, "grant_confirm", calendar, policy, form=step.form, limit_before=step.standing.limit,
+        **_before_and_after(step.proposal, calendar),
     )  # fmt: skip
 
 
@@ -51,17 +43,20 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
     given = found_or_404(budgets.find_grant(request.user, pk), "grant")
     policy = _changeable(request, given.policy)
-    if request.method == "POST":
-        if revoke_grant(given, by=_by(request), reason=request.POST.get("reason", "").replace("\x00", "")):
-            messages.success(request, f"Revoked: {given.cents:,} cents.")
-        else:
-            messages.info(request, "The grant was over or revoked already; nothing was changed.")
+    step = revoking_step(given, _sent(request), by=_by(request))
+    _tell(request, step.said)
+    if step.proposal is None:
         return redirect("budget", pk=policy.pk)
-    proposal = Proposal.of(standing_now(policy), -given.cents)
-    return _page(
-        request, "grant_revoke", calendar, policy, given=given,
-        before=_told(proposal.before, calendar), after=_told(proposal.after, calendar),
-    )  # fmt: skip
+    return _page(request, "grant_revoke", calendar, policy, given=given, **_before_and_after(step.proposal, calendar))
+
+
+def _sent(request: HttpRequest) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
+
+
+def _tell(request: HttpRequest, said: Said | None) -> None:
+    if said is not None:
+        messages.add_message(request, said.level, said.text)
 
 
 def _by(request: HttpRequest) -> By:
@@ -74,6 +69,10 @@ def _changeable(request: HttpRequest, policy: BudgetPolicy | None) -> BudgetPoli
     if not budgets.may_change(request.user, found):
         raise PermissionDenied
     return found
+
+
+def _before_and_after(proposal: Proposal, calendar: Calendar) -> dict[str, Any]:
+    return {"before": _told(proposal.before, calendar), "after": _told(proposal.after, calendar)}
 
 
 def _told(standing: Standing, calendar: Calendar) -> dict[str, Any]:

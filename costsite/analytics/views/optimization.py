@@ -15,7 +15,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from costsite.advice import acts
+from costsite.advice.finding.find import DAYS, LEAST_MICROCENTS, LEAST_SHARE
 from costsite.advice.kinds import SECTIONS, SHORT
+from costsite.advice.nightly import NIGHT_HOUR
 from costsite.advice.usual import ENOUGH_RUNS
 from costsite.analytics import figures
 from costsite.analytics.optimizing import SectionSum, growth_chart, section_sums
@@ -71,6 +73,14 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
             + [month.row.repeated_microcents for month in cached]
         ),
         "months": months,
+        "night": f"{NIGHT_HOUR:02}:00",
+        "advice_days": DAYS,
+        "least": LEAST_MICROCENTS,
+        "least_share": LEAST_SHARE,
+        "most_read": advice.ADVICES_READ,
+        "marked_days": MARKED_DAYS,
+        "measured_days": advice.MEASURED_DAYS,
+        "snooze_days": acts.SNOOZE_DAYS,
         "decided": [(row, measured.get(row.id)) for row in stands.decided[:DECIDED]],
         "no_runs_yet": not months and not stands.open and not stands.decided,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,7 +14,6 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
-from costsite.advice.asking import unusual_among
 from costsite.analytics import figures
 from costsite.analytics.filters import day_wanted, days_wanted, text_wanted
 from costsite.analytics.periods import RANGES, Calendar, Days
@@ -161,8 +160,6 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
         after=runs.Cursor.parse(request.GET.get("after", "")),
         limit=RUNS_PER_PAGE,
     )
-    labels = unusual_among(run.id for run in run_page.rows)
-    run_page = replace(run_page, rows=tuple(replace(run, mark=labels.get(run.id, "")) for run in run_page.rows))
     sifted_to = run_page.sifted_to
     strip = _strip(request, calendar, wanted)
     context = shown | {

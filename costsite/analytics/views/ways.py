@@ -8,6 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import reverse
 
 from agents.models.visibility import is_superuser
+from budgets.granting import may_grant
 from budgets.models import BudgetPolicy
 
 User = AbstractBaseUser | AnonymousUser
@@ -30,9 +31,19 @@ def set_budget(way_to_edit: str) -> str:
     return f"{way_to_edit}#id_monthly_budget_cents" if way_to_edit else ""
 
 
+def add_budget(user: User, *, owns_any: bool) -> str:
+    """`owns_any`: some workspace is theirs, where the admin lets them set one."""
+    may = _staff(user) and (owns_any or is_superuser(user))
+    return reverse("admin:budgets_budgetpolicy_add") if may else ""
+
+
+def edit_budget(user: User, policy: BudgetPolicy, *, changeable: bool) -> str:
+    """`changeable`: it is of `BudgetPolicy.objects.changeable_by(user)`."""
+    return reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]) if _staff(user) and changeable else ""
+
+
 def grant_more(user: User, policy: BudgetPolicy, *, owned: bool) -> str:
-    may = (owned and policy.scope != BudgetPolicy.Scope.SITE) or is_superuser(user)
-    return reverse("grant-more", args=[policy.pk]) if may else ""
+    return reverse("grant-more", args=[policy.pk]) if may_grant(user, policy, owned=owned) else ""
 
 
 def add_price(user: User, provider: str, model: str, *, owns_any: bool) -> str:

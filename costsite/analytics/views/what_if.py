@@ -20,6 +20,7 @@ from costsite.advice.whatif_months import what_if as priced_anew
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views import ways
 from costsite.analytics.views.page import found_or_404, page, whole_number
 
 RANGES = {"30-days": "Last 30 days", "7-days": "Last 7 days", "this-month": "This month", "last-month": "Last month"}
@@ -52,7 +53,7 @@ def what_if(request: HttpRequest) -> HttpResponse:
         "agent": agent,
         "model": f"{provider}/{model}" if provider else model,
         "model_name": model,
-        "provider": provider,
+        "price_href": ways.add_price(request.user, provider, model, owns_any=bool(agent and agent.owned)),
         "known_models": [f"{vendor}/{name}" for vendor, name in KNOWN_MODELS],
         "what_if_ranges": RANGES,
         "range": chosen,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -10,29 +9,29 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.spend import NOTHING, Spend, cents_text
+from agents.spend import NOTHING, cents_text
 from costsite.analytics import figures, panels
-from costsite.analytics.burn_down import BurnDown, Limit, burn_down
+from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.filters import Filters, filters_from
-from costsite.analytics.periods import Calendar, Days, first_of_month, first_of_next_month
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, budgets_for, fullness_of
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
-from costsite.analytics.views.budget_rows import bar_of, shown_state, words_of
-from costsite.analytics.views.dashboard import month_forecast
+from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
+from costsite.analytics.views.by_model import models_export, models_table
+from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
-MODELS = 8
 TAGS = 12
 MEMBERS = 20
 POLICIES = 20
@@ -75,7 +74,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     budgets = budgets_for(user, calendar, workspaces=[found.id])
     own = budgets.own(found.id)
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
-    will_hold = _burn_down(site, calendar, own, found.id, month)
+    will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month)
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
@@ -85,7 +84,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "budget_href": ways.set_budget(way_to_edit),
         "state": shown_state(budgets, found.id),
         "own": own,
-        "own_bar": bar_of(own) if own else None,
+        "own_bar": bar_if_shown(own) if own else None,
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "policies": _policies(budgets, user, owned=found.owned),
         "month": month,
@@ -104,9 +103,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
             kind="agent",
             states={agent.id: shown_state(budgets, found.id, agent.id) for agent in named},
         ),
-        "models": usage.models[:MODELS],
-        "other_models": _rest(usage.models[MODELS:]),
-        "models_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in usage.models]),
+        **models_table(usage.models),
         "shown": usage.shown,
         "shown_days": filters.days,
         "all_shown": site.spend(filters.days),
@@ -122,10 +119,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "spend-per-day": Export(chart.exact_head, chart.exact_rows),
         "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
         "agents": spender_export(usage.agents, spans, "agent"),
-        "models": Export(
-            ("provider", "model", "cost_cents", "unpriced_calls", "calls"),
-            [(*of, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for of, spend in usage.models],
-        ),
+        "models": models_export(usage.models),
         "tags": Export(
             ("tag", "cost_cents", "unpriced_calls", "calls"),
             [(one.tag, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls) for one in tags[:TAGS]],
@@ -134,20 +128,16 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     return page(request, "analytics/workspace.html", calendar, "workspaces", context, filters=filters, exports=exports)
 
 
-def _rest(models: Sequence[tuple[tuple[str, str], Spend]]) -> tuple[int, Spend] | None:
-    return (len(models), sum((spend for _, spend in models), NOTHING)) if models else None
-
-
 def _policies(budgets: Budgets, user: ways.User, *, owned: bool) -> list[dict[str, Any]]:
-    """The workspace's budgets and the site's, those with the least left first."""
-    listed = sorted(budgets.watched, key=lambda one: one.standing.left / max(1, one.standing.limit))
+    """The workspace's budgets and the site's, the fullest first."""
+    listed = sorted(budgets.watched, key=lambda one: -fullness_of(one.standing))
     return [
         {
             "subject": one.policy.subject,
             "href": reverse("agent", args=[one.policy.agent_id]) if one.policy.agent_id else "",
             "scope": one.policy.get_scope_display(),
             "words": words_of(one, budgets.zone),
-            "bar": bar_of(one),
+            "bar": bar_if_shown(one),
             "refused": one.refused,
             "grant_href": ways.grant_more(user, one.policy, owned=owned),
         }
@@ -170,19 +160,6 @@ def _policies_export(budgets: Budgets) -> Export:
         if one.shown
     ]
     return Export(head, rows)
-
-
-def _burn_down(
-    site: SiteDays, calendar: Calendar, own: Watched | None, workspace_id: int, so_far: Spend
-) -> BurnDown | None:
-    """None where nothing of the month has a price: a line along the ground would say that it cost nothing."""
-    if so_far.cost is None:
-        return None
-    month = Days(first_of_month(calendar.today), first_of_next_month(calendar.today))
-    limit = Limit(own.standing.limit, tuple(own.policy.thresholds)) if own else None
-    forecast = month_forecast(site, calendar, workspace_id)
-    spent = site.spent_by_day(workspace_id)
-    return burn_down(spent, calendar.today, month, forecast, limit, unpriced_calls=so_far.unpriced_calls)
 
 
 def _chart(
