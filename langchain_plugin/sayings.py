@@ -1,4 +1,4 @@
-"""What the sender says to the agent's log: each thing once, and a server's own sentences not without end."""
+"""What the plugin says to the agent's log: each thing once, and a server's own sentences not without end."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ class Sayings:
         self._noticed: set[str] = set()
         self._rejected: set[str] = set()
 
-    def once(self, kind: str, sentence: str) -> None:
-        """Warn, unless it was said since it was last true."""
+    def once(
+        self,
+        kind: str,
+        sentence: str,
+        *values: object,
+        level: int = logging.WARNING,
+        error: BaseException | None = None,
+    ) -> None:
+        """Say it, unless something of this kind was said since it was last true.
+
+        With `values` the sentence is a template that `logging` fills in: a value that cannot be written raises nothing
+        here. `error` brings its traceback.
+        """
         if kind not in self._said:
             self._said.add(kind)
-            logger.warning("%s", sentence)
+            logger.log(level, sentence, *values, exc_info=error)
 
     def is_over(self, kinds: Iterable[str]) -> None:
         """Should it come again, it is said again."""
