@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
+from langchain_plugin.own_file import UnsafeFolder
 from langchain_plugin.server_words import clean_words
 
 logger = logging.getLogger("costsite")
@@ -42,6 +44,21 @@ class Sayings:
     def is_over(self, kinds: Iterable[str]) -> None:
         """Should it come again, it is said again."""
         self._said.difference_update(kinds)
+
+    def unwritable(self, folder: Path, error: OSError) -> None:
+        """Say that events are kept in memory, since the folder for them cannot be used."""
+        act, mend = (
+            ("does not use", error.mend) if isinstance(error, UnsafeFolder) else ("cannot write to", "free space there")
+        )
+        self.once(
+            "unwritable",
+            "Costsite %s %s (%s): events are kept in memory, and lost if the process is killed; %s, or set "
+            "COSTSITE_STATE_DIR to a local folder that can be written.",
+            act,
+            folder,
+            error.strerror or type(error).__name__,
+            mend,
+        )
 
     def notice(self, code: str, message: str) -> None:
         """Pass on what the site has to say to this process."""

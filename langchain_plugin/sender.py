@@ -23,7 +23,6 @@ from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.json_lines import to_line
 from langchain_plugin.losses import Losses, losses_line
 from langchain_plugin.news import News
-from langchain_plugin.own_file import UnsafeFolder
 from langchain_plugin.patience import Patience
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
 from langchain_plugin.sayings import Sayings
@@ -90,7 +89,6 @@ class Sender:
         self._patience = Patience(self._config.retry_max_seconds)
         self.sent = 0
         """Events that the site has taken, or had already."""
-        self._complained = False
         self._sayings = Sayings()
         self._transport.after_fork()
 
@@ -264,8 +262,8 @@ class Sender:
     def _round(self) -> None:
         if time.monotonic() >= self._look_monotonic:
             self._look()
-        if self._spool.complaint is not None and not self._complained:
-            self._complain(self._spool.complaint)
+        if self._spool.complaint is not None:
+            self._sayings.unwritable(self._spool.folder, self._spool.complaint)
         if self._spool.was_deleted:
             self._sayings.once(
                 "deleted",
@@ -441,25 +439,6 @@ class Sender:
         if self._patience.succeeded():
             self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
             logger.info("Costsite at %s takes reports again; what waited is being sent.", self._config.url)
-
-    def _complain(self, error: OSError) -> None:
-        self._complained = True
-        act, mend = (
-            ("does not use", error.mend)
-            if isinstance(error, UnsafeFolder)
-            else (
-                "cannot write to",
-                "free space there",
-            )
-        )
-        logger.warning(
-            "Costsite %s %s (%s): events are kept in memory, and lost if the process is killed; %s, or set "
-            "COSTSITE_STATE_DIR to a local folder that can be written.",
-            act,
-            self._spool.folder,
-            error.strerror or type(error).__name__,
-            mend,
-        )
 
     def _health(self, batch: Batch) -> dict[str, Any]:
         """As it will be when the site has taken `batch`: it is kept until long after the batch has left the spool."""
