@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -11,6 +13,12 @@ from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.no_skips_in_ci import pytest_sessionfinish
 
 __all__ = ["pytest_sessionfinish", "workspace"]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings: Any) -> None:
+    """What makes a password slow to guess makes a cast of four slow to make."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
