@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import override_settings
 
 from agents.models import Membership, Workspace
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
@@ -16,9 +17,10 @@ __all__ = ["pytest_sessionfinish", "workspace"]
 
 
 @pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
+def _cheap_passwords() -> Iterator[None]:
     """What makes a password slow to guess makes a cast of four slow to make."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture
