@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Generic, Self, TypeVar
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 
 from agents.clock import month_bounds, month_of
 from agents.models import Agent, LedgerState, UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import columns_of, spend_from, sums
+from agents.models.visibility import User
 from agents.spend import Spend
 
 Key = TypeVar("Key")
@@ -45,7 +45,7 @@ class CostTracker:
     _workspace: Workspace | int | None = None
     _start: date | None = None
     _end: date | None = None
-    _reader: AbstractBaseUser | AnonymousUser | None = None
+    _reader: User | None = None
 
     # ── of what ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,7 +61,7 @@ class CostTracker:
         """Everything, the default."""
         return replace(self, _agent=None, _workspace=None)
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def visible_to(self, user: User) -> Self:
         """Only what `user` may see."""
         return replace(self, _reader=user)
 

@@ -88,6 +88,19 @@ def estimated_output_tokens(streamed_characters: int) -> int:
     return -(-streamed_characters // BYTES_PER_TOKEN)
 
 
+def streamed_length(block: Any) -> int:
+    """Characters of the text in a streamed block, whatever its shape."""
+    if isinstance(block, str):
+        return len(block)
+    if isinstance(block, dict):
+        return sum(
+            streamed_length(block.get(key)) for key in ("text", "reasoning", "thinking", "args", "delta", "content")
+        )
+    if isinstance(block, list):
+        return sum(streamed_length(part) for part in block)
+    return 0
+
+
 # ── measuring a prompt ───────────────────────────────────────────────────────────────────────────────────────────
 
 _IMAGE_TYPES = frozenset({"image", "image_url", "input_image"})

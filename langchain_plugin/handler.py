@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,15 +12,18 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_plugin import wire
 from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
+from langchain_plugin.cancelled_await import watch_for_cancellation
 from langchain_plugin.config import Config, site_of
+from langchain_plugin.endings import call_status, run_status, was_refused_by_provider
+from langchain_plugin.estimate import streamed_length
 from langchain_plugin.guard import Guard
 from langchain_plugin.last_run import CountedCall, LastRun
 from langchain_plugin.reporter import KeyInfo, Reporter
 from langchain_plugin.request import read_request
 from langchain_plugin.run_tree import OpenCall, OpenRun, RunTree, key_of
+from langchain_plugin.sayings import Sayings
 from langchain_plugin.usage import Usage, read_usage
-
-logger = logging.getLogger("costsite")
+from langchain_plugin.usage_sayings import say_mended, say_no_usage
 
 AGENT_METADATA_KEY = "costsite_agent"
 STALE_AFTER_SECONDS = 3600.0
@@ -84,7 +86,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         self._agent_name = wire.clean_name(self.config.agent or "")
         self._last_run: LastRun | None = None
         self._look_for_stale_monotonic = 0.0
-        self._told: set[str] = set()
+        self._sayings = Sayings()
         if leases is not None and self._agent_name:
             leases.of(self._agent_name)  # so that the first call finds it there
 
@@ -218,7 +220,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             run = self._tree.leave(run_id)
             if run is not None:
-                run.watchers[0]._end_run(run, "cancelled" if _is_cancellation(error) else "error", type(error).__name__)
+                run.watchers[0]._end_run(run, run_status(error), type(error).__name__)
         except Exception as bug:
             self._broke(bug)
 
@@ -242,7 +244,7 @@ class CostCallbackHandler(BaseCallbackHandler):
                 self.reporter.append(run_started_event(run, call))
             # Asked in C and without an error where there is none, as in most threads.
             if asyncio._get_running_loop() is not None:
-                self._watch_for_cancellation(call, parent_run_id)
+                watch_for_cancellation(tree, call, parent_run_id)
             if call.started_monotonic > self._look_for_stale_monotonic:
                 self._close_stale(call.started_monotonic)
             if self._guard is not None:
@@ -259,7 +261,7 @@ class CostCallbackHandler(BaseCallbackHandler):
         try:
             call = self._tree.calls.get(key_of(run_id))
             if call is not None and call.owner is self:
-                call.streamed(len(token) if isinstance(token, str) else _text_length(token))
+                call.streamed(len(token) if isinstance(token, str) else streamed_length(token))
         except Exception as error:
             self._broke(error)
 
@@ -280,17 +282,13 @@ class CostCallbackHandler(BaseCallbackHandler):
             if call is None:
                 return
             partial = kwargs.get("response")
-            status: wire.CallStatus = "error"
-            if isinstance(error, GeneratorExit):
-                status = "abandoned"
-            elif _is_cancellation(error):
-                status = "cancelled"
+            status = call_status(error)
             self._end_call(
                 call,
                 status,
                 "" if status == "abandoned" else type(error).__name__,
                 read_usage(partial, call.request, self._broke) if partial is not None else None,
-                refused_by_provider=_was_refused_by_provider(error) and not call.streamed_characters,
+                refused_by_provider=was_refused_by_provider(error) and not call.streamed_characters,
             )
         except Exception as bug:
             self._broke(bug)
@@ -353,46 +351,11 @@ class CostCallbackHandler(BaseCallbackHandler):
             suspect = usage.suspect if usage is not None else ""
             if settled.is_measured:
                 if suspect:
-                    self._say_mended(call, suspect)
+                    say_mended(self._sayings, call, suspect)
             elif status == "ok" and not is_local_hit:
-                self._say_no_usage(call, suspect)
+                say_no_usage(self._sayings, call, suspect)
         if run.is_bare_call:
             self._show(run, status)
-
-    def _say_no_usage(self, call: OpenCall, suspect: str) -> None:
-        model = call.request.request_model
-        if not self._is_first_of(f"no usage of {model}"):
-            return
-        if suspect:
-            logger.warning(
-                "The token usage of %s cannot be taken as it came (%s): its cost is estimated from lengths; check what "
-                "the provider or proxy returns to have it measured.",
-                model or "a model",
-                suspect,
-            )
-            return
-        mend = (
-            "pass stream_usage=True to the model"
-            if call.first_token_monotonic is not None
-            else "check that the provider or proxy returns usage"
-        )
-        logger.warning(
-            "The provider reported no token usage for %s: its cost is estimated from lengths; %s to have it measured.",
-            model or "a model",
-            mend,
-        )
-
-    def _say_mended(self, call: OpenCall, suspect: str) -> None:
-        """At INFO, as there is nothing to do; for whoever compares what is shown with the provider's bill."""
-        model = call.request.request_model
-        if self._is_first_of(f"usage mended of {model}"):
-            logger.info("The token usage that %s reports does not add up (%s).", model or "a model", suspect)
-
-    def _is_first_of(self, kind: str) -> bool:
-        if kind in self._told:
-            return False
-        self._told.add(kind)
-        return True
 
     # ── budgets ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -418,30 +381,6 @@ class CostCallbackHandler(BaseCallbackHandler):
             raise
 
     # ── what LangChain never tells ───────────────────────────────────────────────────────────────────────────────
-
-    def _watch_for_cancellation(self, call: OpenCall, parent_id: UUID | None) -> None:
-        """A cancelled await reaches neither end nor error; its signs are its task's end, or its task's next call."""
-        task = asyncio.current_task()
-        if task is None:
-            return
-        tree = self._tree
-
-        def task_ended(_: object) -> None:
-            call.forget_task = None
-            tree.left_task(call, task)
-            if tree.is_open(call):
-                tree.close_call(call.langchain_run_id, self)
-                self.report_cancelled(call)
-
-        def forget_task() -> None:
-            tree.left_task(call, task)
-            task.remove_done_callback(task_ended)
-
-        task.add_done_callback(task_ended)
-        call.forget_task = forget_task
-        over = tree.began_in_task(call, task, parent_id)
-        if over is not None:
-            over.owner.report_cancelled(over)
 
     def _close_stale(self, now: float) -> None:
         self._look_for_stale_monotonic = now + STALE_LOOK_SECONDS
@@ -483,42 +422,17 @@ class CostCallbackHandler(BaseCallbackHandler):
     def _broke(self, error: Exception) -> None:
         """A bug of ours costs a record, never the user's call."""
         self.reporter.count_loss("bug")
-        if self._is_first_of("bug"):
-            logger.warning(
-                "Costsite could not read a callback (%s: %s); the run goes on, and what it missed is counted.",
-                type(error).__name__,
-                error,
-                exc_info=error,
-            )
+        self._sayings.once(
+            "bug",
+            "Costsite could not read a callback (%s: %s); the run goes on, and what it missed is counted.",
+            type(error).__name__,
+            error,
+            error=error,
+        )
 
 
 def _remade(settings: dict[str, Any]) -> CostCallbackHandler:
     return CostCallbackHandler(**settings)
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return isinstance(error, asyncio.CancelledError | KeyboardInterrupt | GeneratorExit)
-
-
-def _was_refused_by_provider(error: BaseException) -> bool:
-    """True for an HTTP answer of 4xx or 5xx, in the attribute that the providers' clients share."""
-    status = getattr(error, "status_code", None)
-    if status is None:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-    return isinstance(status, int) and status >= 400
-
-
-def _text_length(block: Any) -> int:
-    """Characters of the text in a streamed block, whatever its shape."""
-    if isinstance(block, str):
-        return len(block)
-    if isinstance(block, dict):
-        return sum(
-            _text_length(block.get(key)) for key in ("text", "reasoning", "thinking", "args", "delta", "content")
-        )
-    if isinstance(block, list):
-        return sum(_text_length(part) for part in block)
-    return 0
 
 
 def _report_open_calls(tree: RunTree, reporter: Reporter) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import socket
 import threading
 import time
@@ -24,7 +23,7 @@ from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.json_lines import to_line
 from langchain_plugin.losses import Losses, losses_line
 from langchain_plugin.news import News
-from langchain_plugin.own_file import UnsafeFolder
+from langchain_plugin.patience import Patience
 from langchain_plugin.rejected import RejectedEvent, keep_rejected
 from langchain_plugin.sayings import Sayings
 from langchain_plugin.server_words import clean_words
@@ -39,12 +38,6 @@ logger = logging.getLogger("costsite")
 
 SEND_AT_EVENTS = 250
 """So many do not wait for more."""
-_dice = random.Random()  # noqa: S311 - no secret
-"""The plugin's own: a draw from the one that all share would change what a program that seeded it does."""
-FIRST_RETRY_SECONDS = 0.5
-MISTAKE_RETRY_MAX_SECONDS = 300.0
-"""Where a setting is wrong; somebody may mend it on the server's side."""
-FLUSH_RETRY_SECONDS = 1.0
 FINGERPRINT_WAIT_SECONDS = 1.0
 START_SECONDS = 1.0
 """Between attempts to start the thread. One that takes longer was cut short, by what a signal handler raised."""
@@ -93,18 +86,16 @@ class Sender:
         self._looks = 0
         self._known_losses: dict[str, int] = {}
         """What was lost as far as the site was told, or a line in the spool tells."""
-        self._retry_monotonic = self._hurried_retry_monotonic = 0.0
-        self._failures = 0
-        self._failing_since: float | None = None
-        """Since when the site has taken nothing; None: the last attempt went well, or there was none."""
-        self._asked_to_wait_until = 0.0
+        self._patience = Patience(self._config.retry_max_seconds)
         self.sent = 0
         """Events that the site has taken, or had already."""
-        self._complained = False
         self._sayings = Sayings()
-        self.trouble: CheckFailed | None = None
-        """Why nothing can be sent now."""
         self._transport.after_fork()
+
+    @property
+    def trouble(self) -> CheckFailed | None:
+        """Why nothing can be sent now."""
+        return self._patience.trouble
 
     def start(self) -> bool:
         """Start the thread if it does not run; False where none can be started, as at the interpreter's end."""
@@ -159,7 +150,7 @@ class Sender:
 
         deadline = time.monotonic() + timeout
         self._hurried_until = deadline
-        self._hurried_retry_monotonic = 0.0
+        self._patience.somebody_waits()
         if self.start():
             self._wake.put(None)
             with self._settled:
@@ -196,11 +187,12 @@ class Sender:
                 while self._send_next(timeout=min(ANSWER_SECONDS, max(1.0, deadline - time.monotonic()))):
                     if time.monotonic() > deadline:
                         break
-                if self.trouble is not None and (self.trouble.needs_a_person or self._retry_monotonic > deadline):
-                    raise self.trouble
+                trouble, retry_monotonic = self._patience.trouble, self._patience.retry_monotonic
+                if trouble is not None and (trouble.needs_a_person or retry_monotonic > deadline):
+                    raise trouble
                 if time.monotonic() > deadline:
                     return False
-                time.sleep(max(0.0, self._retry_monotonic - time.monotonic()))
+                time.sleep(max(0.0, retry_monotonic - time.monotonic()))
 
     def hurry(self, seconds: float = 1.0) -> None:
         """Somebody waits: do not gather first."""
@@ -233,7 +225,7 @@ class Sender:
                 self._sayings.once(
                     "bug", f"Costsite's sender had an error ({type(error).__name__}); it goes on trying."
                 )
-                self._retry_monotonic = time.monotonic() + self._config.retry_max_seconds
+                self._patience.broke()
                 time.sleep(1)  # whatever it is, it must not become a busy loop in somebody's process
 
     def _is_running(self) -> bool:
@@ -249,10 +241,9 @@ class Sender:
         """Seconds to wait; the spool is armed to end the wait early."""
         now = time.monotonic()
         until_look = self._look_monotonic - now
-        if self._retry_monotonic > now:
-            if self._is_hurried() and self._asked_to_wait_until <= now:
-                return min(self._retry_monotonic - now, self._hurried_retry_monotonic - now, until_look)
-            return min(self._retry_monotonic - now, until_look)
+        until_retry = self._patience.pause(hurried=self._is_hurried())
+        if until_retry is not None:
+            return min(until_retry, until_look)
         if self._adoption.pending:
             return 0.0
         if self._spool.arm(1):
@@ -271,8 +262,8 @@ class Sender:
     def _round(self) -> None:
         if time.monotonic() >= self._look_monotonic:
             self._look()
-        if self._spool.complaint is not None and not self._complained:
-            self._complain(self._spool.complaint)
+        if self._spool.complaint is not None:
+            self._sayings.unwritable(self._spool.folder, self._spool.complaint)
         if self._spool.was_deleted:
             self._sayings.once(
                 "deleted",
@@ -294,7 +285,7 @@ class Sender:
         self._spool.keep_named()
         self._adoption.look(except_for=self._spool.own_files())
         long_ago = time.monotonic() - KEEP_SECONDS
-        if self._failing_since is not None and self._failing_since < long_ago:
+        if self._patience.failing_since is not None and self._patience.failing_since < long_ago:
             self._spool.expire(long_ago)
             self._adoption.expire(long_ago)
         self._spool.make_room(self._adoption.taken_bytes)
@@ -439,50 +430,15 @@ class Sender:
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _back_off(self, trouble: CheckFailed) -> None:
-        cap = MISTAKE_RETRY_MAX_SECONDS if trouble.needs_a_person else self._config.retry_max_seconds
-        wait = min(cap, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 16))
-        wait *= _dice.uniform(0.5, 1.0)  # so that a thousand clients do not come back at once
-        now = time.monotonic()
-        if trouble.retry_after_seconds is not None:
-            wait = max(wait, trouble.retry_after_seconds)
-            self._asked_to_wait_until = now + wait
-        self._failures += 1
-        if self._failing_since is None:
-            self._failing_since = now
-        self._retry_monotonic = now + wait
-        self._hurried_retry_monotonic = now + min(wait, FLUSH_RETRY_SECONDS)
-        self.trouble = trouble
+        self._patience.failed(trouble)
         self._sayings.once(trouble.kind, f"{str(trouble).rstrip('.')}; until then events wait in {self._spool.folder}.")
         with self._settled:
             self._settled.notify_all()
 
     def _recover(self) -> None:
-        self._failures = 0
-        self._failing_since = None
-        self._retry_monotonic = self._asked_to_wait_until = 0.0
-        if self.trouble is not None:
-            self.trouble = None
+        if self._patience.succeeded():
             self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
             logger.info("Costsite at %s takes reports again; what waited is being sent.", self._config.url)
-
-    def _complain(self, error: OSError) -> None:
-        self._complained = True
-        act, mend = (
-            ("does not use", error.mend)
-            if isinstance(error, UnsafeFolder)
-            else (
-                "cannot write to",
-                "free space there",
-            )
-        )
-        logger.warning(
-            "Costsite %s %s (%s): events are kept in memory, and lost if the process is killed; %s, or set "
-            "COSTSITE_STATE_DIR to a local folder that can be written.",
-            act,
-            self._spool.folder,
-            error.strerror or type(error).__name__,
-            mend,
-        )
 
     def _health(self, batch: Batch) -> dict[str, Any]:
         """As it will be when the site has taken `batch`: it is kept until long after the batch has left the spool."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.test import override_settings
 
 from agents.models import Membership, Workspace
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.no_skips_in_ci import pytest_sessionfinish
 
 __all__ = ["pytest_sessionfinish", "workspace"]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords() -> Iterator[None]:
+    """What makes a password slow to guess makes a cast of four slow to make."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture

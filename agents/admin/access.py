@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils import timezone
 
 from agents.models import Workspace
-from agents.models.visibility import VisibleQuerySet
+from agents.models.visibility import User, VisibleQuerySet
 from agents.models.visibility import is_superuser as is_superuser
 
 # The stubs know these classes as generic; Django's own are not.
@@ -39,7 +38,7 @@ def owned_workspace_ids(request: HttpRequest) -> set[int]:
     return known
 
 
-def is_staff(user: AbstractBaseUser | AnonymousUser) -> bool:
+def is_staff(user: User) -> bool:
     return user.is_active and bool(getattr(user, "is_staff", False))
 
 

@@ -6,13 +6,12 @@ import secrets
 from typing import Self
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from agents.models.visibility import Row, VisibleQuerySet, is_superuser, sees_nothing
+from agents.models.visibility import Row, User, VisibleQuerySet, is_superuser, sees_nothing
 
 UNREGISTERED = "unregistered"
 """The reserved agent that events of unknown agents are booked to when registration is closed."""
@@ -56,7 +55,7 @@ class WorkspaceQuerySet(ArchivableQuerySet["Workspace"]):
     workspace_column = "pk"
     agent_path = None
 
-    def owned_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def owned_by(self, user: User) -> Self:
         """Where `user` may change budgets: all for a superuser, else the workspaces they own."""
         if sees_nothing(user):
             return self.none()

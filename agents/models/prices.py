@@ -8,7 +8,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -16,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agents.models.people import Workspace
-from agents.models.visibility import VisibleQuerySet, is_superuser, sees_nothing
+from agents.models.visibility import User, VisibleQuerySet, is_superuser, sees_nothing
 from agents.pricing.entered import EnteredPrice
 from agents.pricing.library import FREE, whole_microcents
 from langchain_plugin import wire
@@ -82,7 +81,7 @@ class PriceListState(models.Model):
 class ModelPriceQuerySet(VisibleQuerySet["ModelPrice"]):
     """Every way to change rows leaves its mark, so that no process prices by what is gone."""
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def visible_to(self, user: User) -> Self:
         """Prices for every workspace, and those of the workspaces `user` belongs to."""
         own = super().visible_to(user)
         if sees_nothing(user) or is_superuser(user):

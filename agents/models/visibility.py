@@ -11,13 +11,15 @@ from django.db import connections, models
 if TYPE_CHECKING:
     from agents.models.people import ApiKey
 
+User = AbstractBaseUser | AnonymousUser
+"""Whoever asks: whichever model of users the site has, or nobody who is known."""
 Row = TypeVar("Row", bound=models.Model)
 
 NAMED_WORKSPACES: Final = 400
 """Of a member of more, the newest rows are not read workspace by workspace: SQLite joins at most 500 selects."""
 
 
-def workspace_ids_of(user: AbstractBaseUser | AnonymousUser) -> list[int]:
+def workspace_ids_of(user: User) -> list[int]:
     """The workspaces that `user` is a member of, read once for each user object.
 
     As Django's own permissions are: a request loads its user anew. Who holds one longer loads it again to see changes.
@@ -31,17 +33,17 @@ def workspace_ids_of(user: AbstractBaseUser | AnonymousUser) -> list[int]:
     return known
 
 
-def remember_workspaces(user: AbstractBaseUser | AnonymousUser, ids: Iterable[int]) -> None:
+def remember_workspaces(user: User, ids: Iterable[int]) -> None:
     """For who has just read all memberships of `user` with more beside them: `workspace_ids_of` need not ask again."""
     person: Any = user
     person._workspace_ids = sorted(ids)
 
 
-def sees_nothing(user: AbstractBaseUser | AnonymousUser) -> bool:
+def sees_nothing(user: User) -> bool:
     return not user.is_authenticated or not user.is_active
 
 
-def is_superuser(user: AbstractBaseUser | AnonymousUser) -> bool:
+def is_superuser(user: User) -> bool:
     """Whether `user` runs the site, and so sees and changes everything. Who was made inactive no longer does."""
     return not sees_nothing(user) and bool(getattr(user, "is_superuser", False))
 
@@ -53,7 +55,7 @@ class VisibleQuerySet(models.QuerySet[Row]):
     agent_path: str | None = "agent_id"
     """Where the row's agent is; None for rows that belong to a workspace as a whole."""
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def visible_to(self, user: User) -> Self:
         """What `user` may see: everything for a superuser, else the rows of the workspaces they are a member of.
 
         Those are written out by their ids. Of "the workspaces of this user" SQLite cannot know how few rows they have,
@@ -72,7 +74,7 @@ class VisibleQuerySet(models.QuerySet[Row]):
         """The first `most` in `order`, in no order: picked by their ids alone, so that no join changes the plan."""
         return self._with_ids(self.order_by(*order).values("pk")[:most])
 
-    def firsts_visible_to(self, user: AbstractBaseUser | AnonymousUser, *order: str, most: int) -> Self:
+    def firsts_visible_to(self, user: User, *order: str, most: int) -> Self:
         """The first `most`, in `order`, of those that `user` may see; in no order.
 
         For a table with an index in that order for each workspace. "The first of these workspaces" has no good plan: a

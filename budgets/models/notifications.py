@@ -6,14 +6,13 @@ from typing import Final, Self
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from agents.models import Workspace
-from agents.models.visibility import VisibleQuerySet
+from agents.models.visibility import User, VisibleQuerySet
 from agents.write_lock import writing
 from budgets import channel_urls
 from budgets.couriers.answer import Fate
@@ -109,11 +108,11 @@ class NotificationChannel(models.Model):
 class NotificationQuerySet(VisibleQuerySet["Notification"]):
     agent_path = None
 
-    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def visible_to(self, user: User) -> Self:
         """What was sent to the channels of the user's workspaces, and what lies in the user's own inbox."""
         return super().visible_to(user).filter(Q(user=None) | Q(user_id=user.pk))
 
-    def inbox_of(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def inbox_of(self, user: User) -> Self:
         """The user's inbox, newest first; of workspaces they have left, nothing."""
         return self.visible_to(user).exclude(user=None)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
@@ -15,7 +14,7 @@ from django.utils import timezone
 
 from agents.models import Agent, ApiKey, Workspace
 from agents.models.people import KeptQuerySet
-from agents.models.visibility import is_superuser
+from agents.models.visibility import User, is_superuser
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.lines import DEFAULT_THRESHOLDS, problem_with
 
@@ -38,7 +37,7 @@ class BudgetPolicyQuerySet(KeptQuerySet["BudgetPolicy"]):
             | Q(scope=BudgetPolicy.Scope.SITE)
         )
 
-    def changeable_by(self, user: AbstractBaseUser | AnonymousUser) -> Self:
+    def changeable_by(self, user: User) -> Self:
         """Live policies that `user` may change and grant more for: all for a superuser, else those of the workspaces
         they own.
         """

@@ -30,11 +30,6 @@ def address(table: str, page: str = "changelist", *args: Any) -> str:
     return reverse(f"admin:agents_{table}_{page}", args=args)
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def filled(workspace: Workspace, elsewhere: Workspace) -> Iterator[None]:
     """A row of every table in Acme and in Elsewhere."""

@@ -22,12 +22,6 @@ from tests.analytics.facts import AFTERNOON, PRICED, UNPRICED, Cast, Spend
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    """What makes a password slow to guess makes a cast of four slow to make."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> datetime:
     monkeypatch.setattr(timezone, "now", lambda: AFTERNOON)

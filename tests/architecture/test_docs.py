@@ -17,9 +17,9 @@ from langchain_plugin import cli, config, wire
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in sorted((PROJECT / "docs").glob("*.md"))}
-PAGES = {name: (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")} | {
-    f"docs/{name}": text for name, text in DOCS.items()
-}
+PAGES = {
+    name: (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+} | {f"docs/{name}": text for name, text in DOCS.items()}
 SETTINGS = DOCS["settings.md"]
 API = DOCS["http-api.md"]
 COMMANDS = DOCS["commands-and-signals.md"]
@@ -187,3 +187,15 @@ def test_no_code_in_the_docs_is_broken_over_two_lines() -> None:
     assert [
         f"{name}: {line}" for name, text in prose.items() for line in text.splitlines() if line.count("`") % 2
     ] == []
+
+
+WIDTH = 128
+"""Of a line of prose: about 125 is aimed at."""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_prose_in_the_docs_is_no_wider_than_an_editor(name: str) -> None:
+    prose = re.sub(r"^```.*?^```", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)
+    breakable = [line for line in prose.splitlines() if not line.startswith("|") and " " in line.strip(" -")]
+
+    assert [f"{len(line)}: {line}" for line in breakable if len(line) > WIDTH] == []

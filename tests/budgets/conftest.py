@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from agents import ledger
 from agents.ledger import Recorded
-from agents.models import Agent, LedgerState, Workspace
+from agents.models import Agent, LedgerState, Membership, Workspace
 from budgets.policies import By
-from tests.factories import AgentFactory, llm_call
+from tests.factories import AgentFactory, MembershipFactory, llm_call
 
 TOKENS_PER_CENT = 4_000
 CENT = 1_000_000
@@ -31,6 +37,25 @@ def support_bot(workspace: Workspace) -> Agent:
 def zone(db: None) -> LedgerState:
     state, _ = LedgerState.objects.update_or_create(pk=1, defaults={"time_zone": "UTC"})
     return state
+
+
+@pytest.fixture
+def ada(workspace: Workspace) -> User:
+    """Owns the workspace."""
+    return MembershipFactory(workspace=workspace, role=Membership.Role.OWNER, user__username="ada").user
+
+
+def text(page: Any) -> str:
+    """What a page, or its HTML, says, in one line."""
+    html = page if isinstance(page, str) else page.content.decode()
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)))
+
+
+def queries_of(client: Client, address: str) -> int:
+    """How many queries a page takes."""
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(address).status_code == 200
+    return len(asked)
 
 
 def spend(

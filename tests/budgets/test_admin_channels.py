@@ -15,6 +15,7 @@ from django.urls import reverse
 from agents.models import Workspace
 from budgets.models import Notification, NotificationChannel
 from budgets.notifications import sending
+from tests.budgets.conftest import text
 from tests.budgets.receivers import Webhook, webhook
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -24,11 +25,6 @@ ADD = "admin:budgets_notificationchannel_add"
 SECRET = "jsons://hooks.example.com/the-secret"
 SHOWN = {"notifications-TOTAL_FORMS": "0", "notifications-INITIAL_FORMS": "0"}
 """What a browser sends of the table of what was sent, which nobody edits."""
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -50,10 +46,6 @@ test_of.__test__ = False  # type: ignore[attr-defined]  # an address, whatever i
 def form(workspace: Workspace | None, **fields: str) -> dict[str, str]:
     facts = {"kind": "webhook", "name": "#costs", "url": SECRET, "enabled": "on"}
     return facts | {"workspace": "" if workspace is None else str(workspace.pk)} | fields
-
-
-def text(response: Any) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
 def test_an_owner_makes_a_channel_of_their_workspace_and_its_address_is_shown_never_again(

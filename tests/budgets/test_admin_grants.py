@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,15 +14,10 @@ from agents.models import Agent, LedgerState, Workspace
 from budgets.enforcement import BudgetEnforcementService
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy
 from budgets.policies import archive, grant, revoke_grant, set_budget
-from tests.budgets.conftest import CENT, TESTER, spend
+from tests.budgets.conftest import CENT, TESTER, spend, text
 from tests.factories import AgentFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -51,10 +45,6 @@ def confirmation(html: str) -> dict[str, str]:
     """The form of the confirmation page, as a browser sends it."""
     names = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html))
     return {name: value for name, value in names.items() if name != "csrfmiddlewaretoken"}
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
 def test_a_grant_is_shown_before_it_is_given_and_then_lets_the_agent_go_on(

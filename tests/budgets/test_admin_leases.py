@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
@@ -19,17 +16,12 @@ from agents.models import Client as ReportingClient
 from budgets.enforcement import BudgetEnforcementService, Permit
 from budgets.models import SpendLease
 from budgets.policies import set_budget
-from tests.budgets.conftest import CENT, TESTER, spend
+from tests.budgets.conftest import CENT, TESTER, queries_of, spend, text
 from tests.factories import AgentFactory
 
 pytestmark = pytest.mark.django_db
 
 LIST = "admin:budgets_spendlease_changelist"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def leased(agent: Agent, process: int) -> SpendLease:
@@ -51,10 +43,6 @@ def held(agent: Agent) -> int:
 def release(client: Client, *leases: SpendLease, **fields: str) -> Any:
     form = {"action": "release", "_selected_action": [str(lease.pk) for lease in leases], "index": "0", **fields}
     return client.post(reverse(LIST), form)
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
 def test_a_lease_is_listed_with_its_holder_while_it_holds_something(
@@ -150,14 +138,9 @@ def test_leases_are_not_edited_made_or_deleted(support_bot: Agent, superuser: Us
 def test_a_longer_list_takes_no_more_queries(support_bot: Agent, superuser: User, client: Client) -> None:
     client.force_login(superuser)
 
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            assert client.get(reverse(LIST)).status_code == 200
-        return len(asked)
-
     leased(support_bot, 1)
-    queries()
-    with_one = queries()
+    queries_of(client, reverse(LIST))
+    with_one = queries_of(client, reverse(LIST))
     for process in range(2, 12):
         leased(AgentFactory(workspace=support_bot.workspace), process)
-    assert queries() == with_one
+    assert queries_of(client, reverse(LIST)) == with_one

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
 from budgets.models import BudgetChange, BudgetPolicy
 from budgets.policies import policy_of, set_budget
-from tests.budgets.conftest import TESTER, spend
+from tests.budgets.conftest import TESTER, queries_of, spend
 from tests.factories import AgentFactory
 
 FIELD = "monthly_budget_cents"
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def page_of(row: Agent | Workspace) -> str:
@@ -198,14 +190,9 @@ def test_the_list_of_agents_says_how_each_stands_and_by_whose_budget(
 def test_a_longer_list_of_agents_takes_no_more_queries(support_bot: Agent, superuser: User, client: Client) -> None:
     client.force_login(superuser)
 
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            assert client.get(reverse("admin:agents_agent_changelist")).status_code == 200
-        return len(asked)
-
     set_budget(support_bot, by=TESTER, limit_cents=50)
-    queries()
-    with_one = queries()
+    queries_of(client, reverse("admin:agents_agent_changelist"))
+    with_one = queries_of(client, reverse("admin:agents_agent_changelist"))
     for _ in range(20):
         set_budget(AgentFactory(workspace=support_bot.workspace), by=TESTER, limit_cents=50)
-    assert queries() == with_one
+    assert queries_of(client, reverse("admin:agents_agent_changelist")) == with_one

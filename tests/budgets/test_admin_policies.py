@@ -9,27 +9,20 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
 from budgets.enforcement import BudgetEnforcementService
 from budgets.models import BudgetChange, BudgetPolicy, Refusal, SpendLease
 from budgets.policies import archive, grant, policy_of, set_budget
-from tests.budgets.conftest import TESTER, spend
+from tests.budgets.conftest import TESTER, queries_of, spend, text
 from tests.factories import AgentFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 LIST = "admin:budgets_budgetpolicy_changelist"
 ADD = "admin:budgets_budgetpolicy_add"
-
-
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
@@ -66,10 +59,6 @@ def inlines() -> dict[str, str]:
 
 def new(**fields: Any) -> dict[str, Any]:
     return {"limit_cents": "50", "thresholds": "50, 80, 100", "mode": "hard", "reason": "", **fields}
-
-
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).replace("&#x27;", "'")
 
 
 # ── who ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -362,17 +351,12 @@ def test_only_a_hard_budget_says_what_leases_hold_of_it(
 def test_a_longer_list_takes_no_more_queries(workspace: Workspace, superuser: User, client: Client) -> None:
     client.force_login(superuser)
 
-    def queries() -> int:
-        with CaptureQueriesContext(connection) as asked:
-            assert client.get(reverse(LIST)).status_code == 200
-        return len(asked)
-
     set_budget(workspace, by=TESTER, limit_cents=50)
-    queries()
-    with_one = queries()
+    queries_of(client, reverse(LIST))
+    with_one = queries_of(client, reverse(LIST))
     for _ in range(20):
         set_budget(AgentFactory(workspace=workspace), by=TESTER, limit_cents=50)
-    assert queries() == with_one
+    assert queries_of(client, reverse(LIST)) == with_one
 
 
 def test_the_pages_hold_under_the_content_policy(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,7 +13,7 @@ from agents.models import Agent, Workspace
 from budgets.models import MonthlyStatement
 from budgets.policies import set_budget
 from budgets.statements import monthly_rollover
-from tests.budgets.conftest import TESTER, spend
+from tests.budgets.conftest import TESTER, spend, text
 from tests.factories import AgentFactory
 
 pytestmark = pytest.mark.django_db
@@ -24,21 +22,12 @@ LIST = "admin:budgets_monthlystatement_changelist"
 OCTOBER = datetime(2026, 10, 15, 12, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def statements(support_bot: Agent, elsewhere: Workspace) -> list[MonthlyStatement]:
     spend(support_bot, 12, at=OCTOBER)
     spend(AgentFactory(workspace=elsewhere, slug="stranger"), 3, at=OCTOBER)
     monthly_rollover(datetime(2026, 11, 1, 6, tzinfo=UTC))
     return list(MonthlyStatement.objects.order_by("pk"))
-
-
-def text(response: Any) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode()))
 
 
 def test_a_member_reads_those_of_their_workspaces(

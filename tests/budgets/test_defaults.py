@@ -30,11 +30,6 @@ def default(workspace: Workspace) -> DefaultBudget:
     return DefaultBudget.objects.create(workspace=workspace, limit_cents=10, thresholds=[50, 100], mode="hard")
 
 
-@pytest.fixture(autouse=True)
-def _cheap_passwords(settings: Any) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.mark.every_database
 def test_a_new_agent_has_the_default_budget_and_its_first_call_counts(
     workspace: Workspace, default: DefaultBudget

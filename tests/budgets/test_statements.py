@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
-from agents.models import Agent, LedgerState, Membership, Workspace
+from agents.models import Agent, LedgerState, Workspace
 from budgets.models import (
     BudgetChange,
     BudgetGrant,
@@ -38,12 +38,6 @@ Statement = tuple[str, str, int, int, float]
 @pytest.fixture(autouse=True)
 def utc(zone: LedgerState) -> None:
     """Months are UTC's."""
-
-
-@pytest.fixture
-def ada(workspace: Workspace) -> User:
-    """Owns the workspace."""
-    return MembershipFactory(workspace=workspace, role=Membership.Role.OWNER, user__username="ada").user
 
 
 def stated() -> list[Statement]:

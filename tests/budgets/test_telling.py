@@ -26,12 +26,6 @@ SECRET = "jsons://hooks.example.com/the-secret"
 
 
 @pytest.fixture
-def ada(workspace: Workspace) -> User:
-    """Owns the workspace."""
-    return MembershipFactory(workspace=workspace, role=Membership.Role.OWNER, user__username="ada").user
-
-
-@pytest.fixture
 def root(db: None) -> User:
     return UserFactory(username="root", is_superuser=True)
 

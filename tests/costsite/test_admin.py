@@ -39,4 +39,4 @@ def test_a_schedule_that_runs_a_shell_command_cannot_be_entered(superuser_browse
 def test_no_table_of_another_library_is_offered_but_people_and_groups() -> None:
     offered = {model._meta.app_label for model in admin.site._registry}
 
-    assert offered == {"agents", "auth", "budgets"}
+    assert offered == {"advice", "agents", "auth", "budgets"}

@@ -25,6 +25,7 @@ from uuid import uuid4
 import pytest
 
 from costsite.serve import readiness
+from tests.end_to_end.live_site import free_port
 from tests.factories import llm_call
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -87,12 +88,6 @@ def until(holds: Callable[[], bool], seconds: float = 120.0, what: str = "it") -
     while not holds():
         assert time.monotonic() < deadline, f"{what} did not happen in {seconds} s"
         time.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -66,6 +66,14 @@ def site() -> Iterator[StubSite]:
 
 
 @pytest.fixture
+def costs(site: StubSite, tmp_path: Path) -> CostCallbackHandler:
+    """A handler that hardly waits before it reports to `site`."""
+    return CostCallbackHandler(
+        agent="support-bot", api_key=KEY, url=site.url, state_dir=tmp_path, send_after_seconds=0.05
+    )
+
+
+@pytest.fixture
 def make_reporter(site: StubSite, tmp_path: Path) -> MakeReporter:
     def make(**settings: Any) -> Reporter:
         settings = {"url": site.url, "send_after_seconds": 0.05, "retry_max_seconds": 0.05} | settings

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -50,6 +51,18 @@ def leave(asked: dict[str, Any], **changes: Any) -> Answer:
     """Leave to go on without bound, but for `changes`."""
     told = {"agent": asked.get("agent", "?"), "valid_for_seconds": 120} | changes
     return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+
+
+def key_facts(**changes: Any) -> Answer:
+    """Whose a key is, but for `changes`."""
+    facts = {
+        "workspace": {"slug": "acme", "name": "Acme"},
+        "agent": None,
+        "scopes": ["events:write", "read"],
+        "server_time": datetime.now(UTC).isoformat(),
+        "a field of a later version": True,
+    }
+    return Answer(200, json.dumps(facts | changes).encode())
 
 
 def refusal(kind: str, **facts: Any) -> Answering:

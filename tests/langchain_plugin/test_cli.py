@@ -20,7 +20,7 @@ from langchain_plugin.losses import Losses
 from langchain_plugin.rejected import RejectedEvent, keep_rejected, send_again
 from langchain_plugin.reporter import Reporter
 from tests.langchain_plugin.conftest import KEY
-from tests.langchain_plugin.stub_site import Answer, Answering, StubSite, error, page, receipt
+from tests.langchain_plugin.stub_site import Answer, Answering, StubSite, error, key_facts, page, receipt
 
 DEAD_CLIENT = "0192b5a0-0000-7000-8000-000000000001"
 
@@ -38,16 +38,6 @@ def environment(site: StubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("COSTSITE_URL", site.url)
     monkeypatch.setenv("COSTSITE_API_KEY", KEY)
     monkeypatch.setenv("COSTSITE_STATE_DIR", str(tmp_path))
-
-
-def key_facts(**changes: Any) -> Answer:
-    facts = {
-        "workspace": {"slug": "acme", "name": "Acme"},
-        "agent": None,
-        "scopes": ["events:write", "read"],
-        "server_time": datetime.now(UTC).isoformat(),
-    }
-    return Answer(200, json.dumps(facts | changes).encode())
 
 
 def leave_behind(*events: dict[str, Any], **settings: Any) -> Path:

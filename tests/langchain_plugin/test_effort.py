@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,6 @@ from langchain_openai import ChatOpenAI
 
 from langchain_plugin import CostCallbackHandler, with_effort
 from langchain_plugin.effort import effort_settings
-from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.models import ScriptedModel
 from tests.langchain_plugin.provider_server import ProviderServer
 from tests.langchain_plugin.stub_site import StubSite, leave, receipt
@@ -48,13 +46,6 @@ def sent(provider: ProviderServer) -> Sent:
         ]
 
     return efforts
-
-
-@pytest.fixture
-def costs(site: StubSite, tmp_path: Path) -> CostCallbackHandler:
-    return CostCallbackHandler(
-        agent="support-bot", api_key=KEY, url=site.url, state_dir=tmp_path, send_after_seconds=0.05
-    )
 
 
 def openai(provider: ProviderServer, model: str = "o3", **settings: Any) -> ChatOpenAI:

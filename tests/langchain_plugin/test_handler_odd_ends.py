@@ -242,6 +242,25 @@ def test_a_bug_of_ours_never_reaches_the_users_call(
     assert "ZeroDivisionError" in caplog.text
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_an_error_that_cannot_be_written_reaches_the_users_call_no_more_than_others(
+    handler: CostCallbackHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise UnspeakableError
+
+    monkeypatch.setattr(handler.reporter, "append", broken)
+    # As in a program of its own: pytest's log handler raises what cannot be written.
+    monkeypatch.setattr(logging.getLogger("costsite"), "propagate", False)
+
+    assert ScriptedModel().invoke(QUESTION, {"callbacks": [handler]}).content == "Hello there."
+    assert handler.reporter.losses == {"bug": 1}
+
+
 def test_open_ids_do_not_pile_up(handler: CostCallbackHandler) -> None:
     for _ in range(50):
         ScriptedModel().with_retry().invoke(QUESTION, {"callbacks": [handler]})

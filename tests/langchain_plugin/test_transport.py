@@ -28,29 +28,18 @@ from langchain_plugin.reporter import Reporter
 from langchain_plugin.server_words import clean_words
 from langchain_plugin.transport import MAX_RETRY_AFTER_SECONDS, Transport, meaning_of, retry_after_seconds
 from tests.langchain_plugin.conftest import KEY
-from tests.langchain_plugin.stub_site import Answer, StubSite
+from tests.langchain_plugin.stub_site import Answer, StubSite, key_facts
 
 
 def config_for(url: str, **settings: Any) -> Config:
     return Config.resolve(**{"url": url, "api_key": KEY} | settings, environ={})
 
 
-def key_facts(**changes: Any) -> Answer:
-    facts = {
-        "workspace": {"slug": "acme", "name": "Acme"},
-        "agent": None,
-        "scopes": ["events:write", "read"],
-        "server_time": (datetime.now(UTC) - timedelta(seconds=90)).isoformat(),
-        "a field of a later version": True,
-    }
-    return Answer(200, json.dumps(facts | changes).encode())
-
-
 # ── check ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_check_tells_whose_the_key_is_and_how_far_the_clocks_are_apart(site: StubSite) -> None:
-    site.key_answer = key_facts()
+    site.key_answer = key_facts(server_time=(datetime.now(UTC) - timedelta(seconds=90)).isoformat())
     told = Reporter(config_for(site.url)).check()
     assert (told.workspace_slug, told.workspace_name, told.agent) == ("acme", "Acme", None)
     assert told.scopes == ("events:write", "read")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 
 from langchain_plugin import CostCallbackHandler, compaction_middleware, effort_middleware
-from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.models import ScriptedModel
 from tests.langchain_plugin.provider_server import ProviderServer
 from tests.langchain_plugin.stub_site import StubSite, receipt
@@ -33,13 +31,6 @@ RUNS: dict[str, Callable[[Any, Any, Any], Any]] = {
 def provider() -> Iterator[ProviderServer]:
     with ProviderServer() as server:
         yield server
-
-
-@pytest.fixture
-def costs(site: StubSite, tmp_path: Path) -> CostCallbackHandler:
-    return CostCallbackHandler(
-        agent="support-bot", api_key=KEY, url=site.url, state_dir=tmp_path, send_after_seconds=0.05
-    )
 
 
 def set_at_site(site: StubSite, costs: CostCallbackHandler, **settings: Any) -> None:
