@@ -9,6 +9,7 @@
         ├── WrongKey
         ├── WrongUrl            somebody answered, but not a Costsite site
         ├── BatchRefused        it would not take this batch as a whole
+        ├── NoRoom              it rejected events, and the disk has no room to set them aside
         └── LeaseRefused        a budget grants nothing
     BudgetExceeded (in budget_exceeded.py) is the other kind: the one that stops an agent.
 
@@ -87,6 +88,12 @@ class BatchRefused(CheckFailed):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NoRoom(CheckFailed):
+    """Events that the site rejected stay where they are, and what lies behind them waits too: the disk is full."""
+
+    kind = "no_room"
 
 
 class LeaseRefused(CheckFailed):

@@ -6,6 +6,7 @@ the plugin. So nothing is given up here: once that is mended, `send_again` makes
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from langchain_plugin.errors import NoRoom
 from langchain_plugin.losses import Losses
 from langchain_plugin.own_file import check_folder, open_own
 from langchain_plugin.server_words import clean_words
@@ -26,6 +28,7 @@ FINAL_CODES = frozenset({"missing_field", "subsets_exceed_total"})
 site says, so that is none of these."""
 MAX_REASONS_SHOWN = 50
 _WRAPPED = "rejected_at"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class RejectedEvent(NamedTuple):
@@ -37,20 +40,26 @@ class RejectedEvent(NamedTuple):
 
 
 def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losses, *, max_bytes: int) -> None:
-    """Append them; what the bound or the disk does not allow is counted. Many processes may do this at once, each may
+    """Append them; what the bound or the folder does not allow is counted. Many processes may do this at once, each may
     go over the bound by an event.
+
+    Raises:
+        NoRoom: The disk is full; those before are kept.
+
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for event in rejected:
-        losses.count("rejected")
         reason = json.dumps({_WRAPPED: now, "code": event.code, "message": event.message})
         # A line begins by ending what may have been cut off before it, by a full disk or a kill.
         line = b"\n" + reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
         try:
             check_folder(folder)
             is_kept = _append(folder / FILE_NAME, line, max_bytes)
-        except OSError:
+        except OSError as error:
+            if error.errno in _FULL:
+                raise NoRoom("The disk is full, and what the site rejected cannot be set aside: free space.") from None
             is_kept = False
+        losses.count("rejected")
         if not is_kept:
             losses.count("rejected_not_kept")
 
@@ -60,8 +69,10 @@ def _append(path: Path, line: bytes, max_bytes: int) -> bool:
         fd = open_own(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         try:
             state = os.fstat(fd)
-            if state.st_size + len(line) > max_bytes or os.write(fd, line) != len(line):
+            if state.st_size + len(line) > max_bytes:
                 return False
+            if os.write(fd, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if _is_named(path, state):
                 return True
         finally:

@@ -17,7 +17,7 @@ from langchain_plugin.about_folder import describe_folder
 from langchain_plugin.adoption import KEEP_SECONDS, Adoption
 from langchain_plugin.batch import Batch, gather
 from langchain_plugin.config import Config
-from langchain_plugin.errors import BatchRefused, CheckFailed
+from langchain_plugin.errors import BatchRefused, CheckFailed, NoRoom
 from langchain_plugin.fingerprints import Fingerprints
 from langchain_plugin.fork_guard import no_fork
 from langchain_plugin.json_lines import to_line
@@ -339,9 +339,7 @@ class Sender:
         ]
         self.sent += len(receipt.accepted) + len(receipt.duplicates)
         self._recover()
-        self._reject(rejected)
-        self._settle(batch)
-        return True
+        return self._let_go(batch, rejected)
 
     def _tell_losses(self, batch: Batch, timeout: float) -> bool:
         """Tell what processes lost that ended before they could; False when the site takes nothing now.
@@ -408,15 +406,19 @@ class Sender:
             self._back_off(trouble)
             return False
         self._recover()
-        self._reject([RejectedEvent(batch.lines[0], refusal.code, str(refusal))])
+        return self._let_go(batch, [RejectedEvent(batch.lines[0], refusal.code, str(refusal))])
+
+    def _let_go(self, batch: Batch, rejected: list[RejectedEvent]) -> bool:
+        """Of a batch that the site has judged, once what it rejected is set aside."""
+        if rejected:
+            try:
+                keep_rejected(self._spool.folder, rejected, self._losses, max_bytes=self._config.spool_max_bytes)
+            except NoRoom as trouble:
+                self._back_off(trouble)
+                return False
+            self._sayings.rejection(rejected[0].code, rejected[0].message)
         self._settle(batch)
         return True
-
-    def _reject(self, rejected: list[RejectedEvent]) -> None:
-        if not rejected:
-            return
-        keep_rejected(self._spool.folder, rejected, self._losses, max_bytes=self._config.spool_max_bytes)
-        self._sayings.rejection(rejected[0].code, rejected[0].message)
 
     def _settle(self, batch: Batch) -> None:
         self._losses.count("torn_line", batch.torn)
@@ -437,7 +439,7 @@ class Sender:
 
     def _recover(self) -> None:
         if self._patience.succeeded():
-            self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused"})
+            self._sayings.is_over({"unreachable", "failing", "wrong_key", "wrong_url", "refused", "no_room"})
             logger.info("Costsite at %s takes reports again; what waited is being sent.", self._config.url)
 
     def _health(self, batch: Batch) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from langchain_openai import ChatOpenAI
 
 from langchain_plugin import CostCallbackHandler, with_effort
 from langchain_plugin.effort import effort_settings
+from tests.langchain_plugin.conftest import KEY
 from tests.langchain_plugin.models import ScriptedModel
 from tests.langchain_plugin.provider_server import ProviderServer
 from tests.langchain_plugin.stub_site import StubSite, leave, receipt

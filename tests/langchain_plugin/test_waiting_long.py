@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from uuid import uuid4
 import pytest
 
 from tests.langchain_plugin.conftest import KEY, MakeReporter
-from tests.langchain_plugin.stub_site import StubSite, page, receipt
+from tests.langchain_plugin.stub_site import Answer, StubSite, page, receipt
 
 ROOT = Path(__file__).parents[2]
 MONTH_SECONDS = 31 * 86_400
@@ -216,3 +217,25 @@ def test_a_line_that_can_be_read_and_not_written_stops_nobody(
     until(lambda: ids(site.events) == [0, 1, 2])
     assert reporter.flush(60)
     assert "bug" not in reporter.losses
+
+
+def test_what_is_rejected_stays_where_it_is_while_the_disk_is_full(
+    make_reporter: MakeReporter, site: StubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reject_all(batch: dict[str, Any]) -> Answer:
+        rejected = [{"index": index, "code": "too_old", "message": "No."} for index in range(len(batch["events"]))]
+        return receipt(batch, accepted=[], rejected=rejected)
+
+    def full(path: Path, line: bytes, max_bytes: int) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    site.answer = reject_all
+    reporter = make_reporter()
+    with monkeypatch.context() as disk:
+        disk.setattr("langchain_plugin.rejected._append", full)
+        reporter.append(call(1))
+        until(lambda: len(site.batches) > 2)
+        assert (reporter.pending, reporter.losses) == (1, {})
+    until(lambda: reporter.pending == 0)
+    assert reporter.losses == {"rejected": 1}
+    assert (reporter.config.spool_folder / "rejected.jsonl").read_text().count("rejected_at") == 1
