@@ -63,6 +63,8 @@ class MoneyUnit:
         return signed(microcents, self._with_symbol(value))
 
     def _with_symbol(self, value: Decimal) -> str:
+        if not value and self.symbol != "$":
+            return "0¢"
         return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
 
 

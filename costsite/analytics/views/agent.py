@@ -53,8 +53,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     usage = agent_usage(user, found.id, spans.all)
     wanted = usage.wanted(filters)
     month, shown = usage.total(spans.month), wanted.total(spans.shown)
-    comparison = Comparison(
-        usage.total(spans.compared).cost, spans.compared, usage.total(spans.before).cost, spans.before
+    comparison = Comparison.of(
+        usage.total(spans.compared), spans.compared, usage.total(spans.before), spans.before, month
     )
     budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
     own = budgets.own(found.workspace_id, found.id)

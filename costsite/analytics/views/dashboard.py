@@ -67,14 +67,17 @@ def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
 
 
 def gravest(budgets: Budgets) -> Watched | None:
-    """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
+    """The budget a dashboard speaks of: the fullest one may read, the widest of those that are as full.
 
-    def place(one: Watched) -> tuple[bool, bool, int]:
+    It is the next to need a person.
+    """
+
+    def place(one: Watched) -> tuple[int, bool, bool]:
         standing = one.standing
         return (
+            -(standing.spent * 10_000 // max(1, standing.limit)),
             one.policy.workspace_id is not None,
             one.policy.agent_id is not None,
-            -(standing.spent * 10_000 // max(1, standing.limit)),
         )
 
     return min((one for one in budgets.watched if one.shown), key=place, default=None)
@@ -145,8 +148,9 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     site = site_days(user, spans.all)
     spenders = spenders_of(workspaces, site, spans)
     month = site.spend(spans.month)
-    compared, before = site.spend(spans.compared), site.spend(spans.before)
-    comparison = Comparison(compared.cost, spans.compared, before.cost, spans.before)
+    comparison = Comparison.of(
+        site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
+    )
     budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
     forecast = month_forecast(site, calendar)
     agents = attention.fortnight(user, calendar)
@@ -211,6 +215,7 @@ def _budget(
             out = forecast.runs_out(one.standing.limit)
     return {
         "of": one.policy.subject,
+        "of_many": sum(1 for other in budgets.watched if other.shown) > 1,
         "bar": bar_of(one),
         "words": words_of(one, budgets.zone),
         "left": one.standing.left,
