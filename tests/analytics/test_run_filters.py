@@ -116,8 +116,8 @@ def test_the_strip_says_which_filters_its_sums_do_not_follow(spend: Spend, as_vi
 
     narrowed = text_of(as_viewer, f"{reverse('runs')}?agent={agent}&status=error&tag=eu")
 
-    assert "Of every run: the filter by status and tag is not in these sums" in narrowed
-    assert "not in these sums" not in text_of(as_viewer, f"{reverse('runs')}?agent={agent}")
+    assert "Estimated cost per day of every run, whatever its status and tag; a column" in narrowed
+    assert "of every run" not in text_of(as_viewer, f"{reverse('runs')}?agent={agent}")
 
 
 def test_every_column_of_a_chart_leads_to_the_runs_behind_it(spend: Spend, as_viewer: Client) -> None:

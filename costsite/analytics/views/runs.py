@@ -194,7 +194,7 @@ def _not_in_strip(wanted: runs.RunFilter) -> str:
     if not names:
         return ""
     filters = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f". Of every run: the filter by {filters} is not in these sums"
+    return f" of every run, whatever its {filters}"
 
 
 def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> Stack:
@@ -222,7 +222,7 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> 
     return spend_per_day(
         "activity",
         title="Spend per day",
-        measure=f"Estimated cost per day, {days}; a column narrows the list to its day{_not_in_strip(wanted)}",
+        measure=f"Estimated cost per day{_not_in_strip(wanted)}; a column narrows the list to its day",
         totals=totals,
         series=[],
         days=days,
