@@ -89,6 +89,17 @@ def preview(price: ModelPrice, *, most: int = CALLS_READ, now: datetime | None =
     return Preview(waiting, read, priced, cost)
 
 
+def target_is_known(price: ModelPrice) -> bool:
+    """Whether there is a price for what `price` is the same as; so is that of a price of another kind."""
+    if price.kind != ModelPrice.Kind.SAME_AS:
+        return True
+    rows = ModelPrice.objects.filter(Q(workspace=None) | Q(workspace=price.workspace_id))
+    book = PriceBook([row.as_entered() for row in rows])
+    # As a price is looked up: without a provider of its own, of the call's, else of whoever makes that name.
+    providers = (price.same_as_provider,) if price.same_as_provider else (price.provider, "")
+    return any(book.knows(provider, price.same_as_model, "") for provider in providers)
+
+
 def _books(entered: EnteredPrice, workspace_ids: set[int]) -> Mapping[int, PriceBook]:
     """The prices of each workspace with the new one among them."""
     rows = list(ModelPrice.objects.filter(Q(workspace=None) | Q(workspace__in=workspace_ids)))

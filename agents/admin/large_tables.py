@@ -43,6 +43,17 @@ def ids_beginning(prefix: str) -> tuple[UUID, UUID] | None:
     return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
+def counted(field: str) -> Any:
+    """A column of a list: a number of `field` with separators between its thousands."""
+
+    @admin.display(description=field.replace("_", " "))
+    def column(row: Any) -> str:
+        return f"{getattr(row, field):,}"
+
+    column.__name__ = field  # the list's CSS class
+    return column
+
+
 class LargeTableAdmin(ReadOnlyAdmin):
     """Runs or calls. `newest_first` has an index that begins with the workspace."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 
 from agents.admin.access import ReadOnlyAdmin
-from agents.admin.large_tables import LargeTableAdmin, NewestPaginator
+from agents.admin.large_tables import LargeTableAdmin, NewestPaginator, counted
 from agents.figures import UNPRICED
 from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
 from agents.spend import cents
@@ -22,9 +22,9 @@ class AgentRunLogAdmin(LargeTableAdmin):
         "agent",
         "started",
         "status",
-        "calls",
-        "input_tokens",
-        "output_tokens",
+        counted("calls"),
+        counted("input_tokens"),
+        counted("output_tokens"),
         "estimated_cost_in_cents",
     )
     list_select_related = ("agent", "workspace")
@@ -44,8 +44,8 @@ class LLMCallAdmin(LargeTableAdmin):
         "started",
         "model",
         "status",
-        "input_tokens",
-        "output_tokens",
+        counted("input_tokens"),
+        counted("output_tokens"),
         "cost_basis",
         "estimated_cost_in_cents",
     )

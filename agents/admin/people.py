@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -11,7 +12,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.admin.access import AnyInline, MembersOnlyAdmin, changeable, is_superuser, may_change, minute
-from agents.models import Agent, Membership, Workspace
+from agents.figures import UNPRICED
+from agents.models import Agent, Membership, UsageDay, Workspace
+from agents.models.sums import spend_from, sums
+from agents.repricing import current_month_start
+from agents.spend import NOTHING, Spend, cents
+
+LEAST_SHOWN = Decimal("0.005")
+"""Of a cent: less would round to nothing."""
 
 
 class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -94,7 +102,7 @@ class WorkspaceAdmin(ArchivingAdmin):
 
 @admin.register(Agent)
 class AgentAdmin(ArchivingAdmin):
-    list_display = ("slug", "name", "workspace", "its_effort", "default_model", "active", "last_run")
+    list_display = ("slug", "name", "workspace", "model_and_effort", "active", "last_run")
     list_filter = ("active",)
     list_select_related = ("workspace",)
     search_fields = ("slug", "name")
@@ -106,9 +114,34 @@ class AgentAdmin(ArchivingAdmin):
     ordering = ("slug", "pk")
     show_full_result_count = False
 
-    @admin.display(description="effort", ordering="effort")
-    def its_effort(self, agent: Agent) -> str:
-        return agent.get_effort_display() if agent.effort else ""
+    def get_list_display(self, request: HttpRequest) -> Any:
+        @admin.display(description="spend this month (¢)")
+        def spend_this_month(agent: Agent) -> str:
+            spent: Spend = request._spent.get(agent.pk, NOTHING)  # type: ignore[attr-defined]
+            if spent.cost is None:
+                return UNPRICED
+            unpriced = f" + {spent.unpriced_calls:,} unpriced" if spent.unpriced_calls else ""
+            # One unit down the column, as in the lists of runs and calls.
+            amount = cents(spent.cost)
+            return f"{'<0.01' if 0 < amount < LEAST_SHOWN else f'{amount:,.2f}'}{unpriced}"
+
+        slug, *rest = super().get_list_display(request)
+        return (slug, spend_this_month, *rest)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        listed = super().get_changelist_instance(request)
+        # Of the page's agents in one query.
+        rows = UsageDay.objects.filter(
+            agent__in=[agent.pk for agent in listed.result_list], day__gte=current_month_start()
+        )
+        of_agents = rows.order_by().values("agent").annotate(**sums())
+        request._spent = {row["agent"]: spend_from(row) for row in of_agents}  # type: ignore[attr-defined]
+        return listed
+
+    @admin.display(description="default model, effort", ordering="default_model")
+    def model_and_effort(self, agent: Agent) -> str:
+        effort = f"effort {agent.get_effort_display().lower()}" if agent.effort else ""
+        return ", ".join(part for part in (agent.default_model, effort) if part)
 
     @admin.display(description="last run", ordering="last_run_at")
     def last_run(self, agent: Agent) -> str:

@@ -113,8 +113,8 @@ def of_advice(kind: str, key: str, figures: Figures) -> str:
             same = f"{many(f['calls'], 'call')} had the prompt of an earlier one on the same day"
             return f"{same}. Put a local cache before it."
     if kind in causes.LABELS:
-        dearer = (
-            f"It made {many(f['runs'], 'run')} {money(f['over'])} dearer than the median run of {money(f['usual'])}"
-        )
-        return f"{dearer} (n {f['usual_runs']:,}). {MENDS.get(kind, '')}".strip()
+        # Other causes of the same runs are not in it: a run may be further over the median than this says.
+        added = f"This cause alone added {money(f['over'])} to {many(f['runs'], 'run')}"
+        usual = f"the median run costs {money(f['usual'])} (n {f['usual_runs']:,})"
+        return f"{added}; {usual}. {MENDS.get(kind, '')}".strip()
     return ""

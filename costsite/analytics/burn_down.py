@@ -89,7 +89,7 @@ def error_words(forecast: Forecast) -> str:
     if forecast.error_percent is None:
         return "Not tested yet: it needs two weeks with spending."
     weeks = "week" if forecast.tested == 1 else f"{forecast.tested} weeks"
-    return f"Back-tested on the last {weeks}: {forecast.error_percent} % off in the middle, 7 days ahead."
+    return f"Back-tested on the last {weeks}: half of them were within {forecast.error_percent} %, 7 days ahead."
 
 
 def burn_down(

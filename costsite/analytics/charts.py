@@ -45,8 +45,8 @@ class Column:
     segments: tuple[Segment, ...]
 
     @property
-    def slot_end(self) -> float:
-        return round(self.slot_x + self.slot_width, 3)
+    def end(self) -> float:
+        return round(self.x + self.width, 3)
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,39 @@ def percentile(ordered: Sequence[int], share: float) -> int:
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
+@dataclass(frozen=True)
+class LogScale:
+    """A logarithmic scale from `low`, at the ground, to `high`; `marked` are the round values on it."""
+
+    low: int
+    high: int
+    marked: tuple[int, ...]
+    height: float
+    headroom: float
+
+    def at(self, value: int) -> float:
+        """How far down a value lies; one of 0, which has no place here, on the ground."""
+        share = log10(value / self.low) / log10(self.high / self.low) if value > 0 else 0
+        return round(self.height - share * (self.height - self.headroom), 2)
+
+    def ticks(self, label: Callable[[int, int], str]) -> tuple[Tick, ...]:
+        return tuple(Tick(self.at(bound), label(bound, bound)) for bound in self.marked)
+
+
+def log_scale(values: Sequence[int], *, height: float, headroom: float) -> LogScale | None:
+    """Between the round values around `values`. None where none is over 0."""
+    least, most = min((value for value in values if value > 0), default=0), max(values, default=0)
+    if not least:
+        return None
+    bounds = [factor * 10**power for power in range(floor(log10(least)), ceil(log10(most)) + 1) for factor in (1, 2, 5)]
+    low = max(bound for bound in bounds if bound <= least)
+    high = min(bound for bound in bounds if bound >= most and bound > low)
+    marked = [bound for bound in bounds if low <= bound <= high]
+    if sum(1 for bound in marked if log10(bound) % 1 == 0) >= 2:
+        marked = [bound for bound in marked if log10(bound) % 1 == 0]
+    return LogScale(low, high, tuple(marked), height, headroom)
+
+
 def log_dots(
     points: Sequence[tuple[float, int]], *, height: float, label: Callable[[int, int], str], headroom: float = 14.0
 ) -> Dots | None:
@@ -206,32 +239,18 @@ def log_dots(
     A value of 0 has no dot, and counts. An outlier is over `OUTLIER_MEDIANS` times the median, unless that is 0: no
     more conditions than a title can say. None without a dot.
     """
-    values = sorted(value for _, value in points if value > 0)
-    if not values:
+    scale = log_scale([value for _, value in points], height=height, headroom=headroom)
+    if scale is None:
         return None
     known = sorted(value for _, value in points)
-    bounds = [
-        factor * 10**power
-        for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1)
-        for factor in (1, 2, 5)
-    ]
-    low = max(bound for bound in bounds if bound <= values[0])
-    high = min(bound for bound in bounds if bound >= values[-1] and bound > low)
-    marked = [bound for bound in bounds if low <= bound <= high]
-    if sum(1 for bound in marked if log10(bound) % 1 == 0) >= 2:
-        marked = [bound for bound in marked if log10(bound) % 1 == 0]
     median, p95 = percentile(known, 0.5), percentile(known, 0.95)
-
-    def at(value: int) -> float:
-        return round(height - log10(value / low) / log10(high / low) * (height - headroom), 2)
-
+    at = scale.at
     dots = tuple(
         Dot(round(100 * place, 3), at(value), value > OUTLIER_MEDIANS * median > 0, index)
         for index, (place, value) in enumerate(points)
         if value > 0
     )
-    ticks = tuple(Tick(at(bound), label(bound, bound)) for bound in marked)
-    return Dots(height, dots, ticks, at(median) if median else None, median, at(p95) if p95 else None, p95)
+    return Dots(height, dots, scale.ticks(label), at(median) if median else None, median, at(p95) if p95 else None, p95)
 
 
 def slots_for(ids: Sequence[int]) -> dict[int, int]:

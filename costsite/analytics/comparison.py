@@ -17,6 +17,23 @@ class Comparison:
     days: Days
     before: int | None
     days_before: Days
+    unpriced: int = 0
+    """Calls of which nobody knows the cost, of `now` and of `before`: an amount that leaves some out is compared, and
+    the words say so."""
+    unpriced_before: int = 0
+    since: int | None = 0
+    """What was spent after those days, up to now."""
+
+    @classmethod
+    def of(cls, now: Spend, days: Days, before: Spend, days_before: Days, month: Spend) -> Comparison:
+        """`month`: all of this month so far."""
+        since = None if month.cost is None else month.cost - (now.cost or 0)
+        return cls(now.cost, days, before.cost, days_before, now.unpriced_calls, before.unpriced_calls, since)
+
+    @property
+    def begins(self) -> bool:
+        """Nothing was spent on either of the days that are compared, and something after them."""
+        return self.now == 0 and self.before == 0 and self.since != 0
 
     @property
     def through(self) -> str:
@@ -31,10 +48,12 @@ class Comparison:
             return "no price yet"
         if self.before is None:
             return f"nothing to compare with: no price on {self.days_before}"
+        if self.begins:
+            return f"new: nothing before {self.days.end:%-d %b}"
         written = change(self.now, self.before)
         if written == "new":
             return f"new: nothing on {self.days_before}"
-        return f"{written} {self.through} on {self.days_before}"
+        return f"{written} {self.through} on {self.days_before}{left_out(self.unpriced, self.unpriced_before)}"
 
     @property
     def answer(self) -> str:
@@ -47,13 +66,17 @@ class Comparison:
         now, before = self.now, self.before
         if now is None or before is None:
             return f"Not to be compared with {same}: cost not known"
+        if self.begins:
+            return f"New: nothing spent before {self.days.end:%-d %b}"
         if not now and not before:
             return f"Nothing spent {through}"
         if not before:
             return f"First spending: nothing on {same}"
+        unpriced = left_out(self.unpriced, self.unpriced_before)
         if abs(now - before) * 200 < before:
-            return f"Level with {same} {through}"
-        return f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)} {through} on {same}"
+            return f"Level with {same} {through}{unpriced}"
+        moved = f"{'Up' if now > before else 'Down'} {figures.percent(abs(now - before), before)}"
+        return f"{moved} {through} on {same}{unpriced}"
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,12 @@ def change(now: int | None, before: int | None, unit: figures.MoneyUnit | None =
     return "–" if now is None or before is None else figures.change(now, before, unit)
 
 
+def left_out(now: int, before: int) -> str:
+    """`, + 3 unpriced calls then`: a change says which calls neither amount counts."""
+    parts = [f"{figures.unpriced_calls(count)} {when}" for count, when in ((now, "now"), (before, "then")) if count]
+    return f", + {' and '.join(parts)}" if parts else ""
+
+
 def against(before: Before) -> str:
     """`Up 12 % on 1 to 23 Oct`."""
     if not before.words:
@@ -107,6 +136,8 @@ def against(before: Before) -> str:
         return f"Not to be compared with {before.words}: cost not known"
     if not cost:
         return f"Nothing spent {before.words} to compare with"
+    unpriced = left_out(before.now.unpriced_calls, before.spend.unpriced_calls)
     if abs(now - cost) * 200 < cost:
-        return f"Level with {before.words}"
-    return f"{'Up' if now > cost else 'Down'} {figures.percent(abs(now - cost), cost)} on {before.words}"
+        return f"Level with {before.words}{unpriced}"
+    moved = f"{'Up' if now > cost else 'Down'} {figures.percent(abs(now - cost), cost)}"
+    return f"{moved} on {before.words}{unpriced}"

@@ -54,15 +54,18 @@ class MoneyUnit:
         return cls("¢", CENT, 6)
 
     def write(self, microcents: int | None) -> str:
-        """An amount in this unit; what would round to zero is `<` the least that does not."""
+        """An amount in this unit; what would round to zero is `<` the least that does not, or `>` its negative."""
         if microcents is None:
             return UNPRICED
         value = rounded(Decimal(abs(microcents)) / self.microcents, self.decimals)
         if microcents and not value:
-            return signed(microcents, "<" + self._with_symbol(Decimal(1).scaleb(-self.decimals)))
+            least = self._with_symbol(Decimal(1).scaleb(-self.decimals))
+            return f"<{least}" if microcents > 0 else f">{signed(microcents, least)}"
         return signed(microcents, self._with_symbol(value))
 
     def _with_symbol(self, value: Decimal) -> str:
+        if not value and self.symbol != "$":
+            return "0¢"
         return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
 
 

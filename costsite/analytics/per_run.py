@@ -25,7 +25,7 @@ class PerRun:
 
     @property
     def counted(self) -> str:
-        return f"{'newest n' if self.cut else 'n'} {self.n:,}"
+        return f"newest {self.n:,} runs" if self.cut else f"n {self.n:,}"
 
     @property
     def left_out(self) -> str:
@@ -86,7 +86,7 @@ def run_plot(runs: Sequence[PlacedRun], usual: PerRun, *, days: Days) -> RunPlot
     title = f"Median {figures.money(plot.median)} per run"
     if outliers := [priced[dot.index][1] for dot in plot.dots if dot.outlier]:
         title += f"; {len(outliers):,} over {charts.OUTLIER_MEDIANS} × that, the dearest {figures.money(max(outliers))}"
-    counted = f"{'Newest n' if usual.cut else 'n'} {usual.n:,}"
+    counted = f"The newest {usual.n:,} runs alone" if usual.cut else f"n {usual.n:,}"
     measure = f"Estimated cost of each run, {days}, logarithmic scale. {counted}"
     measure += f" + {usual.left_out}." if usual.left_out else "."
     measure += f" p95 {figures.money(plot.p95)}."

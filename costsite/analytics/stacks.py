@@ -301,8 +301,13 @@ TOKEN_KINDS = {"fresh": 1, "cache read": 4, "cache written": 5, "visible": 6, "r
 """Kinds of tokens and their colours."""
 
 
-def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, first: int) -> Stack:
-    """Input tokens of each call of a run: (what it is, fresh, read, written), numbered from `first`."""
+def context_by_call(
+    name: str, calls: Sequence[tuple[str, int, int, int]], *, first: int, hrefs: Callable[[int], str]
+) -> Stack:
+    """Input tokens of each call of a run: (what it is, fresh, read, written), numbered from `first`.
+
+    `hrefs`: where the call of a number is.
+    """
     kinds = ("fresh", "cache read", "cache written")
     rows = [(read, written, fresh) for _, fresh, read, written in calls]
     order = ("cache read", "cache written", "fresh")
@@ -318,7 +323,7 @@ def context_by_call(name: str, calls: Sequence[tuple[str, int, int, int]], *, fi
                 f"Call {first + index}, {calls[index][0]}: {figures.tokens(column.total)} input tokens",
                 *(f"{kind}: {figures.tokens(value)}" for kind, value in zip(order, rows[index], strict=True) if value),
             ),
-            f"#call-{first + index}",
+            hrefs(first + index),
             False,
         )
         for index, column in enumerate(chart.columns)

@@ -143,6 +143,33 @@ def test_identical_prompts_of_a_day_are_counted_after_the_first(book: Book) -> N
     assert len(row.evidence) == 1, "a run that sent it again"
 
 
+@pytest.mark.parametrize(
+    ("days", "sure"),
+    [
+        ((3,), Advice.Confidence.LOW),  # one day says nothing of a month
+        ((3, 4), Advice.Confidence.MEDIUM),
+        ((3, 4, 5), Advice.Confidence.HIGH),
+    ],
+)
+def test_advice_is_no_surer_than_the_runs_that_show_it(book: Book, days: tuple[int, ...], sure: str) -> None:
+    for day in days:
+        book(one_call_runs(40, day=day, prompt_hash="ab" * 16))
+
+    review(YESTERDAY)
+
+    assert (len(advice(kinds.REPEATED).evidence), advice(kinds.REPEATED).confidence) == (len(days), sure)
+
+
+def test_a_run_after_the_reviewed_days_is_no_evidence_of_them(book: Book) -> None:
+    book(one_call_runs(300, effort="medium", day=3))
+    book(one_call_runs(300, effort="high", day=4, output_tokens=2_500, reasoning_tokens=2_000))
+    book(one_call_runs(9, effort="high", day=28, output_tokens=2_500, reasoning_tokens=2_000))  # of today
+
+    review(YESTERDAY)
+
+    assert {at[:10] for _, at in advice(kinds.EFFORT).evidence} == {"2026-11-05"}
+
+
 def test_caches_that_are_written_and_not_read_cost_and_unreported_ones_are_not_zero(book: Book) -> None:
     cached = {"provider": "anthropic", "request_model": "claude-haiku-4-5"}
     book(one_call_runs(30, agent="writer", day=3, input_tokens=20_000, cache_write_5m_tokens=19_000, **cached))

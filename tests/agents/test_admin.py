@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from agents import ledger
 from agents.keys import create_key, find_key
-from agents.models import Agent, AgentRunLog, ApiKey, CostCorrection, LLMCall, Membership, Workspace
+from agents.models import Agent, AgentRunLog, ApiKey, CostCorrection, LLMCall, Membership, UsageDay, Workspace
 from agents.models import Client as ReportingClient
 from tests.factories import NOON, AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
@@ -497,3 +497,24 @@ def test_an_owner_cannot_spell_out_the_agents_of_others(
 
     assert b"secret-merger-bot" not in shown
     assert [int(result["id"]) for result in found["results"]] == [mine.pk]
+
+
+def test_a_list_of_agents_says_what_each_spent_this_month_in_one_query(
+    filled: None, workspace: Workspace, viewer: User, client: Client
+) -> None:
+    AgentFactory(workspace=workspace, slug="idle")
+    UsageDay.objects.update(day=timezone.now().date())  # of this month, whenever the test runs
+    client.force_login(viewer)
+
+    with CaptureQueriesContext(connection) as queries:
+        html = client.get(address("agent")).content.decode()
+
+    assert '<td class="field-spend_this_month">0.04</td>' in html  # 0.036 cents: a call on gpt-4o-mini
+    assert '<td class="field-spend_this_month">0.00</td>' in html
+    assert sum("agents_usageday" in query["sql"] for query in queries) == 1
+
+
+def test_lists_of_runs_separate_thousands(filled: None, superuser: User, client: Client) -> None:
+    client.force_login(superuser)
+
+    assert '<td class="field-input_tokens">1,200</td>' in client.get(address("agentrunlog")).content.decode()

@@ -86,7 +86,7 @@ def test_of_many_runs_the_newest_are_read_and_that_is_said(cast: Cast, spend: Sp
 
     usual = usual_run(cast.viewer, calendar_now(), RunFilter(), most=3)
 
-    assert (usual.median, usual.counted) == (2 * PRICED_MICROCENTS, "newest n 3")
+    assert (usual.median, usual.counted) == (2 * PRICED_MICROCENTS, "newest 3 runs")
 
 
 def test_a_run_that_cost_nothing_counts_though_it_has_no_dot() -> None:

@@ -128,17 +128,49 @@ def test_a_day_without_runs_is_a_gap_in_the_trend() -> None:
     days = Days(date(2026, 11, 1), date(2026, 11, 8))
     costs = {date(2026, 11, day): [CENT * day] * 3 for day in (1, 2, 5, 6, 7)}
 
-    trend = cost_trend(costs, days, counted="n 15", day_href=lambda day: f"/{day}")
+    trend = cost_trend(costs, days, today=date(2026, 11, 8), counted="n 15", day_href=lambda day: f"/{day}")
 
     assert trend is not None
     assert [len(line.split()) for line in trend.medians] == [2, 3]
     assert [(one.median, one.p95, one.n) for one in trend.days][:2] == [(CENT, CENT, 3), (2 * CENT, 2 * CENT, 3)]
     # The median of the first two days is 1 cent, of the last two 6.
-    assert trend.title == "A run is 500 % dearer than 1 Nov to 2 Nov: 6.00¢"
+    assert trend.title == "The median run since 6 Nov is 500 % dearer than 1 Nov to 2 Nov: 6.00¢"
+
+
+def test_the_lines_of_the_trend_are_labelled_by_the_last_day_that_is_over() -> None:
+    days = Days(date(2026, 11, 1), date(2026, 11, 8))
+    costs = {date(2026, 11, day): [CENT] * 3 for day in (1, 2, 5, 6)} | {date(2026, 11, 7): [300 * CENT]}
+
+    trend = cost_trend(costs, days, today=date(2026, 11, 7), counted="n 13", day_href=lambda day: "")
+
+    assert trend is not None
+    assert (trend.last.day, trend.last.median, trend.last_named) == (date(2026, 11, 6), CENT, "6 Nov")
+    assert "so far" in trend.days[-1].tip
+    assert trend.rows[-1][0] == "Sat 7 Nov, so far"
+    assert trend.title == "The median run since 5 Nov costs 1.00¢, level with 1 Nov to 2 Nov"
+
+
+def test_a_dear_p95_leaves_the_median_its_own_place_on_the_scale() -> None:
+    days = Days(date(2026, 11, 1), date(2026, 11, 4))
+    costs = {date(2026, 11, day): [cents * CENT] * 9 + [500 * CENT] for day, cents in ((1, 1), (2, 2), (3, 4))}
+
+    trend = cost_trend(costs, days, today=date(2026, 11, 4), counted="n 30", day_href=lambda day: "")
+
+    assert trend is not None
+    # Of 1 to 500 cents the scale has 146 pixels: a doubling is log 2 / log 500 of them, 16 and more.
+    first, second, third = (one.median_at for one in trend.days)
+    assert 15 < first - second < 17
+    assert 15 < second - third < 17
+    assert "logarithmic scale" in trend.measure
 
 
 def test_without_a_priced_run_there_is_no_trend() -> None:
     days = Days(date(2026, 11, 1), date(2026, 11, 8))
 
-    assert cost_trend({}, days, counted="n 0", day_href=lambda day: "") is None
-    assert cost_trend({datetime(2025, 1, 1).date(): [1]}, days, counted="n 0", day_href=lambda day: "") is None
+    today = date(2026, 11, 8)
+
+    assert cost_trend({}, days, today=today, counted="n 0", day_href=lambda day: "") is None
+    assert (
+        cost_trend({datetime(2025, 1, 1).date(): [1]}, days, today=today, counted="n 0", day_href=lambda day: "")
+        is None
+    )

@@ -95,7 +95,7 @@ def test_forecasts_are_tested_on_weeks_that_are_over() -> None:
     assert foreseen(risen).tested == 4
     only_one_week = {TODAY - timedelta(days=number): (200 if number < 8 else 100) * CENT for number in range(1, 16)}
     assert (foreseen(only_one_week).error_percent, foreseen(only_one_week).tested) == (50, 1)
-    assert "50 % off in the middle" in error_words(foreseen(only_one_week))
+    assert "half of them were within 50 %" in error_words(foreseen(only_one_week))
     young = foreseen({TODAY - timedelta(days=number + 1): CENT for number in range(7)})
     assert (young.error_percent, young.tested) == (None, 0)
     assert error_words(young) == "Not tested yet: it needs two weeks with spending."

@@ -14,7 +14,7 @@ from budgets.models import BudgetPolicy
 from budgets.policies import By, grant, set_budget
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.standings import FULL_FROM_THE_START, budgets_for, fullness_of
-from costsite.analytics.views.dashboard import widest
+from costsite.analytics.views.dashboard import fullest
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
 
 pytestmark = pytest.mark.every_database
@@ -46,7 +46,7 @@ def test_a_budget_of_nothing_is_the_fullest_and_grants_count(
     assert [str(one.policy.agent) for one in read.watched] == FULLEST_FIRST
     assert [str(row.policy.agent) for row, _ in listed] == FULLEST_FIRST
     assert [one["subject"] for one in of_workspace] == FULLEST_FIRST
-    assert str(getattr(widest(read), "policy").agent) == "nothing"  # noqa: B009 - it may be None, and then fails here
+    assert str(getattr(fullest(read), "policy").agent) == "nothing"  # noqa: B009 - it may be None, and then fails here
 
 
 def test_the_database_and_the_pages_reckon_alike(cast: Cast, budgets: dict[str, BudgetPolicy]) -> None:

@@ -196,6 +196,24 @@ def test_a_price_that_begins_too_late_says_that_it_changes_nothing(cast: Cast, s
     assert "Save the price" in said
 
 
+def test_a_price_the_same_as_an_unknown_models_says_so_and_offers_to_change_it(
+    cast: Cast, spend: Spend, as_owner: Client
+) -> None:
+    spend(**UNPRICED)
+
+    said, form = shown(
+        as_owner, "same_as", workspace=cast.acme.pk, same_as_model="acme-one", same_as_provider="acme-ai"
+    )
+
+    assert "No price is known for acme-ai/acme-one : 1 call of this month would stay unpriced." in said
+    assert "Change it" in said
+    assert "Save the price" not in said
+    again = as_owner.post(f"{reverse('enter-price')}?kind=same_as", form | {"change": "yes"}).content.decode()
+    assert 'value="acme-one"' in again
+    assert "Show what it would change" in again
+    assert not ModelPrice.objects.filter(kind="same_as").exists()
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "said"),
     [

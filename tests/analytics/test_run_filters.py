@@ -112,6 +112,16 @@ def test_a_column_of_the_strip_narrows_the_list_and_keeps_the_other_filters(
     assert sum(bar.column.total for bar in bars) == 180_000
 
 
+def test_the_strip_says_which_filters_its_sums_do_not_follow(spend: Spend, as_viewer: Client) -> None:
+    spend(status="error", tags=("eu",))
+    agent = Agent.objects.get(slug="support-bot").pk
+
+    narrowed = text_of(as_viewer, f"{reverse('runs')}?agent={agent}&status=error&tag=eu")
+
+    assert "Estimated cost per day of every run, whatever its status and tag; a column" in narrowed
+    assert "of every run" not in text_of(as_viewer, f"{reverse('runs')}?agent={agent}")
+
+
 def test_every_column_of_a_chart_leads_to_the_runs_behind_it(spend: Spend, as_viewer: Client) -> None:
     spend()
     spend(started_at=AFTERNOON - timedelta(minutes=90))

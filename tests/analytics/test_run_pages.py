@@ -140,7 +140,20 @@ def test_a_run_of_many_calls_is_paged_and_its_running_sum_goes_on(spend: Spend, 
 
     first, second = as_viewer.get(address).context, as_viewer.get(f"{address}?from=200").context
 
-    assert (len(first["lines"]), first["next"]) == (200, 200)
+    assert (len(first["lines"]), first["next"]) == (50, 50)
+    # The context is drawn of 200 calls, each leading to the page that lists it.
+    assert [len(page["context"].bars) for page in (first, second)] == [200, 3]
+    hrefs = [bar.href for bar in first["context"].bars]
+    assert (hrefs[0], hrefs[49], hrefs[50], hrefs[199]) == (
+        "#call-1",
+        "#call-50",
+        "?from=50#call-51",
+        "?from=150#call-200",
+    )
+    middle = as_viewer.get(f"{address}?from=150")
+    assert "Calls 151 to 200 of 203" in middle.content.decode()
+    assert [line.number for line in middle.context["lines"]] == list(range(151, 201))
+    assert (middle.context["previous"], middle.context["next"]) == (100, 200)
     assert [(line.number, line.running.cost) for line in second["lines"]] == [
         (201, 201 * 180_000),
         (202, 202 * 180_000),

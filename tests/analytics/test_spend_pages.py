@@ -66,6 +66,28 @@ def test_a_month_is_not_compared_with_one_whose_cost_is_not_known(spend: Spend, 
     assert "Acme 0.1800¢ 100 % – 1" in html
 
 
+def test_a_change_says_which_calls_its_amounts_leave_out(spend: Spend, as_viewer: Client) -> None:
+    for _ in range(2):
+        spend()
+        spend(started_at=OCTOBER, **UNPRICED)
+    spend(started_at=OCTOBER)
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "▲ 0.1800¢ (100 %) through 23 Nov on 1 to 23 Oct, + 2 unpriced calls then" in html
+    assert "Up 100 % through 23 Nov on the same 23 days of October, + 2 unpriced calls then" in html
+
+
+def test_what_began_today_is_new_and_not_unchanged(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=AFTERNOON)
+
+    html = text_of(as_viewer, reverse("agent", args=[Agent.objects.get().pk]))
+
+    assert "Total spend this month 0.1800¢ new: nothing before 24 Nov" in html
+    assert "New: nothing spent before 24 Nov" in html
+    assert "no change" not in html
+
+
 def test_unknown_cost_is_counted_beside_the_sum_and_never_as_nothing(spend: Spend, as_viewer: Client) -> None:
     spend()
     spend(**UNPRICED)
@@ -115,7 +137,7 @@ def test_a_day_whose_cost_is_not_known_says_so(spend: Spend, as_viewer: Client) 
     assert tips[2:4] == [("Tue 3 Nov: 1 unpriced call",), ("Wed 4 Nov: 0.1800¢ + 1 unpriced call",)]
     rows = response.context["chart"].rows
     assert rows[1:4] == (
-        ("Mon 2 Nov", "0.0000¢", "0.0000¢"),
+        ("Mon 2 Nov", "0¢", "0¢"),
         ("Tue 3 Nov", "unpriced", "unpriced"),
         ("Wed 4 Nov", "0.1800¢", "0.1800¢ + 1 unpriced call"),
     )
@@ -155,7 +177,7 @@ def test_a_late_call_counts_in_its_own_day(spend: Spend, as_viewer: Client) -> N
     html = text_of(as_viewer, "dashboard")
 
     assert "Tue 3 Nov 0.1800¢ 0.1800¢" in html
-    assert "Wed 4 Nov 0.0000¢ 0.0000¢" in html
+    assert "Wed 4 Nov 0¢ 0¢" in html
 
 
 def test_today_is_drawn_as_unfinished(spend: Spend, as_viewer: Client) -> None:
@@ -217,6 +239,20 @@ def test_the_range_governs_the_chart_and_not_the_month(spend: Spend, as_viewer: 
 
     assert "Total spend this month 0.1800¢" in html
     assert "1 to 31 Oct. 0.3600¢ in all" in html
+    # What does not follow the range says which days it is of.
+    assert "Movers, last 7 days" in html
+    assert "Workspaces this month" in html
+
+
+def test_the_efforts_beside_the_months_tokens_are_of_the_month(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=OCTOBER, effort="high")
+    spend(effort="low")
+
+    html = text_of(as_viewer, reverse("agent", args=[Agent.objects.get().pk]) + "?range=last-month")
+
+    assert "Token usage this month" in html
+    assert "at effort low 0.1800¢, 1 call" in html
+    assert "at effort high" not in html
 
 
 def test_lost_and_rejected_events_need_attention(cast: Cast, spend: Spend, as_viewer: Client) -> None:
@@ -258,7 +294,7 @@ def test_analytics_lists_every_agent_dearest_first(cast: Cast, spend: Spend, as_
     html = text_of(as_viewer, "analytics")
 
     assert re.search(
-        r"dear Acme 0\.5400¢ no budget 3 .*cheap Acme 0\.1800¢ no budget 1 .*idle Acme 0\.0000¢ no budget 0 never", html
+        r"dear Acme 0\.5400¢ no budget 3 .*cheap Acme 0\.1800¢ no budget 1 .*idle Acme 0¢ no budget 0 never", html
     )
 
 

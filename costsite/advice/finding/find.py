@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from typing import Final
 
-from agents.models import AgentRunLog, Workspace
+from agents.models import AgentRunLog, LedgerState, Workspace
 from agents.price_books import price_book
 from agents.spend import MICROCENTS_PER_CENT
 from agents.write_lock import writing
@@ -21,6 +22,8 @@ DAYS: Final = 30
 """Whole days, up to yesterday: a month that does not begin anew on its first."""
 LEAST_MICROCENTS: Final = MICROCENTS_PER_CENT
 """A cent a month. Less is not worth the reading."""
+SURE_RUNS: Final = 3
+"""Fewer runs make nothing certain."""
 LEAST_SHARE: Final = 2
 """Percent of what the agent spent: below it, it is noise of an ordinary month."""
 
@@ -38,7 +41,7 @@ def find_advice(workspace: Workspace, through: date) -> int:
     found = [
         *from_reviews(workspace, first, through),
         *from_months(months),
-        *from_usage(workspace, usage, caching, book),
+        *from_usage(workspace, usage, caching, book, LedgerState.current().days().start(through + timedelta(days=1))),
         *from_tasks(workspace, first, through, book),
     ]
     spent = {agent_id: month.sums["cost_microcents"] for agent_id, month in months.items()}
@@ -49,6 +52,22 @@ def find_advice(workspace: Workspace, through: date) -> int:
     ]
     _write(workspace, worth, agent_months(workspace, through, months, usage, caching), through)
     return len(worth)
+
+
+def _sure_of(found: Found, began: Mapping[int, datetime]) -> str:
+    """Its confidence, and no more than the runs that show it allow.
+
+    One run, or several on one day, may never come again: what they cost over is no saving of every month.
+    """
+    shown = [began[run] for run in found.evidence if run in began]
+    if not shown or found.shown_by[0] or len(found.evidence) >= EVIDENCE:
+        return found.confidence  # they are examples of many calls, not all there is
+    days = LedgerState.current().days()
+    if len(shown) == 1 or len({days.of(at) for at in shown}) == 1:
+        return Advice.Confidence.LOW
+    if len(shown) < SURE_RUNS and found.confidence == Advice.Confidence.HIGH:
+        return Advice.Confidence.MEDIUM
+    return found.confidence
 
 
 def _write(workspace: Workspace, found: list[Found], months: list[AgentMonth], through: date) -> None:
@@ -64,7 +83,7 @@ def _write(workspace: Workspace, found: list[Found], months: list[AgentMonth], t
                 "month_microcents": one.microcents,
                 "figures": one.figures,
                 "evidence": [[run, began[run].isoformat()] for run in one.evidence[:EVIDENCE] if run in began],
-                "confidence": one.confidence,
+                "confidence": _sure_of(one, began),
                 "last_found": through,
             }
             row = known.get((one.agent_id, one.kind, one.key))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import chain
 from typing import Any, Final
 
@@ -82,19 +82,24 @@ def read_caching(workspace: Workspace, first: date, through: date) -> dict[int, 
 
 
 def from_usage(
-    workspace: Workspace, by_agent: Mapping[int, list[Usage]], caching: Mapping[int, list[Caching]], book: PriceBook
+    workspace: Workspace,
+    by_agent: Mapping[int, list[Usage]],
+    caching: Mapping[int, list[Caching]],
+    book: PriceBook,
+    before: datetime,
 ) -> Iterator[Found]:
+    """`before`: where the month that was added up ends; a later run is no evidence of it."""
     for agent_id, used in by_agent.items():
         cached = caching.get(agent_id, [])
         advised = (_efforts(agent_id, used), _cheaper_models(agent_id, used, book), _cache_loss(agent_id, cached))
         for found in chain.from_iterable(advised):
-            found.evidence = _newest_runs(workspace, agent_id, *found.shown_by)
+            found.evidence = _newest_runs(workspace, agent_id, *found.shown_by, before)
             yield found
 
 
-def _newest_runs(workspace: Workspace, agent_id: int, model: str, effort: str | None) -> list[int]:
+def _newest_runs(workspace: Workspace, agent_id: int, model: str, effort: str | None, before: datetime) -> list[int]:
     """The newest runs with a call on `model`, at `effort` if that matters, among the agent's newest few hundred."""
-    calls = recent_calls(workspace.pk, agent_id, ("run_id", "model", "effort"), runs=RUNS_LOOKED_AT)
+    calls = recent_calls(workspace.pk, agent_id, ("run_id", "model", "effort"), runs=RUNS_LOOKED_AT, before=before)
     runs = {run for run, *how in calls if how[0] == model and effort in (None, how[1])}
     rows = AgentRunLog.objects.filter(workspace=workspace, run_id__in=runs).order_by("-started_at", "-id")
     return list(rows.values_list("pk", flat=True)[:EVIDENCE])

@@ -46,7 +46,7 @@ class BudgetRow:
     standing: Standing
     state: BudgetState
     refused: int
-    """Requests for money it turned down this month."""
+    """How often it refused a call this month."""
 
     @property
     def granted(self) -> int:

@@ -53,8 +53,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     usage = agent_usage(user, found.id, spans.all)
     wanted = usage.wanted(filters)
     month, shown = usage.total(spans.month), wanted.total(spans.shown)
-    comparison = Comparison(
-        usage.total(spans.compared).cost, spans.compared, usage.total(spans.before).cost, spans.before
+    comparison = Comparison.of(
+        usage.total(spans.compared), spans.compared, usage.total(spans.before), spans.before, month
     )
     budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
     own = budgets.own(found.workspace_id, found.id)
@@ -72,7 +72,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         user, calendar, runs.RunFilter(agent_id=found.id), before=before, after=after, limit=RUNS_PER_PAGE
     )
     models = wanted.by(spans.shown, by_model)
-    efforts = wanted.by(spans.shown, lambda row: row.effort)
+    # Beside the month's tokens, so of the month as well, whatever the filter says.
+    efforts = usage.by(spans.month, lambda row: row.effort)
     chart = _chart(request, calendar, filters, wanted, comparison, found.id)
     lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
     way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
@@ -106,6 +107,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "steps_cost": sum(step.spend.cost_microcents for step in steps),
         "steps_unit": figures.MoneyUnit.for_values([step.spend.cost_microcents for step in steps]),
         "step_runs": min(STEP_RUNS, len(points)),
+        "steps_since": points[STEP_RUNS - 1].started_at if len(points) > STEP_RUNS else None,
         "plot": plot,
         "per_run": usual,
         "median": usual.median or 0,
@@ -169,13 +171,13 @@ def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int)
         costs.pop(min(costs))
         days = Days(max(days.start, min(costs)), min(days.end, calendar.today + timedelta(days=1)))
     n = sum(len(of_day) for of_day in costs.values())
-    counted = f"{'Newest n' if cut else 'n'} {n:,}"
+    counted = f"The newest {n:,} runs alone" if cut else f"n {n:,}"
 
     def opens(day: date) -> str:
         end = min(days.end, day + timedelta(days=7 - day.weekday())) if weekly else day + timedelta(days=1)
         return runs_of_days(Days(day, end), agent=agent_id)
 
-    return cost_trend(costs, days, counted=counted, day_href=opens, weekly=weekly)
+    return cost_trend(costs, days, today=calendar.today, counted=counted, day_href=opens, weekly=weekly)
 
 
 def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar) -> RunPlot | None:

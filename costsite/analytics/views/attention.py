@@ -66,12 +66,14 @@ def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int
         standing = one.standing
         said = blocked_words(one, budgets.zone)
         figures = f"{money(standing.spent)} of {money(standing.limit)}"
-        after = f"{said}: {figures}" if said else f"has {figures} spent"
+        after = f"{said}: {figures}" if said else f"has room again: {figures} spent"
         if one.refused:
             after += f". {one.refused:,} refusal{'' if one.refused == 1 else 's'} in 7 days"
         href = _page_of(one, slugs)
         owns = one.policy.workspace_id in owned
-        act_href = ways.grant_more(user, one.policy, owned=owns)
+        # Refusals of a week may be older than the grant that mended them: with room left there is nothing to grant.
+        needs_more = one.kind in order
+        act_href = ways.grant_more(user, one.policy, owned=owns) if needs_more else ""
         yield Notice(
             one.kind not in (Kind.NEAR, Kind.ON_TRACK), "", one.policy.subject, href, f"{after}.",
             "Grant more" if act_href else "", act_href,
@@ -89,7 +91,7 @@ def _unpriced(user: ways.User, model: UnpricedModel, owns_any: bool) -> Notice:
     calls = f"{model.calls:,} call{'' if model.calls == 1 else 's'} unpriced this month:"
     by = f"({model.provider}). " if model.provider else ". "
     way = ways.add_price(user, model.provider, model.model, owns_any=owns_any)
-    after = f"{by}Their cost is in no sum."
+    after = f"{by}{'Its' if model.calls == 1 else 'Their'} cost is in no sum."
     return Notice(True, calls, model.model or "unnamed model", "", after, "Add a price" if way else "", way)
 
 
@@ -141,8 +143,9 @@ def _new(calendar: Calendar, agents: Sequence[AgentFortnight]) -> Iterable[Notic
         twin = twins.get(agent.agent_id)
         after = "is new: it was first seen in the last 7 days."
         if twin is not None:
-            after = f"is new, and named almost like {twin.slug}. If it is the same agent, mend its name in the code."
-        yield Notice(False, "", agent.slug, reverse("agent", args=[agent.agent_id]), after)
+            name = "named" if agent.name == agent.slug else f"called {agent.slug} in the code,"
+            after = f"is new, and {name} almost like {twin.slug}. If it is the same agent, mend its name in the code."
+        yield Notice(False, "", agent.name, reverse("agent", args=[agent.agent_id]), after)
 
 
 def _twin(agent: AgentFortnight, others: Sequence[AgentFortnight]) -> AgentFortnight | None:

@@ -49,10 +49,10 @@ def budget_list(request: HttpRequest) -> HttpResponseBase:
     context = {
         "rows": [(row, bar_of(row.standing)) for row in rows],
         "above": budgets.above_all(request.user, calendar),
-        "spent_unit": figures.MoneyUnit.for_values([standing.spent for standing in standings]),
-        "held_unit": figures.MoneyUnit.for_values([standing.held for standing in standings]),
-        "left_unit": figures.MoneyUnit.for_values([standing.left for standing in standings]),
-        "limit_unit": figures.MoneyUnit.for_values([standing.limit for standing in standings]),
+        # One for all columns: spent, held and left are read against the limit beside them.
+        "unit": figures.MoneyUnit.for_values(
+            [amount for one in standings for amount in (one.spent, one.held, one.left, one.limit)]
+        ),
         "search": search,
         "archived": archived,
         "add_href": ways.add_budget(request.user, owns_any=budgets.owns_any(request.user)),

@@ -67,11 +67,14 @@ def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
     return movers
 
 
-def widest(budgets: Budgets) -> Watched | None:
-    """The budget a dashboard speaks of: the widest one may read, and of these the fullest."""
+def fullest(budgets: Budgets) -> Watched | None:
+    """The budget a dashboard speaks of: the fullest one may read, the widest of those that are as full.
 
-    def place(one: Watched) -> tuple[bool, bool, float]:
-        return one.policy.workspace_id is not None, one.policy.agent_id is not None, -fullness_of(one.standing)
+    It is the next to need a person.
+    """
+
+    def place(one: Watched) -> tuple[float, bool, bool]:
+        return -fullness_of(one.standing), one.policy.workspace_id is not None, one.policy.agent_id is not None
 
     return min((one for one in budgets.watched if one.shown), key=place, default=None)
 
@@ -136,8 +139,9 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     site = site_days(user, spans.all)
     spenders = spenders_of(workspaces, site, spans)
     month = site.spend(spans.month)
-    compared, before = site.spend(spans.compared), site.spend(spans.before)
-    comparison = Comparison(compared.cost, spans.compared, before.cost, spans.before)
+    comparison = Comparison.of(
+        site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
+    )
     budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
     forecast = month_forecast(site.spent_by_day(), calendar)
     agents = attention.fortnight(user, calendar)
@@ -191,7 +195,7 @@ def _budget(
     budgets: Budgets, site: SiteDays, calendar: Calendar, of_site: Forecast | TooShort
 ) -> dict[str, object] | None:
     """The budget of the dashboard's figure, and the day it runs out where its spend is that of days one has here."""
-    one = widest(budgets)
+    one = fullest(budgets)
     if one is None:
         return None
     out = None
@@ -202,6 +206,7 @@ def _budget(
             out = forecast.runs_out(one.standing.limit)
     return {
         "of": one.policy.subject,
+        "of_many": sum(1 for other in budgets.watched if other.shown) > 1,
         "bar": bar_if_shown(one),
         "words": words_of(one, budgets.zone),
         "left": one.standing.left,

@@ -48,6 +48,7 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
     compact = _to_compact(stands, months)
     saved = [month for month in months if month.row.compactions]
     cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
+    marked = advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS)
     growth = growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None
     context = {
         "stands": stands,
@@ -60,7 +61,8 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "owned": advice.owned_workspaces(request.user),
         "efforts": _efforts(months),
         "tasks": advice.tasks(TASKS),
-        "marked": advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS),
+        "marked": marked,
+        "marked_unit": figures.MoneyUnit.for_values([run.over for run in marked]),
         "new_agents": [month for month in months if month.row.usual_runs < ENOUGH_RUNS][:TABLE_ROWS],
         "enough_runs": ENOUGH_RUNS,
         "growth": growth,

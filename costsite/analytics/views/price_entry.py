@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 
 from agents.models import ModelPrice
 from agents.price_entry import PriceForm, enter, may_enter_prices
-from agents.price_preview import preview
+from agents.price_preview import preview, target_is_known
 from costsite.analytics.queries import prices
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views.page import found_or_404, page, search_text
@@ -18,7 +18,10 @@ from costsite.analytics.views.page import found_or_404, page, search_text
 
 @login_required
 def enter_price(request: HttpRequest) -> HttpResponseBase:
-    """The form, then what it would change, then the act: a POST that says `confirmed` saves the price."""
+    """The form, then what it would change, then the act: a POST that says `confirmed` saves the price.
+
+    One that says `change` shows the form again, filled in.
+    """
     if not may_enter_prices(request.user):
         raise PermissionDenied
     calendar = calendar_now()
@@ -27,11 +30,12 @@ def enter_price(request: HttpRequest) -> HttpResponseBase:
     initial = {name: search_text(request, name) for name in ("provider", "model")}
     form = PriceForm(request.POST or None, kind=kind, user=request.user, initial=initial)  # type: ignore[arg-type]
     context = {"form": form, "kind": ModelPrice.Kind(kind), **initial}
-    if not (request.method == "POST" and form.is_valid()):
+    if not (request.method == "POST" and form.is_valid()) or request.POST.get("change"):
         return page(request, "analytics/price_enter.html", calendar, "prices", context)
     if request.POST.get("confirmed"):
         return redirect("price", pk=enter(form).pk)
     context |= {"price": form.instance, "preview": preview(form.instance, now=calendar.now)}
+    context["unknown_model"] = not target_is_known(form.instance)
     return page(request, "analytics/price_confirm.html", calendar, "prices", context)
 
 

@@ -22,7 +22,9 @@ from costsite.analytics.run_why import RunSize, Why, why
 from costsite.analytics.stacks import context_by_call
 from costsite.analytics.views.page import Export, found_or_404, page, whole_number
 
-CALLS_PER_PAGE = 200
+CALLS_PER_PAGE = 50
+DRAWN_CALLS = 200
+"""Of a longer run the chart of its context is of as many, those that are listed among them."""
 EXPORTED_CALLS = 10_000
 COMPARED_RUNS = 200
 """A run is compared with the median of this many newest runs of its agent."""
@@ -66,9 +68,12 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
     wants_file = "csv" in request.GET
     most = EXPORTED_CALLS if wants_file else CALLS_PER_PAGE
     offset = 0 if wants_file else whole_number(request.GET.get("from", ""), most=10_000_000) or 0
-    calls = one_run.calls_of(user, found, offset=offset, limit=most)
+    drawn_from = offset - offset % DRAWN_CALLS
+    read = one_run.calls_of(user, found, offset=drawn_from, limit=max(DRAWN_CALLS, offset - drawn_from + most))
+    calls = read[offset - drawn_from :]
     more = len(calls) > most
     calls = calls[:most]
+    drawn = calls if wants_file else read[:DRAWN_CALLS]
     lines = _lines(found, calls, offset, one_run.spend_of_first_calls(user, found, offset))
     newest = run_costs(user, calendar, RunFilter(agent_id=found.agent_id), COMPARED_RUNS)
     usual = per_run([(one.cost, one.unpriced_calls) for one in newest], cut=len(newest) == COMPARED_RUNS)
@@ -83,9 +88,10 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
                 call.spend.cache_read_tokens,
                 call.spend.cache_written_tokens,
             )
-            for call in calls
+            for call in drawn
         ],
-        first=offset + 1,
+        first=drawn_from + 1,
+        hrefs=lambda number: _place_of(number, offset),
     )
     context = {
         "run": found,
@@ -110,6 +116,13 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
     }
     exports = {"calls": _calls_export(lines), "context": Export(context_chart.exact_head, context_chart.exact_rows)}
     return page(request, "analytics/run.html", calendar, "runs", context, exports=exports)
+
+
+def _place_of(number: int, offset: int) -> str:
+    """Where a call's row is, from the page that begins after `offset` calls."""
+    here = offset < number <= offset + CALLS_PER_PAGE
+    page_of_it = (number - 1) // CALLS_PER_PAGE * CALLS_PER_PAGE
+    return f"#call-{number}" if here else f"?from={page_of_it}#call-{number}"
 
 
 def _lines(found: RunRow, calls: Sequence[one_run.CallRow], offset: int, spent: Spend) -> list[CallLine]:

@@ -174,6 +174,26 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
     return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports)
 
 
+def _not_in_strip(wanted: runs.RunFilter) -> str:
+    """Which filters of the list the days' sums do not follow, in words."""
+    names = [
+        name
+        for name, asked in (
+            ("day", wanted.days or wanted.begun_from),
+            ("status", wanted.status),
+            ("cost", wanted.cost_over is not None),
+            ("tokens", wanted.tokens_over is not None or wanted.marked),
+            ("tag", wanted.tag),
+            ("thread", wanted.thread),
+        )
+        if asked
+    ]
+    if not names:
+        return ""
+    filters = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f" of every run, whatever its {filters}"
+
+
 def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> Stack:
     """What the workspace or agent spent day by day, whatever else narrows the list: hours and tags have no sums."""
     days = calendar.last_30_days
@@ -199,7 +219,7 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> 
     return spend_per_day(
         "activity",
         title="Spend per day",
-        measure="Estimated cost per day; a column narrows the list to its day",
+        measure=f"Estimated cost per day{_not_in_strip(wanted)}; a column narrows the list to its day",
         totals=totals,
         series=[],
         days=days,

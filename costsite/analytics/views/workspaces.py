@@ -68,8 +68,8 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     named = usage.agents[: workspaces.MOST_ROWS]
     days = workspaces.agent_days(user, spans.all, [agent.id for agent in named])
     month = site.spend(spans.month)
-    comparison = Comparison(
-        site.spend(spans.compared).cost, spans.compared, site.spend(spans.before).cost, spans.before
+    comparison = Comparison.of(
+        site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
     )
     budgets = budgets_for(user, calendar, workspaces=[found.id])
     own = budgets.own(found.id)
