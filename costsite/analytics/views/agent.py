@@ -101,6 +101,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "trend": trend,
         **models_table(models),
         "efforts": efforts[:EFFORTS] if len(efforts) > 1 or any(effort for effort, _ in efforts) else [],
+        "efforts_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in efforts]),
         "shown": shown,
         "shown_days": spans.shown,
         "steps": steps,

@@ -49,6 +49,7 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
     saved = [month for month in months if month.row.compactions]
     cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
     marked = advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS)
+    efforts = _efforts(months)
     growth = growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None
     context = {
         "stands": stands,
@@ -59,7 +60,8 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "ranked_more": len(stands.open) - RANKED,
         "sections": {one.id: _section(one, stands) for one in sums},
         "owned": advice.owned_workspaces(request.user),
-        "efforts": _efforts(months),
+        "efforts": efforts,
+        "each_unit": figures.MoneyUnit.for_values([row["each"] for row in efforts]),
         "tasks": advice.tasks(TASKS),
         "marked": marked,
         "marked_unit": figures.MoneyUnit.for_values([run.over for run in marked]),
@@ -69,6 +71,7 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "compact": compact,
         "compact_unit": figures.MoneyUnit.for_values([row[1] for row in compact.row.compactable] if compact else []),
         "compacted": saved[:TABLE_ROWS],
+        "compacted_unit": figures.MoneyUnit.for_values([month.row.compaction_saved_microcents for month in saved]),
         "cached": cached,
         "cache_unit": figures.MoneyUnit.for_values(
             [abs(month.row.cache_saved_microcents) for month in cached]
@@ -84,6 +87,10 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "measured_days": advice.MEASURED_DAYS,
         "snooze_days": acts.SNOOZE_DAYS,
         "decided": [(row, measured.get(row.id)) for row in stands.decided[:DECIDED]],
+        "promised_unit": figures.MoneyUnit.for_values([row.month for row in stands.decided[:DECIDED]]),
+        "mean_unit": figures.MoneyUnit.for_values(
+            [cost for mean in measured.values() for cost in (mean.before, mean.after)]
+        ),
         "no_runs_yet": not months and not stands.open and not stands.decided,
     }
     exports = {growth.id: Export(growth.head, growth.exact_rows)} if growth else {}
