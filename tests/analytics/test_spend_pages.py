@@ -250,7 +250,7 @@ def test_the_efforts_beside_the_months_tokens_are_of_the_month(spend: Spend, as_
 
     html = text_of(as_viewer, reverse("agent", args=[Agent.objects.get().pk]) + "?range=last-month")
 
-    assert "Token usage this month" in html
+    assert "Token usage This month, input and output on one scale" in html
     assert "at effort low 0.1800¢, 1 call" in html
     assert "at effort high" not in html
 
