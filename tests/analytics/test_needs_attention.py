@@ -184,7 +184,7 @@ def test_after_a_grant_refusals_of_the_week_are_told_and_no_more_money_is_offere
 
     html = text_of(client, "dashboard")
 
-    assert "support-bot has room again: 40.00¢ of $1.20 spent. 1 refusal in 7 days." in html
+    assert "support-bot has room: 40.00¢ of $1.20 spent. 1 refusal in 7 days." in html
     assert "Grant more" not in html
 
 

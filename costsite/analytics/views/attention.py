@@ -66,7 +66,7 @@ def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int
         standing = one.standing
         said = blocked_words(one, budgets.zone)
         figures = f"{money(standing.spent)} of {money(standing.limit)}"
-        after = f"{said}: {figures}" if said else f"has room again: {figures} spent"
+        after = f"{said}: {figures}" if said else f"has room: {figures} spent"
         if one.refused:
             after += f". {one.refused:,} refusal{'' if one.refused == 1 else 's'} in 7 days"
         href = _page_of(one, slugs)
