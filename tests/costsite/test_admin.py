@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from typing import Any
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 from django_q.models import Schedule
 
+from costsite.brief_log import BriefAboutRefusals
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db(databases=["default", "queue"])
@@ -96,3 +101,31 @@ def test_the_filters_that_a_list_offers_still_answer(superuser_browser: Client) 
         assert superuser_browser.get(f"/admin/auth/user/?{asked}").status_code in (200, 302), asked
     shown = superuser_browser.get("/admin/auth/user/?is_staff__exact=1")
     assert [person.username for person in shown.context["cl"].result_list] == ["root"]
+
+
+def test_who_is_refused_makes_one_line_of_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.addFilter(BriefAboutRefusals())
+    staff = Client()
+    staff.force_login(UserFactory(username="staff", is_staff=True))
+
+    assert staff.get("/admin/auth/user/").status_code == 403
+    assert staff.get("/admin/agents/agent/?slug__regex=a").status_code == 400
+
+    assert "Forbidden (Permission denied): /admin/auth/user/" in caplog.text
+    assert "Filtering by slug__regex not allowed" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_fault_keeps_where_it_was() -> None:
+    try:
+        raise ValueError("a fault")
+    except ValueError:
+        record = logging.LogRecord("django.request", logging.ERROR, "", 1, "500", None, sys.exc_info())
+    record.status_code = 500
+    assert BriefAboutRefusals().filter(record)
+    assert record.exc_info is not None
+
+
+def test_the_sites_log_is_brief(settings: Any) -> None:
+    assert settings.LOGGING["filters"]["brief"] == {"()": "costsite.brief_log.BriefAboutRefusals"}
+    assert settings.LOGGING["handlers"]["stderr"]["filters"] == ["brief"]
