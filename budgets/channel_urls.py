@@ -31,7 +31,16 @@ FILE_OPTIONS: Final = frozenset({"attach", "pgp", "pgpprv", "pgppub", "template"
 PRIVATE_MEND: Final = (
     "The address leads into the site's own network; use a public one, or set COSTSITE_NOTIFY_PRIVATE_ADDRESSES=true."
 )
+UNREACHABLE: Final = (
+    "The service could not be reached: it does not answer, or its name leads into the site's own network, which takes"
+    " COSTSITE_NOTIFY_PRIVATE_ADDRESSES=true."
+)
+"""One sentence for both, or owners could ask which names the own network has."""
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_HOLD_AN_IPV4_ADDRESS: Final = tuple(IPv6Network(one) for one in ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
+"""At their end: a network's own translation, and two notations that nobody public has."""
+_NOT_PUBLIC: Final = (*_HOLD_AN_IPV4_ADDRESS, *(IPv6Network(one) for one in ("fec0::/10", "5f00::/16", "3fff::/20")))
+"""Which not every Python knows: besides, sites' own, segments of routes, and examples."""
 
 
 def problem_with(url: str, kind: str, *, private: bool) -> str:
@@ -69,9 +78,9 @@ def may_reach(host: str, *, private: bool, names: bool = False) -> bool:
         address = _innermost(ip_address(host.partition("%")[0]))
     except ValueError:
         return names
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    if any(one.is_link_local or one.is_multicast or one.is_unspecified for one in (address, _held(address))):
         return False
-    return private or address.is_global
+    return private or (address.is_global and not any(address in network for network in _NOT_PUBLIC))
 
 
 def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
@@ -79,8 +88,19 @@ def _innermost(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
+        return _at_the_end(address)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
+
+
+def _held(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that a machine may take out of an IPv6 address that no public one is, else the same."""
+    if isinstance(address, IPv6Address) and any(address in network for network in _HOLD_AN_IPV4_ADDRESS):
+        return _at_the_end(address)
+    return address
+
+
+def _at_the_end(address: IPv6Address) -> IPv4Address:
+    return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def masked(url: str) -> str:

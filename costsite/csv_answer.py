@@ -12,8 +12,10 @@ from django.http import StreamingHttpResponse
 
 Row = TypeVar("Row")
 
-_FORMULA = re.compile(r"(^|[;,|\t])\s*[=+\-@＝＋－＠]|^[\t\r\n]")
-"""What makes a spreadsheet compute a cell, or what follows where it splits one: at a semicolon in half the world.
+_FORMULA = re.compile(r'^(?=[\t\r\n])|(^|[;,|\t\r\n])(?:[^\S\t\r\n]|")*[=+\-@＝＋－＠]')
+"""What makes a spreadsheet compute a cell, or what follows where it splits one: at a semicolon in half the world, where
+our quotes hold nothing together, and a pair of them with nothing between may stand before a formula.
+
 Agents, models and tags are names that anyone may choose.
 """
 

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "costsite.passwords.PasswordsBusyMiddleware",
 ]
 ROOT_URLCONF = "costsite.urls"
 WSGI_APPLICATION = "costsite.wsgi.application"
@@ -205,6 +206,7 @@ if DEMO:
     AUTHENTICATION_BACKENDS.append("sesame.backends.ModelBackend")
     SESAME_ONE_TIME = True
     SESAME_MAX_AGE = 24 * 3600
+PASSWORD_HASHERS = ["costsite.passwords.BoundedHasher"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
@@ -271,7 +273,8 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"brief": {"()": "costsite.brief_log.BriefAboutRefusals"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["brief"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {"axes": {"level": "WARNING"}},  # each login is four lines to it; who is locked out is a warning
 }

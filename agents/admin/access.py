@@ -16,16 +16,16 @@ from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 from django.utils import timezone
 
+from agents.admin.asking import AnyAdmin as AnyAdmin
+from agents.admin.asking import BoundedListAdmin
 from agents.models import Workspace
 from agents.models.visibility import User, VisibleQuerySet
 from agents.models.visibility import is_superuser as is_superuser
 
-# The stubs know these classes as generic; Django's own are not.
+# The stubs know this class as generic; Django's own is not.
 if TYPE_CHECKING:
-    AnyAdmin = admin.ModelAdmin[Any]
     AnyInline = admin.TabularInline[Any, Any]
 else:
-    AnyAdmin = admin.ModelAdmin
     AnyInline = admin.TabularInline
 
 
@@ -64,7 +64,7 @@ def minute(at: datetime | None) -> str:
     return f"{timezone.localtime(at):%-d %b %Y %H:%M}" if at else ""
 
 
-class MembersOnlyAdmin(AnyAdmin):
+class MembersOnlyAdmin(BoundedListAdmin):
     """Rows that hang on a workspace: seen by its members, changed by its owners, deleted by nobody.
 
     A table needs a manager with `visible_to` and a field `workspace` (or to be the workspace).

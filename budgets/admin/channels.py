@@ -6,8 +6,6 @@ superusers' alone.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from django import forms
@@ -21,8 +19,7 @@ from django.urls import URLPattern, path, reverse
 from agents.admin.access import MembersOnlyAdmin, is_superuser, may_change, minute
 from budgets.admin.history import NEWEST_SHOWN, ReadOnlyInline
 from budgets.models import Notification, NotificationChannel
-from budgets.notifications.sending import wait_for
-from budgets.notifications.telling import send_test
+from budgets.notifications.trials import TestRefusedError, last_test, send_test
 
 Kind = NotificationChannel.Kind
 
@@ -30,8 +27,6 @@ AS_APPRISE: Final = (
     "As apprise writes it, such as mailtos://user:password@example.com?to=owner@example.com. Kept secret: only its"
     " service is shown afterwards. Empty for the desktop."
 )
-WAIT_SECONDS: Final = 15.0
-"""For the background service to send a test; what takes longer is seen on the channel's page."""
 
 
 class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -82,8 +77,6 @@ class NotificationChannelAdmin(MembersOnlyAdmin):
     show_full_result_count = False
     actions = None
     inlines = (SentInline,)
-    pause: Callable[[float], object] = staticmethod(time.sleep)
-    """Between two looks at what becomes of a test."""
 
     @admin.display(description="of")
     def of(self, channel: NotificationChannel) -> str:
@@ -137,6 +130,8 @@ class NotificationChannelAdmin(MembersOnlyAdmin):
         channel = kwargs.get("obj")
         if channel is not None and may_change(request, channel):
             context["test_address"] = reverse("admin:budgets_notificationchannel_test", args=[channel.pk])
+        if channel is not None and (test := last_test(channel)) is not None:
+            context |= {"test": test, "test_at": minute(test.created_at), "test_outcome": _outcome(test)}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def test(self, request: HttpRequest, channel_id: int) -> HttpResponse:
@@ -146,23 +141,23 @@ class NotificationChannelAdmin(MembersOnlyAdmin):
         if request.method != "POST":
             page = {**self.admin_site.each_context(request), "title": "Send a test", "opts": self.opts}
             return TemplateResponse(request, "admin/budgets/notificationchannel/test.html", page | {"channel": channel})
-        test = send_test(channel, request.user)  # type: ignore[arg-type]  # staff has signed in
-        level, said = _outcome(wait_for(test, seconds=WAIT_SECONDS, pause=self.pause))
-        messages.add_message(request, level, said)
+        try:
+            send_test(channel, request.user)  # type: ignore[arg-type]  # staff has signed in
+        except TestRefusedError as refused:
+            messages.warning(request, str(refused))
         return HttpResponseRedirect(reverse("admin:budgets_notificationchannel_change", args=[channel.pk]))
 
 
-def _outcome(sent: Notification) -> tuple[int, str]:
-    """What became of a test, as a level of Django's messages and a sentence."""
+def _outcome(sent: Notification) -> str:
+    """What became of a test, as a sentence."""
     state = Notification.State
     if sent.state == state.SENT:
-        return messages.SUCCESS, "The test was sent, and taken at the other end."
+        return "It was sent, and taken at the other end."
     if sent.state == state.UNVERIFIED:
-        return messages.WARNING, f"The test was handed over; whether it was shown is not known. {sent.last_error}"
+        return f"It was handed over; whether it was shown is not known. {sent.last_error}"
     if sent.state == state.FAILED:
-        return messages.ERROR, f"The test could not be sent. {sent.last_error}"
+        return f"It could not be sent. {sent.last_error}"
     return (
-        messages.WARNING,
-        f"The test was not sent within {WAIT_SECONDS:.0f} seconds: see that the background service runs"
-        " (`manage.py serve` starts it), and look at this page again.",
+        "It is on its way. That takes some seconds; when it takes minutes, see that the background service runs"
+        " (`manage.py serve` starts it)."
     )

@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from agents.admin.access import AnyAdmin, is_staff, is_superuser
+from agents.admin.access import is_staff, is_superuser
+from agents.admin.asking import BoundedListAdmin
 from budgets.models import ModelMaximum
 
 
 @admin.register(ModelMaximum)
-class ModelMaximumAdmin(AnyAdmin):
+class ModelMaximumAdmin(BoundedListAdmin):
     list_display = ("model", "provider", "max_output_tokens")
     search_fields = ("model", "provider")
     fields = ("provider", "model", "max_output_tokens")

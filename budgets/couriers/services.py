@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from budgets.channel_urls import PLAIN, PRIVATE_MEND, SERVICES
+from budgets.channel_urls import PLAIN, SERVICES, UNREACHABLE
 from budgets.couriers.answer import Answer, Fate
 from budgets.couriers.child import answer_with
 from budgets.couriers.guard import Guard
@@ -57,7 +57,8 @@ def carry(order: dict[str, Any]) -> Answer:
     if taken:
         return Answer(Fate.SENT, "", name)
     if guard.stopped_connection:
-        return Answer(Fate.REFUSED, PRIVATE_MEND, name)
+        # As one that does not answer, and tried again like it: nobody must be able to tell them apart.
+        return Answer(Fate.FAILED, UNREACHABLE, name)
     return Answer(Fate.FAILED, heard.reason(), name)
 
 
@@ -120,7 +121,7 @@ class _Heard(logging.Handler):
                 phrase = ""
             return f"The service answered {status[1]}{phrase}."
         if "onnection error" in self._said:
-            return "The service could not be reached, or broke off."
+            return UNREACHABLE
         return "The service did not take it."
 
 

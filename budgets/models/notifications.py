@@ -116,6 +116,10 @@ class NotificationQuerySet(VisibleQuerySet["Notification"]):
         """The user's inbox, newest first; of workspaces they have left, nothing."""
         return self.visible_to(user).exclude(user=None)
 
+    def unsettled(self) -> Self:
+        """Those that wait to be sent, or are being sent."""
+        return self.filter(state__in=(Notification.State.PENDING, Notification.State.SENDING))
+
     def unread(self) -> Self:
         return self.filter(read_at=None)
 

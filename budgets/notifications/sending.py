@@ -9,13 +9,12 @@ on a queue that keeps its tasks.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from agents.write_lock import after_writing, writing
@@ -34,7 +33,6 @@ QUEUE_TAKES: Final = timedelta(minutes=10)
 WAITS: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 120, 240, 480, 540))
 """After each failed attempt; 24 hours and 21 minutes in all. Then it has failed for good."""
 SWEPT_AT_ONCE: Final = 200
-LOOKED_AT_EVERY_SECONDS: Final = 0.2
 
 DIED_AFTER_SHOWING: Final = "The process that showed it ended before it could say so; it may have been shown."
 DIED: Final = "The process that sent it ended before it could say so."
@@ -56,6 +54,8 @@ def send(notification_id: int, *, carry: Carry | None = None, now: Callable[[], 
     else:
         answer = Answer(Fate.REFUSED, SWITCHED_OFF)
     _settle(notification, answer, now())
+    if notification.cause == Notification.Cause.TEST:
+        _queue_next_test(now())
     return notification.get_state_display().lower()
 
 
@@ -79,9 +79,32 @@ def _claim(notification_id: int, at: datetime) -> Notification | None:
     """The row, now being sent by us; None when it is not due, or another worker has it."""
     due = Notification.objects.filter(pk=notification_id, state=Notification.State.PENDING, next_try_at__lte=at)
     with writing():
+        if _waits_for_another_test(due, at):
+            return None
         if not due.update(state=Notification.State.SENDING, claimed_at=at, attempts=F("attempts") + 1):
             return None
     return Notification.objects.select_related("channel").get(pk=notification_id)
+
+
+def _waits_for_another_test(due: QuerySet[Notification], at: datetime) -> bool:
+    """Whether it is a test while another is being sent; then it waits for that one, or for the sweep. Whoever names an
+    address that never answers holds one worker by it, and what budgets have to tell has the others.
+    """
+    tests = Notification.objects.filter(cause=Notification.Cause.TEST)
+    if not due.filter(cause=Notification.Cause.TEST).exists():
+        return False
+    if not tests.filter(state=Notification.State.SENDING, claimed_at__gt=at - SENDING_TAKES).exists():
+        return False
+    due.update(queued_at=None)
+    return True
+
+
+def _queue_next_test(at: datetime) -> None:
+    """Queue the test that has waited longest for the one that was settled."""
+    waits = Notification.objects.filter(
+        cause=Notification.Cause.TEST, state=Notification.State.PENDING, queued_at=None, next_try_at__lte=at
+    )
+    queue(waits.order_by("pk").values_list("pk", flat=True)[:1])
 
 
 def _settle(notification: Notification, answer: Answer, at: datetime, *, retry_at: datetime | None = None) -> None:
@@ -140,15 +163,3 @@ def sweep(now: datetime | None = None) -> str:
     if ids:
         after_writing(lambda: queue(ids))
     return f"{len(ids)} notifications queued"
-
-
-def wait_for(
-    notification: Notification, *, seconds: float, pause: Callable[[float], object] = time.sleep
-) -> Notification:
-    """The notification as it is when it is settled, or after so many seconds. Outside any transaction."""
-    deadline = time.monotonic() + seconds
-    unsettled = (Notification.State.PENDING, Notification.State.SENDING)
-    while notification.state in unsettled and time.monotonic() < deadline:
-        pause(LOOKED_AT_EVERY_SECONDS)
-        notification.refresh_from_db()
-    return notification

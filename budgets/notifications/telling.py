@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -165,22 +164,3 @@ def _facts_of(event: BudgetThresholdCrossed, mode: str) -> dict[str, Any]:
         "period_end": event.period_end.isoformat(),
         "crossed_at": event.crossed_at.isoformat(),
     }
-
-
-# ── the test button ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def send_test(channel: NotificationChannel, user: User) -> Notification:
-    """Send a test through a channel, switched on or not, the way everything is sent: by the background service.
-
-    Returns at once, and sends after the commit; `sending.wait_for` waits for what becomes of it. It is tried once.
-    """
-    news = News(
-        Notification.Cause.TEST,
-        f"test:{uuid4()}",
-        words.trial(channel.name, user.get_username()),
-        {"event": "test", "workspace": channel.workspace.slug if channel.workspace else None},
-        channel.workspace,
-    )
-    (notification,) = tell(news, [], [channel])
-    return notification

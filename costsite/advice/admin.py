@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from agents.admin.access import AnyAdmin, ReadOnlyAdmin, is_staff, is_superuser
+from agents.admin.access import ReadOnlyAdmin, is_staff, is_superuser
+from agents.admin.asking import BoundedListAdmin
 from agents.admin.large_tables import NEWEST, NewestPaginator
 from agents.admin.ledger import AgentRunLogAdmin
 from agents.models import AgentRunLog
@@ -60,7 +61,7 @@ class ReviewedRunAdmin(AgentRunLogAdmin):
         return rows.order_by(*self.newest_first)
 
 
-class SiteWideAdmin(AnyAdmin):
+class SiteWideAdmin(BoundedListAdmin):
     """Rows that hold for every workspace: all staff see them, and only who runs the site changes them."""
 
     actions = None

@@ -27,8 +27,8 @@ _EVENT: TypeAdapter[wire.Event] = TypeAdapter(wire.Event)
 _HEALTH = TypeAdapter(wire.ClientHealth)
 
 MAX_FIELDS = 60
-"""Of an event. More are not even judged: each unknown one would become a problem of its own, and a body full of them
-take seconds.
+"""Of an event, and of a batch. More are not even judged: each unknown one would become a problem of its own, and a body
+full of them take seconds.
 """
 _LONGEST_INTEGER = 30
 """Digits. No field takes more, and Python refuses to read integers of thousands of them."""
@@ -87,6 +87,10 @@ def read_batch(body: bytes) -> Batch:
 
 def _read_leniently(body: bytes) -> Batch:
     parsed = _parse(body)
+    if isinstance(parsed, dict) and len(parsed) > MAX_FIELDS:
+        raise ApiError(
+            422, "bad_batch", f"The batch has {len(parsed):,} fields; no batch has more than {MAX_FIELDS}.", details=[]
+        )
     if isinstance(parsed, dict) and isinstance(parsed.get("events"), list):
         count = len(parsed["events"])
         if count > wire.MAX_EVENTS_PER_BATCH:

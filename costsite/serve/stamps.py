@@ -30,6 +30,13 @@ class _Told(WSGITask):  # type: ignore[misc]
         environ[ARRIVED_MONOTONIC] = self.request.arrived_monotonic
         return environ
 
+    def finish(self) -> None:
+        """Waitress would end an answer of unknown length by an empty chunk, also one that has no body."""
+        if self.request.command != "HEAD":
+            super().finish()
+        elif not self.wrote_header:
+            self.write(b"")
+
 
 class StampedChannel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Stamped

@@ -31,6 +31,7 @@ from urllib.parse import quote
 from waitress import create_server, wasyncore
 
 from costsite.serve import lifeline
+from costsite.serve.head import NoBodyForHead
 from costsite.serve.stamps import StampedChannel
 from costsite.serve.threads import WarmestFirst
 
@@ -90,11 +91,12 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     from costsite.wsgi import application
 
+    answering = NoBodyForHead(application)
     channels: dict[int, Any] = {}
     dispatcher = WarmestFirst()
     dispatcher.set_thread_count(threads)
     server = create_server(
-        AccessLog(application) if access_log else application,
+        AccessLog(answering) if access_log else answering,
         map=channels,
         _dispatcher=dispatcher,
         sockets=[listening],

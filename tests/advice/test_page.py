@@ -224,6 +224,16 @@ def test_what_if_of_nothing_is_a_page_like_any_other(month: Month, client: Clien
         assert "Choose an agent and a model" in text(client, "/optimization/what-if/" + query), query
 
 
+def test_a_default_model_keeps_no_character_that_nobody_sees(month: Month, client: Client, owner: User) -> None:
+    agent = AgentRow.objects.get()
+    client.force_login(owner)
+
+    client.post(reverse("what-if-default-model"), {"agent": agent.pk, "model": "gpt\x1b[31m-5\x00\u202e"})
+
+    agent.refresh_from_db()
+    assert agent.default_model == "gpt\ufffd[31m-5\ufffd"
+
+
 def test_one_click_makes_it_the_default_model_for_owners_alone(
     month: Month, client: Client, owner: User, viewer: User, stranger: User
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +15,8 @@ from django.urls import reverse
 from agents.models import Agent
 from budgets.models import BudgetPolicy, Refusal
 from budgets.policies import By, set_budget
-from costsite.analytics.near_names import are_near
+from costsite.analytics.near_names import are_near, are_near_plain
+from costsite.analytics.views import attention
 from tests.analytics.facts import AFTERNOON, PRICED, UNPRICED, Cast, Spend, text_of
 
 BY = By(command="test")
@@ -37,6 +40,59 @@ BY = By(command="test")
 def test_names_two_letters_apart_are_near_and_short_ones_must_be_nearer(one: str, other: str, near: bool) -> None:
     assert are_near(one, other) is near
     assert are_near(other, one) is near
+
+
+def test_nearness_is_levenshteins_distance() -> None:
+    def distance(one: str, other: str) -> int:
+        row = list(range(len(other) + 1))
+        for index, letter in enumerate(one, 1):
+            before, row = row, [index]
+            for place, with_letter in enumerate(other, 1):
+                row.append(min(before[place] + 1, row[place - 1] + 1, before[place - 1] + (letter != with_letter)))
+        return row[-1]
+
+    names = ["".join(letters) for letters in product("ab", repeat=8)][::5]
+    names += [name[:3] + name[4:] for name in names] + [f"b{name}a" for name in names]
+    for one, other in product(names, names):
+        assert are_near(one, other) is (distance(one, other) <= min(2, min(len(one), len(other)) // 4))
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ("c" * 186 + "a" + "0123456789ab", "c" * 186 + "z" + "ba9876543210"),
+        ("x" + "ba" * 99, "ab" * 99 + "x"),
+        ("z" + "c" * 195 + "qqq", "x" + "c" * 196 + "yz"),
+    ],
+)
+def test_names_made_to_be_slow_are_compared_in_few_steps(new: str, old: str) -> None:
+    steps = 0
+
+    def count(_frame: object, event: str, _of: object) -> None:
+        nonlocal steps
+        steps += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        are_near_plain(new, old)
+    finally:
+        sys.setprofile(None)
+    assert 0 < steps < 100
+
+
+def test_a_page_compares_no_more_names_than_it_has_time_for(
+    spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend()
+    spend(agent="suport-bot")
+    seen("support-bot", 30)
+    seen("suport-bot", 2)
+    assert "named almost like support-bot" in text_of(as_viewer, "dashboard")
+
+    monkeypatch.setattr(attention, "COMPARISONS", 0)
+
+    html = text_of(as_viewer, "dashboard")
+    assert "suport-bot is new: it was first seen in the last 7 days." in html
 
 
 def seen(slug: str, days_ago: int) -> None:

@@ -344,7 +344,16 @@ def test_run_logs_are_exported_with_exact_cents(cast: Cast, spend: Spend, as_vie
 
 
 def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Client) -> None:
-    for agent in ("=1+1", "@sum", "＝1+1", "plain", "x;=HYPERLINK(1)", "+1;=2", "a-b, c = d"):
+    for agent in (
+        "=1+1",
+        "@sum",
+        "＝1+1",
+        "plain",
+        "x;=HYPERLINK(1)",
+        "+1;=2",
+        "a-b, c = d",
+        "q;\"=cmd|' -C calc'!A0;",
+    ):
         spend(agent=agent)
 
     assert {row[2] for row in exported(as_viewer)[1:]} == {
@@ -355,6 +364,7 @@ def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Clien
         "x;'=HYPERLINK(1)",
         "'+1;'=2",
         "a-b, c = d",
+        "q;'\"=cmd|' -C calc'!A0;",
     }
 
 

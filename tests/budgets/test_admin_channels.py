@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from agents.models import Workspace
 from budgets.models import Notification, NotificationChannel
 from budgets.notifications import sending
+from budgets.notifications.trials import TESTS_PER_MINUTE
 from tests.budgets.conftest import text
 from tests.budgets.receivers import Webhook, webhook
 
@@ -162,41 +164,68 @@ def hook() -> Iterator[Webhook]:
         yield state
 
 
-@pytest.fixture
-def background_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the page waits, what is due is sent, by the code and the courier that the real service runs."""
-
-    def work(seconds: float) -> None:
-        for pk in Notification.objects.filter(state="pending").values_list("pk", flat=True):
-            sending.send(pk)
-
-    monkeypatch.setattr(admin.site._registry[NotificationChannel], "pause", work)
+def background_service() -> None:
+    """What is due is sent, by the code and the courier that the real service runs."""
+    for pk in Notification.objects.filter(state="pending").values_list("pk", flat=True):
+        sending.send(pk)
 
 
-def test_the_button_says_what_became_of_a_test(
-    channel: NotificationChannel, owner: User, client: Client, hook: Webhook, background_service: None, settings: Any
+def test_the_page_of_a_channel_says_what_became_of_a_test_and_nobody_waits_for_it(
+    channel: NotificationChannel, owner: User, client: Client, hook: Webhook, settings: Any
 ) -> None:
     settings.COSTSITE_NOTIFY_PRIVATE_ADDRESSES = True
     NotificationChannel.objects.update(url=hook.url())
     client.force_login(owner)
     assert test_of(channel) in client.get(page_of(channel)).content.decode()
     assert client.get(test_of(channel)).status_code == 200
+    assert not Notification.objects.exists()
+
+    said = text(client.post(test_of(channel), follow=True))
+    assert "It is on its way." in said
+    assert "see that the background service runs" in said
+    assert Notification.objects.get().state == "pending"
     assert hook.taken == []
 
-    assert "The test was sent, and taken at the other end." in text(client.post(test_of(channel), follow=True))
+    background_service()
+    assert "It was sent, and taken at the other end." in text(client.get(page_of(channel)))
     (taken,) = hook.taken
     assert taken.json["message"] == "olive tests the channel #costs. Budget notifications arrive here."
 
     hook.status = 500
-    said = text(client.post(test_of(channel), follow=True))
-    assert "The test could not be sent." in said
+    client.post(test_of(channel))
+    background_service()
+    said = text(client.get(page_of(channel)))
+    assert "It could not be sent." in said
     assert "500" in said
 
 
-def test_a_service_that_does_not_run_is_said_and_the_test_waits(
-    channel: NotificationChannel, owner: User, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("budgets.admin.channels.WAIT_SECONDS", 0.0)
+def test_a_channel_has_one_test_under_way(channel: NotificationChannel, owner: User, client: Client) -> None:
     client.force_login(owner)
-    assert "see that the background service runs" in text(client.post(test_of(channel), follow=True))
-    assert Notification.objects.get().state == "pending"
+    client.post(test_of(channel))
+    assert "under way already" in text(client.post(test_of(channel), follow=True))
+    assert Notification.objects.count() == 1
+    Notification.objects.update(state="failed")
+    client.post(test_of(channel))
+    assert Notification.objects.count() == 2
+
+
+def test_a_workspace_has_a_few_tests_a_minute_over_all_its_channels(
+    channel: NotificationChannel, elsewhere: Workspace, superuser: User, client: Client
+) -> None:
+    client.force_login(superuser)
+    channels = [
+        NotificationChannel.objects.create(workspace=channel.workspace, kind="webhook", name=f"#{n}", url=SECRET)
+        for n in range(TESTS_PER_MINUTE)
+    ]
+    for one in channels:
+        client.post(test_of(one))
+    assert f"{TESTS_PER_MINUTE} tests a minute" in text(client.post(test_of(channel), follow=True))
+    assert Notification.objects.count() == TESTS_PER_MINUTE
+
+    other = NotificationChannel.objects.create(workspace=elsewhere, kind="webhook", name="#theirs", url=SECRET)
+    client.post(test_of(other))
+    assert Notification.objects.filter(channel=other).count() == 1
+
+    Notification.objects.update(created_at=timezone.now() - timedelta(seconds=61))
+    client.post(test_of(channel))
+    assert Notification.objects.filter(channel=channel).count() == 1

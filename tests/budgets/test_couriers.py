@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from budgets.channel_urls import PRIVATE_MEND
+from budgets.channel_urls import UNREACHABLE
 from budgets.couriers.answer import Answer, Fate
 from budgets.couriers.desktop import NO_BACKEND, NO_BUS
 from budgets.couriers.process import run
@@ -84,16 +84,24 @@ def test_a_redirect_leads_nowhere_whatever_the_address_asks(hook: Webhook) -> No
 
 
 def test_nobody_there_is_a_failure_that_may_pass() -> None:
-    assert deliver("json://127.0.0.1:1/secret") == Answer(
-        Fate.FAILED, "The service could not be reached, or broke off.", "JSON"
-    )
+    assert deliver("json://127.0.0.1:1/secret") == Answer(Fate.FAILED, UNREACHABLE, "JSON")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_the_own_network_is_out_of_reach_by_whatever_name(hook: Webhook, host: str) -> None:
     answer = deliver(f"json://{host}:{hook.port}/", private=False)
-    assert (answer.fate, answer.reason) == (Fate.REFUSED, PRIVATE_MEND)
+    assert (answer.fate, answer.reason) == (Fate.FAILED, UNREACHABLE)
     assert hook.taken == []
+
+
+@pytest.mark.parametrize("scheme", ["json", "ntfy", "mailto"])
+def test_nobody_learns_which_names_the_own_network_has(scheme: str) -> None:
+    login, query = ("u:p@", "?to=a@example.com") if scheme == "mailto" else ("", "")
+    known, unknown = (
+        deliver(f"{scheme}://{login}{host}:9/topic{query}", private=False) for host in ("localhost", "no-such.invalid")
+    )
+    assert known == unknown
+    assert known.reason == UNREACHABLE
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from budgets.couriers.answer import Answer, Fate
 from budgets.models import Notification, NotificationChannel
 from budgets.notifications import sending
-from budgets.notifications.sending import QUEUE_TAKES, SENDING_TAKES, WAITS, send, sweep, wait_for
+from budgets.notifications.sending import QUEUE_TAKES, SENDING_TAKES, WAITS, send, sweep
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.every_database]
 
@@ -254,9 +254,28 @@ def test_the_sweep_is_two_reads_when_nothing_is_due(
         assert sweep(NOW) == "0 notifications queued"
 
 
-def test_whoever_pressed_the_test_button_can_wait_for_what_becomes_of_it(waiting: Callable[..., Notification]) -> None:
-    row, still = waiting(cause="test"), waiting(cause="test")
-    looks = iter([lambda: None, lambda: send(row.pk, carry=Post(DOWN), now=at(NOW))])
-    settled = wait_for(Notification.objects.get(pk=row.pk), seconds=10, pause=lambda _seconds: next(looks)())
-    assert (settled.state, settled.last_error) == (State.FAILED, DOWN.reason)
-    assert wait_for(still, seconds=0.1).state == State.PENDING
+# ── tests ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_tests_hold_one_worker_and_follow_one_another(waiting: Callable[..., Notification]) -> None:
+    slow, next_one, news = waiting(cause="test"), waiting(cause="test", queued_at=NOW), waiting()
+    others = Post()
+
+    def carry(_notification: Notification) -> Answer:
+        assert send(next_one.pk, carry=others, now=at(NOW)) == "not due"
+        assert send(news.pk, carry=others, now=at(NOW)) == "sent"
+        return DOWN
+
+    assert send(slow.pk, carry=carry, now=at(NOW)) == "failed"
+    assert others.carried == [news.notification_id]
+    assert queued() == [next_one.pk]
+    assert send(next_one.pk, carry=others, now=at(NOW)) == "sent"
+
+
+def test_a_test_whose_worker_was_killed_holds_up_no_other(waiting: Callable[..., Notification]) -> None:
+    later = NOW + SENDING_TAKES
+    waiting(cause="test", state=State.SENDING, claimed_at=NOW)
+    row = waiting(cause="test", queued_at=NOW)
+    assert send(row.pk, carry=Post(), now=at(later - SECOND)) == "not due"
+    assert sweep(later) == "1 notifications queued"
+    assert send(row.pk, carry=Post(), now=at(later)) == "sent"

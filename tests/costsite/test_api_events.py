@@ -427,6 +427,12 @@ BAD_BATCHES: dict[str, tuple[Callable[[dict[str, Any]], Any], int, str, str]] = 
         "too_many_events",
         "The batch has 1,001 events; send at most 1,000 at a time.",
     ),
+    "10,000 fields": (
+        lambda sent: sent.update({f"field_{number}": 1 for number in range(10_000)}),
+        422,
+        "bad_batch",
+        "no batch has more than 60",
+    ),
 }
 
 

@@ -357,6 +357,19 @@ def test_a_name_that_a_spreadsheet_would_compute_is_text(acme: KeyHolder, start:
     assert not run["Agent"].startswith(("=", "+", "-", "@", "＝"))
 
 
+@pytest.mark.parametrize(
+    "thread", ["a;\"=cmd|' /C calc'!A0;", 'a;""=1;', 'a; " =1', '"=1', 'a|"@b', 'a";+1;"', "a;\u00a0-1"]
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+def test_no_spreadsheet_computes_it_wherever_it_splits_a_line(acme: KeyHolder, thread: str, delimiter: str) -> None:
+    acme.report(llm_call(thread_id=thread, is_root=True))
+
+    cells = [cell for row in csv.reader(io.StringIO(acme.csv("runs")), delimiter=delimiter) for cell in row]
+
+    assert len(cells) > 1
+    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
+
+
 def test_quotes_commas_and_lines_survive_csv(acme: KeyHolder) -> None:
     odd = 'a "quoted", name; ünïcode'
     acme.report(llm_call(thread_id=odd, is_root=True, started_at=NOON), llm_call(is_root=True, started_at=NOON))
@@ -365,7 +378,7 @@ def test_quotes_commas_and_lines_survive_csv(acme: KeyHolder) -> None:
 
     runs = {run["Thread"]: run["Error"] for run in table(acme.csv("runs"))}
 
-    assert runs == {odd: "", "two\nlines, as the wire once took them": "'\t=1"}
+    assert runs == {odd: "", "two\nlines, as the wire once took them": "'\t'=1"}, "a tab may split a line too"
 
 
 # ── agents ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from costsite import passwords
+from costsite.client_address import client_address
 from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +25,9 @@ def log_in(password: str, *, username: str = "olive", address: str = "192.0.2.1"
 
 
 @pytest.fixture(autouse=True)
-def people() -> None:
+def people(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.PASSWORD_HASHERS = [f"{passwords.__name__}.{passwords.BoundedHasher.__name__}"]
+    monkeypatch.setattr(passwords.BoundedHasher, "iterations", 1)  # the site's own, and quick
     UserFactory(username="olive", is_staff=True)
     UserFactory(username="vera")
 
@@ -68,3 +73,47 @@ def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_saw(https: bool, o
         through_proxy(f"guess {number}", "192.0.2.1")
     assert through_proxy(RIGHT, "192.0.2.1") == 429
     assert through_proxy(RIGHT, "192.0.2.2") == other
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("7.7.7.7", "7.7.7.7"),
+        ("7.7.7.7:5012", "7.7.7.7"),
+        ("1.1.1.1, 7.7.7.7:5012", "7.7.7.7"),
+        ("[2001:db8::7]:5012", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("2001:0DB8:0::7", "2001:db8::7"),
+        ("::ffff:7.7.7.7", "7.7.7.7"),
+        ("7.7.7.7:5012:1", "127.0.0.1"),
+        ("unknown", "127.0.0.1"),
+        ("_hidden:5012", "127.0.0.1"),
+        ("7.7.7.7,", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_an_address_is_the_same_whatever_the_port_and_the_spelling(
+    forwarded: str, address: str, settings: Any, rf: RequestFactory
+) -> None:
+    settings.HTTPS = True
+    assert client_address(rf.get("/", headers={"x-forwarded-for": forwarded})) == address
+
+
+@pytest.mark.parametrize("at", ["/login/", "/admin/login/"])
+@pytest.mark.parametrize("username", ["olive", "nobody"])
+def test_while_two_passwords_are_checked_a_third_comes_again_and_is_no_guess(at: str, username: str) -> None:
+    with ExitStack() as checked:
+        for _ in range(passwords.AT_A_TIME):
+            checked.enter_context(passwords._room)
+        for _ in range(12):
+            answer = Client(REMOTE_ADDR="192.0.2.1").post(at, {"username": username, "password": RIGHT})
+            assert (answer.status_code, answer["Retry-After"]) == (429, "2")
+            assert "yours was not looked at" in answer.content.decode()
+        assert Client().get("/healthz").status_code == 200
+    assert log_in(RIGHT, username=username, at=at) == (302 if username == "olive" else 200)
+
+
+def test_a_password_that_was_checked_makes_room_for_the_next() -> None:
+    for _ in range(2 * passwords.AT_A_TIME):
+        assert log_in("wrong") == 200
+    assert log_in(RIGHT) == 302

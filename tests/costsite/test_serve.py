@@ -15,7 +15,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -255,6 +257,53 @@ def test_what_is_too_large_is_refused_before_it_is_read(site: Site, sent: bytes,
     with connections(site, 1, sent) as (client,):
         assert client.recv(65_536).split(maxsplit=2)[1] == status
         assert site.get("/login/") == 200
+
+
+@pytest.mark.parametrize("path", ["/login/", "/no-such-page", "/static/admin/css/base.css"])
+def test_an_answer_to_head_has_no_body_and_the_connection_is_kept(site: Site, path: str) -> None:
+    head = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = "GET /login/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with connections(site, 1, (head + head + last).encode()) as (client,):
+        answer = whole_answer(client)
+    first, second, page = answer.split(b"\r\n\r\n", 2)
+    length = re.search(rb"Content-Length: (\d+)", first)
+    assert length is not None
+    assert int(length[1]) > 0
+    assert first.split(b"\r\n")[0] == second.split(b"\r\n")[0]
+    assert page.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/api/v1/no-such-endpoint"])
+def test_an_answer_to_head_has_no_body_where_its_length_is_not_known(site: Site, path: str) -> None:
+    with connections(site, 1, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()) as (
+        client,
+    ):
+        answer = whole_answer(client)
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"\r\n\r\n") == 1
+
+
+def test_passwords_are_checked_two_at_a_time_and_the_others_are_answered_at_once(site: Site) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.port}/login/", timeout=60) as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', answer.read().decode())
+    assert token is not None
+
+    def attempt(number: int) -> tuple[int, str | None]:
+        form = f"csrfmiddlewaretoken={token[1]}&username=nobody-{number}&password=guess".encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{site.port}/login/", form, {"Cookie": cookie})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return int(answer.status), None
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Retry-After"]
+
+    with ThreadPoolExecutor(40) as people:
+        said = [people.submit(attempt, number) for number in range(40)]
+        assert site.get("/healthz") == 200
+        answers = Counter(one.result() for one in said)
+    assert set(answers) == {(200, None), (429, "2")}, "asked again, as the name is nobody's; or to come again"
 
 
 def test_a_request_that_came_in_whole_is_answered_before_the_site_stops(own_site: Site) -> None:

@@ -22,6 +22,7 @@ from costsite.analytics.queries import agents
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views import ways
 from costsite.analytics.views.page import found_or_404, page, whole_number
+from langchain_plugin import wire
 
 RANGES = {"30-days": "Last 30 days", "7-days": "Last 7 days", "this-month": "This month", "last-month": "Last month"}
 LISTED_AGENTS = 200
@@ -30,7 +31,7 @@ LONGEST_MODEL = 400
 
 def model_named(text: str) -> tuple[str, str]:
     """`openai/gpt-5-mini` as provider and model; a bare name has no provider, and any that lists it will do."""
-    text = text.replace("\x00", "").strip()[:LONGEST_MODEL]
+    text = wire.clean_name(text.replace("\x00", "").strip(), LONGEST_MODEL)
     provider, slash, model = text.partition("/")
     return (provider, model) if slash else ("", text)
 
@@ -72,7 +73,7 @@ def default_model(request: HttpRequest) -> HttpResponse:
     agent = found_or_404(agents.find_agent(request.user, pk) if pk is not None else None, "agent")
     if not agent.owned:
         raise PermissionDenied("Only owners of the workspace change its agents.")
-    model = request.POST.get("model", "").replace("\x00", "").strip()[:200]
+    model = wire.clean_name(request.POST.get("model", "").replace("\x00", "").strip())
     person: Any = request.user
     if model:
         set_default_model(agent.id, model, person)
