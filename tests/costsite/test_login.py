@@ -85,6 +85,7 @@ def test_behind_a_proxy_the_address_is_the_one_that_the_proxy_saw(https: bool, o
         ("[2001:db8::7]", "2001:db8::7"),
         ("2001:0DB8:0::7", "2001:db8::7"),
         ("::ffff:7.7.7.7", "7.7.7.7"),
+        ("fe80::7%eth0", "fe80::7"),
         ("7.7.7.7:5012:1", "127.0.0.1"),
         ("unknown", "127.0.0.1"),
         ("_hidden:5012", "127.0.0.1"),
