@@ -71,10 +71,11 @@ class AccessLog:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = time.perf_counter()
+        # Quoted again: what was sent as %0A or %1B would make a line of its own, or drive a terminal. And before the
+        # application has it, which puts the text in place of the bytes.
+        path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/:@!$&'()*+,;=~")
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
-            # Quoted again: what was sent as %0A or %1B would make a line of its own, or drive a terminal.
-            path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/:@!$&'()*+,;=~")
             took = (time.perf_counter() - began) * 1_000
             access.info(
                 '%s "%s %s" %s %.1f ms', environ["REMOTE_ADDR"], environ["REQUEST_METHOD"], path, status[:3], took

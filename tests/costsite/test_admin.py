@@ -129,3 +129,13 @@ def test_a_fault_keeps_where_it_was() -> None:
 def test_the_sites_log_is_brief(settings: Any) -> None:
     assert settings.LOGGING["filters"]["brief"] == {"()": "costsite.brief_log.BriefAboutRefusals"}
     assert settings.LOGGING["handlers"]["stderr"]["filters"] == ["brief"]
+
+
+@pytest.mark.parametrize(
+    "proposed", ["", "0", "-1", "a/b", "\x00", "1e400", "\u0663\u0662", str(2**63), "9999-12-31", "NaN"]
+)
+def test_a_form_opens_whatever_its_address_proposes(superuser_browser: Client, proposed: str) -> None:
+    for model, listed in LISTS:
+        names = [field.name for field in model._meta.fields]
+        response = superuser_browser.get(f"{listed}add/", dict.fromkeys(names, proposed))
+        assert response.status_code in (200, 403), f"{listed} {proposed!r}"

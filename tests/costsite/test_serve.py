@@ -213,6 +213,13 @@ def test_a_path_cannot_write_lines_of_its_own_into_the_log(site: Site) -> None:
     assert "\x1b" not in site.said()
 
 
+@pytest.mark.parametrize("path", ["/%D9%A3", "/runs/%D9%A3/", "/%C3%A9%F0%9F%A6%9C", "/%ff%fe"])
+def test_a_path_in_any_script_is_a_path(site: Site, path: str) -> None:
+    assert site.get(path) in (302, 404)
+
+    until(lambda: f'"GET {path.upper()}" 404' in site.said().upper(), what="the line of the request")
+
+
 @contextmanager
 def connections(site: Site, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
     """So many clients that have sent this much, and wait."""
