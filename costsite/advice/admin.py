@@ -8,8 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from agents.admin.access import ReadOnlyAdmin, is_staff, is_superuser
-from agents.admin.asking import BoundedListAdmin
+from agents.admin.access import ReadOnlyAdmin, SiteWideAdmin
 from agents.admin.large_tables import NEWEST, NewestPaginator
 from agents.admin.ledger import AgentRunLogAdmin
 from agents.models import AgentRunLog
@@ -61,35 +60,16 @@ class ReviewedRunAdmin(AgentRunLogAdmin):
         return rows.order_by(*self.newest_first)
 
 
-class SiteWideAdmin(BoundedListAdmin):
-    """Rows that hold for every workspace: all staff see them, and only who runs the site changes them."""
-
-    actions = None
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return is_staff(request.user)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_staff(request.user)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return is_superuser(request.user)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(request.user)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return is_superuser(request.user)
-
-
 @admin.register(TaskRow)
 class TaskRowAdmin(SiteWideAdmin):
     list_display = ("name", "task", "effort", "tier")
+    actions = None
 
 
 @admin.register(ModelTier)
 class ModelTierAdmin(SiteWideAdmin):
     list_display = ("model", "tier")
+    actions = None
 
 
 @admin.register(AdviceChange)
