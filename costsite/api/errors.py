@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from agents import server_clock
 from agents.database_file import DatabaseReplacedError
 from costsite.api.problems import shortened
 from langchain_plugin import wire
@@ -111,6 +112,10 @@ def replaced(_error: DatabaseReplacedError) -> ApiError:
         " send the same again then.",
         headers={"Retry-After": "60"},
     )
+
+
+def wrong_clock(error: server_clock.ServerClockError) -> ApiError:
+    return ApiError(503, "server_clock", str(error), headers={"Retry-After": str(server_clock.ASK_AGAIN_SECONDS)})
 
 
 def install(api: NinjaAPI) -> None:

@@ -23,7 +23,7 @@ from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
 from costsite.api.body import read_body
-from costsite.api.errors import ApiError
+from costsite.api.errors import ApiError, wrong_clock
 from costsite.api.openapi import BATCH_REF
 from costsite.arrival import Arrival, arrival_of
 from langchain_plugin import wire
@@ -57,8 +57,7 @@ def post_events(request: HttpRequest) -> HttpResponse:
         )
     except server_clock.ServerClockError as error:
         log.error("%s", error)  # noqa: TRY400 - where it was raised says nothing more
-        retry = {"Retry-After": str(server_clock.ASK_AGAIN_SECONDS)}
-        raise ApiError(503, "server_clock", str(error), headers=retry) from error
+        raise wrong_clock(error) from error
     receipt = _receipt(key, batch, recorded, shift)
     note_rejected(client, len(receipt.rejected))
     return HttpResponse(receipt.model_dump_json(), content_type="application/json")

@@ -25,7 +25,7 @@ from budgets.words import instant_in_words
 from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.body import read_body
-from costsite.api.errors import ApiError, ErrorAnswer
+from costsite.api.errors import ApiError, ErrorAnswer, wrong_clock
 from costsite.api.parameters import ledger_days
 from costsite.api.problems import details_of
 from langchain_plugin import wire, wire_leases
@@ -73,8 +73,7 @@ def _ahead(sent_at: datetime | None) -> timedelta:
     try:
         server_clock.judge(sent_at, now)
     except server_clock.ServerClockError as error:
-        retry = {"Retry-After": str(server_clock.ASK_AGAIN_SECONDS)}
-        raise ApiError(503, "server_clock", str(error), headers=retry) from error
+        raise wrong_clock(error) from error
     ahead = sent_at - now
     return ahead if abs(ahead) <= TOLERATED_SKEW else timedelta(0)
 
