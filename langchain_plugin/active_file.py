@@ -13,9 +13,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from langchain_plugin.held_file import HeldFile
+from langchain_plugin.held_file import HeldFile, is_out_of_the_way
 from langchain_plugin.named_file import is_gone, read_at, write_again
 from langchain_plugin.segment import Line, Segment, count_lines, read_lines
+
+LOOK_SECONDS = 0.1
+"""How long an append believes that its descriptor is this file's still, where the number is far from all others."""
 
 
 class ActiveFile(HeldFile):
@@ -39,6 +42,8 @@ class ActiveFile(HeldFile):
         self.opened_monotonic = time.monotonic()
         self._on_left = on_left
         self._ends_torn = False
+        self._look_seconds = LOOK_SECONDS if is_out_of_the_way(fd) else 0.0
+        self._look_again_monotonic = 0.0
 
     def append(self, data: bytes, events: int) -> OSError | None:
         """Write lines at its end; the error where nothing of them could be kept (`fd` is -1 where it was closed).
@@ -48,11 +53,12 @@ class ActiveFile(HeldFile):
         if self._ends_torn:
             data = b"\n" + data
         try:
-            # As `state` does it, without the call: this is on the agent's own thread.
-            state = os.fstat(self.fd)
-            if state.st_ino != self._number or state.st_dev != self._device:
-                self.believe_size()
-                return OSError(errno.EBADF, os.strerror(errno.EBADF))
+            now = time.monotonic()
+            if now >= self._look_again_monotonic:
+                if self._state_of(self.fd) is None:
+                    self.believe_size()
+                    return OSError(errno.EBADF, os.strerror(errno.EBADF))
+                self._look_again_monotonic = now + self._look_seconds
             count = os.write(self.fd, data)
             if count == len(data):
                 self._ends_torn = False

@@ -69,7 +69,9 @@ class Allowance:
 
     def __init__(self, agent: str, *, on_unreachable: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.agent = agent
-        self.lock = threading.Condition(threading.RLock())
+        self._mutex = threading.RLock()
+        """Of `lock`, for what happens at every call: entering it by the condition is a call in Python."""
+        self.lock = threading.Condition(self._mutex)
         """Notified whenever the site answered, or could not be asked."""
         self._on_unreachable = on_unreachable
         self._clock = clock
@@ -117,7 +119,7 @@ class Allowance:
 
     def refuses_new_runs(self) -> Stopped | None:
         """What is known without asking: a budget that is spent. None: a run may start."""
-        with self.lock:
+        with self._mutex:
             self._seen_at = self._clock()
             for refusal in (self._no_new_runs, self._refusal):
                 if refusal is not None and refusal.facts.kind == "exhausted" and self._holds_still(refusal):
@@ -126,14 +128,14 @@ class Allowance:
 
     def is_unbounded(self, model: Model) -> bool:
         """No budget stops this agent inside a run: nothing needs to be worked out."""
-        with self.lock:
+        with self._mutex:
             now = self._seen_at = self._clock()
             self._note_model(model)
             return not self._bounded and self._is_valid(now)
 
     def take(self, call_id: str, size: Size, *, may_wait: bool = False) -> Taken | Stopped | Ask:
         """Hold a call's worst case, as far as that can be decided here. `may_wait`: for the price of a new model."""
-        with self.lock:
+        with self._mutex:
             now = self._seen_at = self._clock()
             self._note_model(size.model)
             known = self._is_valid(now)
@@ -178,7 +180,7 @@ class Allowance:
 
     def settle(self, call_id: str, microcents: int) -> None:
         """A call ended and cost so much: that takes the place of its hold."""
-        with self.lock:
+        with self._mutex:
             taken = self._holds.pop(call_id, None)
             if taken is None:
                 return
@@ -204,7 +206,7 @@ class Allowance:
 
     def wants_renewal(self) -> bool:
         """It is half spent or half over, and in use."""
-        with self.lock:
+        with self._mutex:
             now = self._clock()
             if self._is_asked or now < self._retry_at or self._is_quiet(now):
                 return False
@@ -215,8 +217,7 @@ class Allowance:
                 and self._authorised - self._taken < self._granted_amount // 2
                 and now >= self._heard_at + LEAST_BETWEEN_RENEWALS_SECONDS
             )
-            unknown_models = self._models.keys() - self._answered_models
-            return now >= self._renew_at or half_spent or bool(unknown_models)
+            return now >= self._renew_at or half_spent or not self._answered_models.issuperset(self._models)
 
     def is_idle(self) -> bool:
         """No call was seen for long: what it has set aside is of more use to others."""

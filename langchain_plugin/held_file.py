@@ -1,8 +1,11 @@
 """A descriptor that is known to be this file's still: programs close what they do not know, and use its number again.
 
 A program that becomes a daemon closes every descriptor there is. The number of one that it closed is the next file's
-that anybody opens, and what is written under it then goes into that file. So it is looked at before each use, also at
-the 1.7 us that this costs each append.
+that anybody opens, and what is written under it then goes into that file. So it is looked at before each use.
+
+Before each append that costs more than the append itself: a second system call, which gives the interpreter's lock to
+whoever waits for it. So the file that is appended to has a number far above those that a program's own files get, the
+lowest that are free. Closed by something else it is no file at all for a long time, which the next write is told.
 """
 
 from __future__ import annotations
@@ -10,6 +13,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows, where numbers cannot be chosen
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
+
+FAR_NUMBERS = (3_000, 900, 200)
+"""Where to look for a free one; most systems let a process have 1,024, some 256."""
+
+
+def out_of_the_way(fd: int) -> int:
+    """The same open file under a high number, where the system gives one; else under the number it has."""
+    if fcntl is None:
+        return fd
+    for number in FAR_NUMBERS:
+        try:
+            far = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
+        except OSError:
+            continue  # beyond what this process may have
+        os.close(fd)
+        return far
+    return fd
+
+
+def is_out_of_the_way(fd: int) -> bool:
+    return fd >= FAR_NUMBERS[-1]
 
 
 class HeldFile:
