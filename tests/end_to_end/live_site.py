@@ -50,6 +50,10 @@ class LiveSite:
     state_dir: Path
     port: int = field(default_factory=free_port)
     key: str = ""
+    database_url: str = ""
+    """Empty: SQLite, in `state_dir`."""
+    redis_url: str = ""
+    """Empty: tasks wait in the database."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -97,7 +101,7 @@ class LiveSite:
         self._end(signal.SIGKILL)
 
     def recorded(self, agent: str) -> Recorded:
-        """Read from the file itself, so that a site that is down can be asked too."""
+        """Read from SQLite's file itself, so that a site that is down can be asked too."""
         connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
         try:
             of_agent = "agent_id IN (SELECT id FROM agents_agent WHERE slug = ?)"
@@ -124,7 +128,12 @@ class LiveSite:
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DJANGO_"))}
-        return inherited | {"COSTSITE_STATE_DIR": str(self.state_dir), "COSTSITE_LOG_LEVEL": "WARNING"}
+        return inherited | {
+            "COSTSITE_STATE_DIR": str(self.state_dir),
+            "COSTSITE_LOG_LEVEL": "WARNING",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+        }
 
     def _answers(self) -> bool:
         try:

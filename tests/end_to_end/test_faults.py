@@ -1,0 +1,158 @@
+"""A site under load to which something happens: what was acknowledged is there, once, and every sum says the same."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_plugin import CostCallbackHandler
+from tests.end_to_end.books import require_right_books
+from tests.end_to_end.live_site import LiveSite
+from tests.end_to_end.load import load_on, until
+from tests.langchain_plugin.models import ScriptedModel
+from tests.postgresql import Server, running_server, why_not
+
+NEEDS_A_SERVER = pytest.mark.skipif(bool(why_not()), reason=why_not())
+KILLS = 6
+
+
+class Mini(ScriptedModel):
+    """The model of the load's calls, at their usage."""
+
+    usage: dict[str, Any] | None = {"input_tokens": 1_200, "output_tokens": 300, "total_tokens": 1_500}
+    seconds: float = 0.02
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        return {"ls_provider": "openai", "ls_model_name": "gpt-4o-mini", "ls_model_type": "chat"}
+
+
+def prepared(folder: Path, database_url: str = "") -> LiveSite:
+    """A site whose workspace has a budget that is never in the way."""
+    site = LiveSite(folder, database_url=database_url)
+    folder.mkdir(exist_ok=True)
+    site.prepare()
+    site.manage("set_budget", "acme", "--limit-cents", "100000000")
+    return site
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveSite]:
+    url = "" if request.param == "sqlite" else request.getfixturevalue("server").url
+    site = prepared(tmp_path / "site", url)
+    yield site
+    site.stop()
+
+
+def test_a_site_that_is_killed_again_and_again_keeps_what_it_acknowledged_and_counts_it_once(site: LiveSite) -> None:
+    dice = random.Random(6)
+    site.start()
+    with load_on(site.url, key=site.key) as load:
+        for _ in range(KILLS):
+            load.goes_on(20)
+            time.sleep(dice.uniform(0, 0.2))  # anywhere in a batch
+            site.kill()
+            site.start()
+        load.goes_on(20)
+    assert load.unreachable >= KILLS, "it was killed with batches on their way"
+    assert load.leases > 0
+    assert load.statuses() <= {503}
+    require_right_books(site, load.acknowledged)
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_a_database_server_that_crashes_under_load_costs_no_call_and_leases_are_had_again(
+    server: Server, tmp_path: Path
+) -> None:
+    site = prepared(tmp_path / "site", server.url)
+    site.start()
+    costs = CostCallbackHandler(
+        agent="caller", api_key=site.key, url=site.url, state_dir=tmp_path / "spool", send_after_seconds=0.05,
+        retry_max_seconds=0.5,
+    )  # fmt: skip
+    model, over = Mini(), threading.Event()
+
+    def call_until_over() -> None:
+        while not over.is_set():
+            model.invoke("Hello", {"callbacks": [costs]})
+
+    caller = threading.Thread(target=call_until_over)
+    caller.start()
+    try:
+        with load_on(site.url, key=site.key) as load:
+            for _ in range(3):
+                load.goes_on(20)
+                server.restart()
+            leases = load.leases
+            load.goes_on(20)
+            until(lambda: load.leases > leases + 10, "leases again")
+    finally:
+        over.set()
+        caller.join()
+    try:
+        assert costs.flush(60)
+        assert costs.losses == {}
+        assert load.statuses() == {503}, load.said
+        assert {said.retry_after for said in load.said} == {"2"}
+        require_right_books(site, load.acknowledged, extra_calls=model.calls)
+    finally:
+        site.stop()
+
+
+STRANGER = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+database.execute("ROLLBACK")
+"""
+
+
+def test_a_stranger_who_locks_the_database_for_half_a_minute_makes_clients_wait_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    site = prepared(tmp_path / "site")
+    site.start()
+    try:
+        with load_on(site.url, key=site.key) as load, httpx.Client(base_url=site.url, timeout=60) as browser:
+            page = browser.get("/login/")
+            load.goes_on(20)
+            stranger = subprocess.Popen(
+                [sys.executable, "-c", STRANGER, str(site.state_dir / "costsite.sqlite3"), "30"],
+                stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            assert stranger.stdout is not None
+            assert stranger.stdout.readline() == "locked\n"
+            assert browser.get("/login/").status_code == 200, "who reads does not wait"
+            form = {"username": "nobody", "password": "guess", "csrfmiddlewaretoken": token_in(page.text)}
+            busy = browser.post("/login/", data=form)
+            assert stranger.poll() is None, "it was locked all the time"
+            assert stranger.wait() == 0
+            load.goes_on(20)
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
+        assert {(said.status, said.code, said.retry_after) for said in load.said} == {(503, "database_busy", "2")}
+        require_right_books(site, load.acknowledged)
+    finally:
+        site.stop()
