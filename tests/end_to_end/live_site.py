@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +100,17 @@ class LiveSite:
     def kill(self) -> None:
         """As a crash or a power cut would: nothing is finished, nothing said."""
         self._end(signal.SIGKILL)
+
+    def processes(self) -> list[int]:
+        """Of the web service: all of its session."""
+        assert self._process is not None
+        leader = self._process.pid
+        found = []
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):  # one that ended meanwhile
+                if folder.name.isdigit() and os.getpgid(int(folder.name)) == leader:
+                    found.append(int(folder.name))
+        return found
 
     def recorded(self, agent: str) -> Recorded:
         """Read from SQLite's file itself, so that a site that is down can be asked too."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +159,64 @@ def test_a_stranger_who_locks_the_database_for_half_a_minute_makes_clients_wait_
         require_right_books(site, load.acknowledged)
     finally:
         site.stop()
+
+
+@contextmanager
+def small_disk(site: LiveSite) -> Iterator[Path]:
+    """The site's folder, on a disk of 24 MB. Mounting is root's."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(site.state_dir)], check=True)
+    try:
+        yield site.state_dir
+    finally:
+        subprocess.run(["umount", "--lazy", str(site.state_dir)], check=True)
+
+
+def fill(site: LiveSite) -> Callable[[], None]:
+    """Leave the disk no room; what it gives makes room again."""
+    filler = site.state_dir / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    return filler.unlink
+
+
+def bound_files(site: LiveSite) -> Callable[[], None]:
+    """Let the site's processes write no file beyond 100 kB, which its database is over; what it gives lifts that."""
+    unbound = resource.RLIM_INFINITY
+
+    def bound(size: int) -> None:
+        for pid in site.processes():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, unbound))
+
+    bound(100_000)
+    return lambda: bound(unbound)
+
+
+@pytest.mark.parametrize(
+    ("disk", "use_up"),
+    [(nullcontext, bound_files), *([(small_disk, fill)] if os.geteuid() == 0 else [])],
+    ids=lambda value: value.__name__,
+)
+def test_a_full_disk_under_the_database_takes_nothing_and_loses_nothing_and_goes_on_when_there_is_room(
+    disk: Callable[[LiveSite], AbstractContextManager[object]],
+    use_up: Callable[[LiveSite], Callable[[], None]],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    with disk(LiveSite(folder)):
+        site = prepared(folder)
+        site.start()
+        try:
+            with load_on(site.url, key=site.key) as load:
+                load.goes_on(20)
+                make_room = use_up(site)
+                until(lambda: sum(load.said.values()) >= 20, "20 answers on a full disk")
+                said = httpx.get(f"{site.url}/login/", timeout=60).status_code
+                make_room()
+                load.goes_on(20)
+            assert said == 200, "who reads is served"
+            assert {(said.status, said.code) for said in load.said} == {(503, "database_busy")}
+            require_right_books(site, load.acknowledged)
+        finally:
+            site.stop()
