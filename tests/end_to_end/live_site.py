@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -12,7 +13,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -60,6 +61,12 @@ class LiveSite:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def copy(self, prepared: LiveSite) -> Self:
+        """Become what a site on SQLite is that does not run."""
+        shutil.copytree(prepared.state_dir, self.state_dir, dirs_exist_ok=True)
+        self.key = prepared.key
+        return self
 
     def prepare(self) -> None:
         self.manage("migrate", "-v0")

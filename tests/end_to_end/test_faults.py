@@ -39,15 +39,6 @@ class Mini(ScriptedModel):
         return {"ls_provider": "openai", "ls_model_name": "gpt-4o-mini", "ls_model_type": "chat"}
 
 
-def prepared(folder: Path, database_url: str = "") -> LiveSite:
-    """A site whose workspace has a budget that is never in the way."""
-    site = LiveSite(folder, database_url=database_url)
-    folder.mkdir(exist_ok=True)
-    site.prepare()
-    site.manage("set_budget", "acme", "--limit-cents", "100000000")
-    return site
-
-
 def token_in(page: str) -> str:
     found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
     assert found is not None
@@ -60,12 +51,27 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveSite]:
-    url = "" if request.param == "sqlite" else request.getfixturevalue("server").url
-    site = prepared(tmp_path / "site", url)
+@pytest.fixture
+def on_sqlite(budgeted_site: LiveSite, tmp_path: Path) -> Iterator[LiveSite]:
+    site = LiveSite(tmp_path / "site").copy(budgeted_site)
     yield site
     site.stop()
+
+
+@pytest.fixture
+def on_postgresql(server: Server, tmp_path: Path) -> Iterator[LiveSite]:
+    site = LiveSite(tmp_path / "site", database_url=server.url)
+    site.state_dir.mkdir()
+    site.prepare()
+    site.manage("set_budget", "acme", "--limit-cents", "100000000")
+    yield site
+    site.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)])
+def site(request: pytest.FixtureRequest) -> LiveSite:
+    site: LiveSite = request.getfixturevalue(f"on_{request.param}")
+    return site
 
 
 def test_a_site_that_is_killed_again_and_again_keeps_what_it_acknowledged_and_counts_it_once(site: LiveSite) -> None:
@@ -86,9 +92,9 @@ def test_a_site_that_is_killed_again_and_again_keeps_what_it_acknowledged_and_co
 
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_a_database_server_that_crashes_under_load_costs_no_call_and_leases_are_had_again(
-    server: Server, tmp_path: Path
+    server: Server, on_postgresql: LiveSite, tmp_path: Path
 ) -> None:
-    site = prepared(tmp_path / "site", server.url)
+    site = on_postgresql
     site.start()
     costs = CostCallbackHandler(
         agent="caller", api_key=site.key, url=site.url, state_dir=tmp_path / "spool", send_after_seconds=0.05,
@@ -113,14 +119,11 @@ def test_a_database_server_that_crashes_under_load_costs_no_call_and_leases_are_
     finally:
         over.set()
         caller.join()
-    try:
-        assert costs.flush(60)
-        assert costs.losses == {}
-        assert load.statuses() == {503}, load.said
-        assert {said.retry_after for said in load.said} == {"2"}
-        require_right_books(site, load.acknowledged, extra_calls=model.calls)
-    finally:
-        site.stop()
+    assert costs.flush(60)
+    assert costs.losses == {}
+    assert load.statuses() == {503}, load.said
+    assert {said.retry_after for said in load.said} == {"2"}
+    require_right_books(site, load.acknowledged, extra_calls=model.calls)
 
 
 STRANGER = """
@@ -134,31 +137,28 @@ database.execute("ROLLBACK")
 
 
 def test_a_stranger_who_locks_the_database_for_half_a_minute_makes_clients_wait_and_loses_nothing(
-    tmp_path: Path,
+    on_sqlite: LiveSite,
 ) -> None:
-    site = prepared(tmp_path / "site")
+    site = on_sqlite
     site.start()
-    try:
-        with load_on(site.url, key=site.key) as load, httpx.Client(base_url=site.url, timeout=60) as browser:
-            page = browser.get("/login/")
-            load.goes_on(20)
-            stranger = subprocess.Popen(
-                [sys.executable, "-c", STRANGER, str(site.state_dir / "costsite.sqlite3"), "30"],
-                stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            assert stranger.stdout is not None
-            assert stranger.stdout.readline() == "locked\n"
-            assert browser.get("/login/").status_code == 200, "who reads does not wait"
-            form = {"username": "nobody", "password": "guess", "csrfmiddlewaretoken": token_in(page.text)}
-            busy = browser.post("/login/", data=form)
-            assert stranger.poll() is None, "it was locked all the time"
-            assert stranger.wait() == 0
-            load.goes_on(20)
-        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
-        assert {(said.status, said.code, said.retry_after) for said in load.said} == {(503, "database_busy", "2")}
-        require_right_books(site, load.acknowledged)
-    finally:
-        site.stop()
+    with load_on(site.url, key=site.key) as load, httpx.Client(base_url=site.url, timeout=60) as browser:
+        page = browser.get("/login/")
+        load.goes_on(20)
+        stranger = subprocess.Popen(
+            [sys.executable, "-c", STRANGER, str(site.state_dir / "costsite.sqlite3"), "30"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == "locked\n"
+        assert browser.get("/login/").status_code == 200, "who reads does not wait"
+        form = {"username": "nobody", "password": "guess", "csrfmiddlewaretoken": token_in(page.text)}
+        busy = browser.post("/login/", data=form)
+        assert stranger.poll() is None, "it was locked all the time"
+        assert stranger.wait() == 0
+        load.goes_on(20)
+    assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
+    assert {(said.status, said.code, said.retry_after) for said in load.said} == {(503, "database_busy", "2")}
+    require_right_books(site, load.acknowledged)
 
 
 @contextmanager
@@ -200,13 +200,13 @@ def bound_files(site: LiveSite) -> Callable[[], None]:
 def test_a_full_disk_under_the_database_takes_nothing_and_loses_nothing_and_goes_on_when_there_is_room(
     disk: Callable[[LiveSite], AbstractContextManager[object]],
     use_up: Callable[[LiveSite], Callable[[], None]],
+    budgeted_site: LiveSite,
     tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    with disk(LiveSite(folder)):
-        site = prepared(folder)
-        site.start()
+    site = LiveSite(tmp_path / "site")
+    site.state_dir.mkdir()
+    with disk(site):
+        site.copy(budgeted_site).start()
         try:
             with load_on(site.url, key=site.key) as load:
                 load.goes_on(20)
