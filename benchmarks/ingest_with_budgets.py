@@ -53,7 +53,7 @@ def body_of(size: int, leases: dict[str, str]) -> bytes:
 
 
 def set_budgets() -> None:
-    from agents.models import Agent, Workspace
+    from agents.models import Workspace
     from budgets.policies import By, set_budget
 
     by, workspace = By(command="benchmark"), Workspace.objects.earliest("pk")

@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from langchain_plugin import CostCallbackHandler
 from tests.end_to_end.books import require_right_books
-from tests.end_to_end.live_site import LiveSite
+from tests.end_to_end.live_site import WEB, LiveSite
 from tests.end_to_end.load import load_on, until
 from tests.langchain_plugin.models import ScriptedModel
 from tests.postgresql import Server, running_server, why_not
 
 NEEDS_A_SERVER = pytest.mark.skipif(bool(why_not()), reason=why_not())
 KILLS = 6
+THREADS = int(WEB[WEB.index("--threads") + 1])
 
 
 class Mini(ScriptedModel):
@@ -37,6 +39,14 @@ class Mini(ScriptedModel):
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return {"ls_provider": "openai", "ls_model_name": "gpt-4o-mini", "ls_model_type": "chat"}
+
+
+def sessions_of(server: Server) -> int:
+    """How many connections others have to it."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    with psycopg.connect(server.url) as connection:
+        (count,) = connection.execute(others).fetchone() or (0,)
+    return int(count)
 
 
 def token_in(page: str) -> str:
@@ -116,9 +126,11 @@ def test_a_database_server_that_crashes_under_load_costs_no_call_and_leases_are_
             leases = load.leases
             load.goes_on(20)
             until(lambda: load.leases > leases + 10, "leases again")
+            sessions = sessions_of(server)
     finally:
         over.set()
         caller.join()
+    assert 1 <= sessions <= THREADS, "one a thread at most, whatever broke"
     assert costs.flush(60)
     assert costs.losses == {}
     assert load.statuses() == {503}, load.said
