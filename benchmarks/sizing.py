@@ -136,6 +136,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="costsite-sizing-") as folder:
         os.environ |= {"DJANGO_SETTINGS_MODULE": "costsite.settings", "COSTSITE_STATE_DIR": folder, "DATABASE_URL": ""}
+        os.environ["COSTSITE_LOG_LEVEL"] = "WARNING"  # an HTTP client says every request at INFO
         import django
 
         django.setup()

@@ -118,11 +118,17 @@ def test_a_folder_that_exists_is_not_written_over(busy_site: LiveSite, tmp_path:
     assert (ran.returncode, f"{tmp_path} exists; name a folder that does not." in ran.stderr) == (1, True), ran.stderr
 
 
+def program(name: str) -> str:
+    """Of the server that the tests start; Debian has a link to it on PATH too."""
+    beside = binaries()
+    found = shutil.which(name, path=str(beside)) or shutil.which(name)
+    assert found is not None, f"install {name}, which comes with PostgreSQL"
+    return found
+
+
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(tmp_path: Path) -> None:
     """By the commands of docs/deploy.md, with agents at work."""
-    programs = binaries()
-    assert programs is not None
     with throwaway_server() as database_url:
         site = LiveSite(tmp_path / "site", database_url=database_url)
         site.state_dir.mkdir()
@@ -133,7 +139,7 @@ def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(tmp_path: Pat
         with load_on(site.url, key=site.key, clients=2) as load:
             load.goes_on(20)
             before = set(load.acknowledged)
-            run([str(programs / "pg_dump"), "--format=custom", f"--file={dump}", database_url], check=True)
+            run([program("pg_dump"), "--format=custom", f"--file={dump}", database_url], check=True)
             load.goes_on(5)
         site.stop()
 
@@ -143,7 +149,7 @@ def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(tmp_path: Pat
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE again")
         restore = ["--clean", "--if-exists", "--no-owner", "--exit-on-error"]
-        run([str(programs / "pg_restore"), *restore, f"--dbname={again.database_url}", dump], check=True)
+        run([program("pg_restore"), *restore, f"--dbname={again.database_url}", dump], check=True)
         again.start()  # its key opens it
         again.stop()
         held = books(again)
