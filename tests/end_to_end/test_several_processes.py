@@ -129,8 +129,8 @@ def test_when_a_web_service_and_a_worker_die_nothing_is_lost_and_what_is_due_is_
         ticks = look()["ticks"]
         due_now(first)
         until(lambda: look()["ticks"] > ticks, "a tick of the worker that is left")
-        minutes = (time.monotonic() - began) / 60
         done = look()
+        minutes = (time.monotonic() - began) / 60
     assert load.unreachable > 0, "what was on its way to the one that died is sent again"
     require_right_books(first, load.acknowledged | before | spent)
 
