@@ -53,11 +53,11 @@ def body_of(size: int, leases: dict[str, str]) -> bytes:
 
 
 def set_budgets() -> None:
-    from agents.models import Agent, Workspace
+    from agents.models import Workspace
     from budgets.policies import By, set_budget
 
-    by, workspace = By(command="benchmark"), Workspace.objects.get()
-    for of in (*(Agent.objects.get(slug=name) for name in AGENTS), workspace, None):
+    by, workspace = By(command="benchmark"), Workspace.objects.earliest("pk")
+    for of in (*workspace.agents.filter(slug__in=AGENTS), workspace, None):
         set_budget(of, by=by, limit_cents=10**9)
 
 
@@ -67,7 +67,7 @@ def take_leases() -> dict[str, str]:
 
     leases = {}
     for name in AGENTS:
-        permit = BudgetEnforcementService().lease(Agent.objects.get(slug=name), uuid4(), least=10**9)
+        permit = BudgetEnforcementService().lease(Agent.objects.filter(slug=name).earliest("pk"), uuid4(), least=10**9)
         assert isinstance(permit, Permit)
         assert permit.lease is not None
         leases[name] = str(permit.lease.lease_id)

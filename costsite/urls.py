@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("costsite.analytics.urls")),
 ]
 handler400 = "costsite.bad_request.bad_request"
+handler500 = "costsite.server_error.server_error"
 
 if settings.DEMO:
     from costsite.demo.sign_in import SignInLink

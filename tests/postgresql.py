@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,9 +47,42 @@ def why_not() -> str:
     return ""
 
 
+@dataclass
+class Server:
+    """A running one, which a test may restart under those who use it."""
+
+    url: str
+    """Its DATABASE_URL."""
+    data: Path
+    user: str | None
+    """Who its programs run as; None: whoever runs this."""
+
+    def restart(self) -> None:
+        """As when it crashes: sessions are cut off, what was not committed is gone. Returns when it answers again."""
+        self.control("restart", "-m", "immediate", "-l", str(self.data.with_name("log")))
+
+    def control(self, *arguments: str) -> None:
+        folder = binaries()
+        assert folder is not None
+        self.run(str(folder / "pg_ctl"), "-D", str(self.data), "-w", "-t", "120", *arguments)
+
+    def run(self, *command: str) -> None:
+        subprocess.run(
+            command, user=self.user, cwd=self.data.parent, check=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+
+
 @contextmanager
 def throwaway_server() -> Iterator[str]:
     """Start a server and give its DATABASE_URL; stop and remove it at the end."""
+    with running_server() as server:
+        yield server.url
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Start a server; stop and remove it at the end."""
     folder = binaries()
     assert folder is not None, why_not()
     user = "postgres" if os.geteuid() == 0 else None
@@ -58,24 +92,18 @@ def throwaway_server() -> Iterator[str]:
         if user:
             shutil.chown(root, user)
         data = root / "data"
-
-        def run(*command: str) -> None:
-            subprocess.run(
-                command, user=user, cwd=root, check=True, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C.UTF-8"},
-            )  # fmt: skip
-
-        run(str(folder / "initdb"), "-D", str(data), "-U", "costsite", "--auth=trust", "--no-sync", "-E", "UTF8")
+        server = Server(f"postgres://costsite@{quote(str(root), safe='')}/postgres", data, user)
+        server.run(str(folder / "initdb"), "-D", str(data), "-U", "costsite", "--auth=trust", "--no-sync", "-E", "UTF8")
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"listen_addresses = ''\nunix_socket_directories = '{root}'\nmax_connections = 60\n"
                 "fsync = off\nlog_min_messages = error\ndeadlock_timeout = 200ms\n"
             )
-        run(str(folder / "pg_ctl"), "-D", str(data), "-l", str(root / "log"), "-w", "-t", "60", "start")
+        server.control("-l", str(root / "log"), "start")
         try:
-            yield f"postgres://costsite@{quote(str(root), safe='')}/postgres"
+            yield server
         finally:
-            run(str(folder / "pg_ctl"), "-D", str(data), "-m", "immediate", "-w", "stop")
+            server.control("-m", "immediate", "stop")
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

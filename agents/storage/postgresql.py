@@ -1,5 +1,6 @@
-"""PostgreSQL: many writers side by side. A batch travels as one JSON document that the server unfolds into rows, so a
-statement has one parameter whatever the size of the batch, and the column types do the converting.
+"""PostgreSQL: many writers side by side. New calls go down by COPY. Whatever else a batch writes travels as one JSON
+document that the server unfolds into rows, so a statement has one parameter whatever the size of the batch, and the
+column types do the converting.
 
 Locks are taken in one order by everybody: agents, runs by id, calls, then rollups by key with the workspace's day last.
 """
@@ -9,13 +10,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from django.db import models
+from django.db import IntegrityError, connection, models, transaction
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
 from agents.storage.base import Row, Storage, names
+
+COPIED_FROM: Final = 10
+"""Rows. For fewer, what COPY asks the server beside (a savepoint, and its end) costs more than it saves."""
+
+UNIQUE_VIOLATION: Final = "23505"
 
 
 class PostgreSQLStorage(Storage):
@@ -85,7 +92,11 @@ class PostgreSQLStorage(Storage):
             return list(cursor.fetchall())
 
     def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        self._update_runs(columns, sorted(rows))
+        """All of them are there. By their key all the same: for a join, a server that has not counted a young table yet
+        reads all of it.
+        """
+        settings = [f"{column} = excluded.{column}" for column in columns[2:]]
+        self._add_up(AgentRunLog, columns[:2], [*columns[2:], *SUM_COLUMNS], settings, SUM_COLUMNS, sorted(rows))
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         rows = sorted(rows)
@@ -103,7 +114,10 @@ class PostgreSQLStorage(Storage):
         self._update(AgentRunLog, [*columns, *SUM_COLUMNS], 2, columns[2:], additions, rows)
 
     def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
-        if not rows:
+        """By COPY, at half of what it costs otherwise. Where the table has any of the rows it takes none of them, and
+        those that are new go the other way: a batch comes twice where its answer was lost, and seldom else.
+        """
+        if not rows or (len(rows) >= COPIED_FROM and self._copied(model, columns, rows)):
             return set()
         table = model._meta.db_table
         with self.cursor() as cursor:
@@ -117,20 +131,49 @@ class PostgreSQLStorage(Storage):
         at = list(columns).index(key)
         return {row[at] for row in rows if row[at] not in new}
 
+    def _copied(self, model: type[models.Model], columns: Sequence[str], rows: Sequence[Row]) -> bool:
+        """False, and nothing is written, where a row is there already."""
+        in_json = _json_places(model, tuple(columns))
+        try:
+            with transaction.atomic(), connection.wrap_database_errors, self.cursor() as cursor:
+                copying = f"COPY {model._meta.db_table} ({names(columns)}) FROM STDIN"
+                with cursor.cursor.copy(copying) as copy:
+                    for row in rows:
+                        values = list(row)
+                        for place in in_json:
+                            values[place] = json.dumps(values[place]) if values[place] else "[]"
+                        copy.write_row(values)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "sqlstate", "") == UNIQUE_VIOLATION:
+                return False
+            raise
+        return True
+
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
         self._update(model, columns, keys, columns[keys:], [], rows)
 
     def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
+        self._add_up(model, key, sums, [], sums, rows)
+
+    def _add_up(
+        self,
+        model: type[models.Model],
+        key: Sequence[str],
+        others: Sequence[str],
+        settings: Sequence[str],
+        sums: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
         if not rows:
             return
         table = model._meta.db_table
-        columns = [*key, *sums]
-        additions = ", ".join(f"{column} = kept.{column} + excluded.{column}" for column in sums)
+        columns = [*key, *others]
+        additions = [f"{column} = kept.{column} + excluded.{column}" for column in sums]
         with self.cursor() as cursor:
             cursor.execute(
                 f"INSERT INTO {table} AS kept ({names(columns)}) SELECT {names(columns)}"
                 f" FROM json_populate_recordset(NULL::{table}, %s::json)"
-                f" ON CONFLICT ({names(key)}) DO UPDATE SET {additions}",
+                f" ON CONFLICT ({names(key)}) DO UPDATE SET {', '.join([*settings, *additions])}",
                 [_document(columns, rows)],
             )
 
@@ -154,6 +197,13 @@ class PostgreSQLStorage(Storage):
                 f" FROM json_populate_recordset(NULL::{table}, %s::json) AS new WHERE {where}",
                 [_document(columns, rows)],
             )
+
+
+@lru_cache(maxsize=16)
+def _json_places(model: type[models.Model], columns: tuple[str, ...]) -> list[int]:
+    """Which of the columns hold JSON lists."""
+    of_json = {field.column for field in model._meta.concrete_fields if isinstance(field, models.JSONField)}
+    return [place for place, column in enumerate(columns) if column in of_json]
 
 
 def _document(columns: Sequence[str], rows: Sequence[Row]) -> str:

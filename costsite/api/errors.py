@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 API_PREFIX = "/api/"
 RETRY_AFTER_SECONDS = 2
 """The longest write transaction here is far shorter; a client that comes back then finds the database free."""
+DATABASE_AWAY: Final = (OperationalError, InterfaceError)
+"""Locked, serialisation failed, full, gone: never the fault of what was sent, and the transaction was undone."""
 
 _WITHOUT_OWN_WORDS: dict[int, tuple[str, str]] = {
     400: ("bad_request", "The request could not be read; compare it with docs/http-api.md."),
@@ -89,7 +91,6 @@ def _http_error(_request: HttpRequest, error: HttpError) -> HttpResponse:
 
 
 def _database_busy(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Locked, serialisation failed, full, gone: never the fault of what was sent, and the transaction was undone."""
     if isinstance(error, DatabaseReplacedError):
         return ErrorAnswer(replaced(error))
     log.warning("%s %s: the database did not take part: %s", request.method, request.path, error)
@@ -124,8 +125,7 @@ def install(api: NinjaAPI) -> None:
         ApiError: _api_error,
         ValidationError: _bad_parameters,
         HttpError: _http_error,
-        OperationalError: _database_busy,
-        InterfaceError: _database_busy,
+        **dict.fromkeys(DATABASE_AWAY, _database_busy),
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -16,10 +17,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+from redis import RedisError
 
 from agents.models import Client, LedgerState, WorkspaceDay
 from budgets.models import Notification, SpendLease
 from costsite.tasks import TICK
+
+log = logging.getLogger(__name__)
 
 SEEN_LATELY: Final = timedelta(minutes=15)
 """Processes that reported within it are counted as running."""
@@ -81,9 +85,12 @@ class _Site(Collector):
         yield GaugeMetricFamily("costsite_held_usd", "What they hold.", held / 1e8)
 
     def _background(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            "costsite_queued_tasks", "Waiting for the background service.", int(get_broker().queue_size())
-        )
+        try:
+            queued = int(get_broker().queue_size())
+        except RedisError as error:
+            log.warning("The queue's length is not known: %s", error)
+        else:
+            yield GaugeMetricFamily("costsite_queued_tasks", "Waiting for the background service.", queued)
         if not settings.REDIS_URL:
             oldest: Any = OrmQ.objects.aggregate(at=Min("lock"))["at"]
             age = self._seconds_since(oldest) if oldest is not None else 0.0

@@ -29,21 +29,28 @@ def default_web_processes() -> int:
     return max(2, os.cpu_count() or 2)
 
 
-def site_services(host: str, port: int, *, web_processes: int | None = None, access_log: bool = True) -> list[Service]:
+WEB, BACKGROUND = "web", "background"
+
+
+def site_services(
+    host: str, port: int, *, web_processes: int | None = None, access_log: bool = True, only: str | None = None
+) -> list[Service]:
+    """Both, or the one that `only` names, where several machines or units share the work."""
     web = [
         sys.executable, "-m", "costsite.serve.web", "--host", host, "--port", str(port),
         "--processes", str(web_processes or default_web_processes()), "--threads", str(THREADS),
     ]  # fmt: skip
     if not access_log:
         web.append("--no-access-log")
-    return [
-        Service("The web service", web, grace_seconds=12),
+    services = {
+        WEB: Service("The web service", web, grace_seconds=12),
         # A task that is cut off is taken up again, so a deploy does not wait for a long one.
-        Service(
+        BACKGROUND: Service(
             "The background service",
             [sys.executable, "-m", "costsite.serve.background"],
             grace_seconds=20,
             pulse=Pulse(ticks_seen),
             longest_silence_seconds=LONGEST_WITHOUT_A_TICK_SECONDS,
         ),
-    ]
+    }
+    return [services[only]] if only else list(services.values())

@@ -31,6 +31,10 @@ def record(workspace: Workspace, *events: wire.Event, **arguments: Any) -> ledge
     return ledger.record(workspace, list(enumerate(events)), **arguments)
 
 
+BESIDE = pytest.mark.parametrize("beside", [0, 20], ids=["alone", "among others"])
+"""Few calls and many go down by different statements."""
+
+
 def run_started(run_id: UUID, **changes: Any) -> wire.RunStarted:
     facts = {"type": "run_started", "run_id": run_id, "agent": "support-bot", "started_at": NOON}
     return wire.RunStarted(**facts | changes)
@@ -72,7 +76,8 @@ def test_a_call_costs_what_its_tokens_cost(workspace: Workspace) -> None:
     assert (entry.model, entry.prices and entry.prices.input) == ("gpt-4o-mini", 15_000_000)
 
 
-def test_every_fact_of_a_call_is_read_back_as_it_was_sent(workspace: Workspace) -> None:
+@BESIDE
+def test_every_fact_of_a_call_is_read_back_as_it_was_sent(workspace: Workspace, beside: int) -> None:
     call = llm_call(
         langchain_run_id=uuid4(), lease_id=uuid4(), call_index=7, step="plan", sub_agent="searcher",
         purpose="compaction", response_model="gpt-4o-mini-2024-07-18", service_tier="flex", effort="high",
@@ -80,19 +85,20 @@ def test_every_fact_of_a_call_is_read_back_as_it_was_sent(workspace: Workspace) 
         input_tokens=900, output_tokens=80, cache_read_tokens=100, cache_write_5m_tokens=50, cache_write_1h_tokens=40,
         cache_write_unknown_tokens=30, reasoning_tokens=20, input_audio_tokens=10, output_audio_tokens=5,
         ended_at=datetime(2026, 11, 20, 13, 0, 1, tzinfo=UTC), max_output_tokens=4_096,
-        time_to_first_token_seconds=0.25, prompt_messages=12, prompt_hash="0123456789abcdef", thread_id="Grüße 🌍",
-        tool_calls=[("search", "fedcba9876543210"), ("stop", "")], tags=["beta", "Größe", "beta"],
+        time_to_first_token_seconds=0.25, prompt_messages=12, prompt_hash="0123456789abcdef",
+        thread_id=r"Grüße 🌍 \N\t", tool_calls=[("search", "fedcba9876543210"), ("stop", "")],
+        tags=["beta", r"Größe\\", "beta"],
     )  # fmt: skip
-    record(workspace, call, received_at=NOON + timedelta(hours=2))
+    record(workspace, call, *(llm_call() for _ in range(beside)), received_at=NOON + timedelta(hours=2))
 
-    row = LLMCall.objects.get()
+    row = LLMCall.objects.get(call_id=call.call_id)
     same = set(arrivals.COLUMNS) - {
         "workspace_id", "agent_id", "client_id", "model", "reported_started_at", "received_at", "day", "tokens_from",
         "provisional", "cost_basis", "cost_microcents", "saved_microcents", "price_source", "tool_calls", "tags",
     }  # fmt: skip
     assert {name: getattr(row, name) for name in same} == {name: getattr(call, name) for name in same}
     assert row.tool_calls == [["search", "fedcba9876543210"], ["stop", ""]]
-    assert row.tags == ["beta", "Größe"]
+    assert row.tags == ["beta", r"Größe\\"]
     assert row.model == "gpt-4o-mini"
     assert row.received_at == NOON + timedelta(hours=2)
     assert (row.day, row.provisional, row.reported_started_at) == (date(2026, 11, 20), False, None)
@@ -105,11 +111,11 @@ def test_the_write_path_fills_every_column() -> None:
     assert set(ledger.REFUSAL_COLUMNS) == {field.attname for field in ReportedRefusal._meta.concrete_fields} - {"id"}
 
 
-def test_rows_are_stored_as_the_orm_stores_them(workspace: Workspace) -> None:
+@BESIDE
+def test_rows_are_stored_as_the_orm_stores_them(workspace: Workspace, beside: int) -> None:
     """Down to the bytes: a filter through the ORM compares what is stored."""
-    record(
-        workspace, llm_call(tags=["ü"], started_at=NOON + timedelta(microseconds=5)), run_started(uuid4(), tags=["ü"])
-    )
+    call = llm_call(tags=["ü"], started_at=NOON + timedelta(microseconds=5))
+    record(workspace, call, run_started(uuid4(), tags=["ü"]), *(llm_call() for _ in range(beside)))
 
     for model in (LLMCall, AgentRunLog):
         columns = [field.column for field in model._meta.concrete_fields if field.name != "id"]
@@ -260,19 +266,23 @@ def test_a_provisional_and_a_measured_report_in_one_batch_become_one_measured_ca
     assert AgentRunLog.objects.get().cost_microcents == GPT_4O_MINI
 
 
-def test_of_a_batch_that_is_partly_known_only_the_news_is_booked(workspace: Workspace) -> None:
+@BESIDE
+def test_of_a_batch_that_is_partly_known_only_the_news_is_booked(workspace: Workspace, beside: int) -> None:
     known, fresh = llm_call(), llm_call()
     measured = llm_call()
     estimated = measured.model_copy(update={"usage_basis": "estimated", "output_tokens": 1})
     elsewhere = measured.model_copy(update={"run_id": uuid4()})
     record(workspace, known, estimated)
 
-    again = record(workspace, known, fresh, elsewhere, estimated, measured, fresh, measured)
+    others = [llm_call() for _ in range(beside)]
+    again = record(workspace, known, fresh, elsewhere, estimated, measured, fresh, measured, *others)
 
-    assert (again.accepted, again.duplicates) == ([1, 4], [0, 2, 3, 5, 6])
-    assert {call.call_id for call in LLMCall.objects.all()} == {call.call_id for call in (known, fresh, measured)}
+    calls = 3 + beside
+    assert (again.accepted, again.duplicates) == ([1, 4, *range(7, 7 + beside)], [0, 2, 3, 5, 6])
+    stored = {call.call_id for call in LLMCall.objects.all()}
+    assert stored == {call.call_id for call in (known, fresh, measured, *others)}
     assert not LLMCall.objects.exclude(cost_microcents=GPT_4O_MINI).exists()
-    assert [(row.calls, row.cost_microcents) for row in UsageDay.objects.all()] == [(3, 3 * GPT_4O_MINI)]
+    assert [(row.calls, row.cost_microcents) for row in UsageDay.objects.all()] == [(calls, calls * GPT_4O_MINI)]
 
 
 def test_unknown_output_is_the_agents_median_for_the_model(workspace: Workspace) -> None:

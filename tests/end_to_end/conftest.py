@@ -20,6 +20,18 @@ def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     site.stop()
 
 
+@pytest.fixture(scope="session")
+def budgeted_site(tmp_path_factory: pytest.TempPathFactory) -> LiveSite:
+    """Never started: for copies (`fresh_copy`), since migrating takes most of a test's time. Its workspace has a budget
+    that is never in the way.
+    """
+    site = LiveSite(tmp_path_factory.mktemp("budgeted"))
+    site.prepare()
+    site.manage("migrate", "-v0", "--database", "queue")
+    site.manage("set_budget", "acme", "--limit-cents", "100000000")
+    return site
+
+
 @pytest.fixture
 def live_site(one_site: LiveSite) -> LiveSite:
     """Running, whatever the test before did to it. Tests share its ledger: let each have agents of its own."""

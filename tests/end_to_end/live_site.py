@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -50,11 +52,21 @@ class LiveSite:
     state_dir: Path
     port: int = field(default_factory=free_port)
     key: str = ""
+    database_url: str = ""
+    """Empty: SQLite, in `state_dir`."""
+    redis_url: str = ""
+    """Empty: tasks wait in the database."""
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def copy(self, prepared: LiveSite) -> Self:
+        """Become what a site on SQLite is that does not run."""
+        shutil.copytree(prepared.state_dir, self.state_dir, dirs_exist_ok=True)
+        self.key = prepared.key
+        return self
 
     def prepare(self) -> None:
         self.manage("migrate", "-v0")
@@ -96,8 +108,19 @@ class LiveSite:
         """As a crash or a power cut would: nothing is finished, nothing said."""
         self._end(signal.SIGKILL)
 
+    def processes(self) -> list[int]:
+        """Of the web service: all of its session."""
+        assert self._process is not None
+        leader = self._process.pid
+        found = []
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):  # one that ended meanwhile
+                if folder.name.isdigit() and os.getpgid(int(folder.name)) == leader:
+                    found.append(int(folder.name))
+        return found
+
     def recorded(self, agent: str) -> Recorded:
-        """Read from the file itself, so that a site that is down can be asked too."""
+        """Read from SQLite's file itself, so that a site that is down can be asked too."""
         connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
         try:
             of_agent = "agent_id IN (SELECT id FROM agents_agent WHERE slug = ?)"
@@ -124,7 +147,12 @@ class LiveSite:
 
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DJANGO_"))}
-        return inherited | {"COSTSITE_STATE_DIR": str(self.state_dir), "COSTSITE_LOG_LEVEL": "WARNING"}
+        return inherited | {
+            "COSTSITE_STATE_DIR": str(self.state_dir),
+            "COSTSITE_LOG_LEVEL": "WARNING",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+        }
 
     def _answers(self) -> bool:
         try:

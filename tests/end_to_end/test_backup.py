@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
+from subprocess import run
 
+import psycopg
 import pytest
 
 from langchain_plugin import CostCallbackHandler
+from tests.end_to_end.books import books, require_right_books
 from tests.end_to_end.live_site import LiveSite, exactly
+from tests.end_to_end.load import load_on
 from tests.langchain_plugin.models import ScriptedModel
+from tests.postgresql import binaries, throwaway_server, why_not
 
 
 @pytest.fixture
@@ -110,3 +116,42 @@ def test_what_is_no_whole_copy_replaces_nothing(
 def test_a_folder_that_exists_is_not_written_over(busy_site: LiveSite, tmp_path: Path) -> None:
     ran = busy_site.try_to_manage("backup", str(tmp_path))
     assert (ran.returncode, f"{tmp_path} exists; name a folder that does not." in ran.stderr) == (1, True), ran.stderr
+
+
+def program(name: str) -> str:
+    """Of the server that the tests start; Debian has a link to it on PATH too."""
+    beside = binaries()
+    found = shutil.which(name, path=str(beside)) or shutil.which(name)
+    assert found is not None, f"install {name}, which comes with PostgreSQL"
+    return found
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(tmp_path: Path) -> None:
+    """By the commands of docs/deploy.md, with agents at work."""
+    with throwaway_server() as database_url:
+        site = LiveSite(tmp_path / "site", database_url=database_url)
+        site.state_dir.mkdir()
+        site.prepare()
+        site.manage("set_budget", "acme", "--limit-cents", "100000000")
+        site.start()
+        dump = str(tmp_path / "copy.dump")
+        with load_on(site.url, key=site.key, clients=2) as load:
+            load.goes_on(20)
+            before = set(load.acknowledged)
+            run([program("pg_dump"), "--format=custom", f"--file={dump}", database_url], check=True)
+            load.goes_on(5)
+        site.stop()
+
+        again = replace(site, state_dir=tmp_path / "restored", database_url=database_url.replace("/postgres", "/again"))
+        again.state_dir.mkdir()
+        shutil.copy(site.state_dir / "secret_key", again.state_dir)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE again")
+        restore = ["--clean", "--if-exists", "--no-owner", "--exit-on-error"]
+        run([program("pg_restore"), *restore, f"--dbname={again.database_url}", dump], check=True)
+        again.start()  # its key opens it
+        again.stop()
+        held = books(again)
+        assert before <= set(held.ids) <= load.acknowledged
+        require_right_books(again, held.ids)

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from costsite.serve import readiness
-from costsite.serve.services import site_services
+from costsite.serve.services import BACKGROUND, WEB, site_services
 from costsite.serve.supervisor import Supervisor
 
 
@@ -22,6 +22,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--workers", type=int, help="Web processes (SQLite: 1; PostgreSQL: one per processor, at least 2)."
         )
+        parser.add_argument(
+            "--only", choices=[WEB, BACKGROUND], help="One of the two, where several machines or units share the work."
+        )
         parser.add_argument("--migrate", action="store_true", help="Bring the databases up to date first.")
         parser.add_argument("--no-access-log", action="store_true", help="Do not write a line per request.")
 
@@ -33,7 +36,8 @@ class Command(BaseCommand):
             if options["migrate"]:
                 readiness.migrate_everything(options["verbosity"] - 1)
             readiness.require_migrations()
-            readiness.require_free(host, port)
+            if options["only"] != BACKGROUND:
+                readiness.require_free(host, port)
         except readiness.NotReadyError as error:
             raise CommandError(str(error)) from error
         settings.STATIC_ROOT.mkdir(
@@ -42,14 +46,21 @@ class Command(BaseCommand):
         connections.close_all()
 
         supervisor = Supervisor(
-            site_services(host, port, web_processes=options["workers"], access_log=not options["no_access_log"]),
+            site_services(
+                host,
+                port,
+                web_processes=options["workers"],
+                access_log=not options["no_access_log"],
+                only=options["only"],
+            ),
             folder=settings.BASE_DIR,
             say=self.stdout.write,
         )
         supervisor.stop_on_signals()
         supervisor.start()
         shown = f"[{host}]" if ":" in host else host
-        self.stdout.write(f"Costsite serves on http://{shown}:{port}/ (Ctrl-C stops it)")
+        doing = "works in the background" if options["only"] == BACKGROUND else f"serves on http://{shown}:{port}/"
+        self.stdout.write(f"Costsite {doing} (Ctrl-C stops it)")
         supervisor.watch()
         self.stdout.write("Stopping.")
         supervisor.stop()
