@@ -128,6 +128,15 @@ def test_an_error_stands_beside_its_field_with_the_mend(root: Client) -> None:
     assert not ModelPrice.objects.exists()
 
 
+def test_a_mistake_in_a_price_that_is_changed_is_told_too(root: Client) -> None:
+    address = reverse("admin:agents_modelprice_change", args=[price().pk])
+
+    page = root.post(address, form(input_per_million="", output_per_million=""))
+
+    assert page.status_code == 200
+    assert "Enter a price, or choose" in page.content.decode()
+
+
 def test_an_owner_enters_prices_for_their_own_workspace_alone(owner: Client, workspace: Workspace) -> None:
     other = WorkspaceFactory()
 
