@@ -1,4 +1,4 @@
-"""The API as its own description has it: schemathesis asks a real server what the OpenAPI document allows, and what not."""
+"""The API as its own description has it: schemathesis asks a real server what that allows, and what it does not."""
 
 from __future__ import annotations
 
