@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from django.http import HttpResponse
 from django.urls import URLResolver, get_resolver, resolve
 
+from costsite.health.probes import ProbeMiddleware
+
 HERE: Final = Path(__file__).parent
+PROBES: Final = frozenset(ProbeMiddleware(lambda _: HttpResponse())._probes)
 _ONE_OF: Final = re.compile(r"\[([^\]]+)\]")
 
 
@@ -41,8 +45,9 @@ class Row:
         return path.replace("{}", str(rows[table]) if table else "").format_map(rows)
 
     def route(self, rows: Mapping[str, object]) -> str:
-        """The pattern of the URLconf that answers it."""
-        return str(resolve(self.address(rows).partition("?")[0]).route)
+        """The pattern of the URLconf that answers it; of a probe, which comes before that, its path."""
+        path = self.address(rows).partition("?")[0]
+        return path if path in PROBES else str(resolve(path).route)
 
 
 def read(name: str) -> list[Row]:
