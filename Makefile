@@ -57,6 +57,29 @@ lock: ## Remake the locks from pyproject.toml (needs uv; UPGRADE=1 takes the new
 	$(LOCK) $(if $(UPGRADE),--upgrade) --extra server --extra demo --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV) pip compile requirements-oldest.in --upgrade --resolution lowest-direct $(LOCK_OPTIONS) -o requirements-oldest.lock
 
+# ── what others wrote ────────────────────────────────────────────────────────────────────────────────────────────
+
+LOCKED = $$(sed -n 's/^\([a-z0-9.-]*\)==.*/\1/p' requirements.lock)
+AUDIT := $(BIN)/pip-audit --vulnerability-service osv --strict --require-hashes --disable-pip --progress-spinner off
+FOUND := $(VENV)/audit
+
+.PHONY: licences audit
+licences: $(VENV)/.tests ## List in docs/licences.md what the locked libraries say of their licences (after `make lock`)
+	@grep -v '^|' docs/licences.md > $(VENV)/licences
+	@$(BIN)/pip-licenses --format=markdown --with-urls --packages $(LOCKED) | grep -E '^\|( [^ ]|-)' >> $(VENV)/licences
+	@mv $(VENV)/licences docs/licences.md
+
+# What is found is written to a file. Without one, pip-audit failed before it had looked at everything.
+audit: $(VENV)/.tests ## Look the locked libraries up among known vulnerabilities, at osv.dev
+	@rm -f $(FOUND); \
+	if $(AUDIT) -r requirements-dev.lock --output $(FOUND) $(ARGS) 2> $(FOUND).said; then \
+		echo "Nothing is known against the locked libraries."; \
+	elif [ -s $(FOUND) ]; then \
+		cat $(FOUND); exit 1; \
+	else \
+		tail -n 1 $(FOUND).said >&2; echo "Not audited: the data could not be read. Nothing is known, good or bad." >&2; exit 2; \
+	fi
+
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: run serve

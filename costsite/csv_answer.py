@@ -45,7 +45,8 @@ def csv_answer(
 
 def _lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
     writer = csv.writer(_Line())
-    yield str(writer.writerow([column.title for column in columns]))
+    # Columns of a chart are named for what it draws: agents, models.
+    yield str(writer.writerow([_cell(column.title) for column in columns]))
     for row in rows:
         yield str(writer.writerow([_cell(column.value(row)) for column in columns]))
 

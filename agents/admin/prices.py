@@ -113,7 +113,8 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         form_url: str = "",
         obj: ModelPrice | None = None,
     ) -> HttpResponse:
-        if obj is not None and (waiting := calls_it_is_for(obj, self._unpriced(request))):
+        # After a form with mistakes `obj` has what was typed, which may be no price.
+        if obj and not context["errors"] and (waiting := calls_it_is_for(obj, self._unpriced(request))):
             context["subtitle"] = f"{obj}, for {_unpriced_calls(waiting)} of this month"
         return super().render_change_form(request, context, add, change, form_url, obj)
 

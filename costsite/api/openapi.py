@@ -20,7 +20,9 @@ ERROR_REF = _REF.format(model="ErrorBody")
 
 
 class CostsiteAPI(NinjaAPI):
-    """Adds the wire's models to the components, and the one error answer to every operation."""
+    """Adds the wire's models to the components, the one error answer to every operation, and CSV to the lists that come
+    as such.
+    """
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
@@ -36,4 +38,6 @@ class CostsiteAPI(NinjaAPI):
                     "description": "Every error",
                     "content": {"application/json": {"schema": {"$ref": ERROR_REF}}},
                 }
+                if any(parameter["name"] == "format" for parameter in operation["parameters"]):
+                    operation["responses"][200]["content"]["text/csv"] = {"schema": {"type": "string"}}
         return schema

@@ -12,15 +12,30 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.task import WSGITask
+from waitress.utilities import RequestHeaderFieldsTooLarge
 
 from costsite.arrival import ARRIVED_AT, ARRIVED_MONOTONIC
 
 
 class _Stamped(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
+    completed: bool
+
     def __init__(self, adj: Any) -> None:
         super().__init__(adj)
         self.arrived_at = time.time()
         self.arrived_monotonic = time.monotonic()
+
+    def received(self, data: bytes) -> int:
+        """Waitress keeps the line that begins a chunk, and what follows the last one, in memory and as long as a body
+        may be; and with each byte that comes it copies and searches them again.
+        """
+        taken = int(super().received(data))
+        if self.chunked and self.body_rcv is not None and not self.completed:
+            kept = len(self.body_rcv.control_line) + len(self.body_rcv.trailer)
+            if kept > self.adj.max_request_header_size:
+                self.error = RequestHeaderFieldsTooLarge("what is around the chunks is too large")
+                self.completed = True
+        return taken
 
 
 class _Told(WSGITask):  # type: ignore[misc]

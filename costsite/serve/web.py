@@ -28,18 +28,21 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from waitress import create_server, wasyncore
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
 
 from costsite.serve import lifeline
 from costsite.serve.head import NoBodyForHead
-from costsite.serve.stamps import StampedChannel
+from costsite.serve.room import RoomyServer
 from costsite.serve.threads import WarmestFirst
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 OPEN_CONNECTIONS: Final = 1_000
-"""Per process. One that waits, idle or in the middle of a request, costs a file descriptor and what it has sent."""
+"""Per process. One that waits, idle or in the middle of a request, costs a file descriptor and what it has sent; when
+all are taken, `costsite.serve.room` ends those that wait longest.
+"""
 FILE_DESCRIPTORS: Final = 4_096
 """Asked of the system: connections, their bodies on disk, and what the site itself has open."""
 SILENCE_SECONDS: Final = 60
@@ -96,10 +99,7 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
     channels: dict[int, Any] = {}
     dispatcher = WarmestFirst()
     dispatcher.set_thread_count(threads)
-    server = create_server(
-        AccessLog(answering) if access_log else answering,
-        map=channels,
-        _dispatcher=dispatcher,
+    adjustments = Adjustments(
         sockets=[listening],
         connection_limit=OPEN_CONNECTIONS,
         channel_timeout=SILENCE_SECONDS,
@@ -114,7 +114,15 @@ def serve_requests(listening: socket.socket, threads: int, *, access_log: bool) 
         clear_untrusted_proxy_headers=False,  # settings.SECURE_PROXY_SSL_HEADER decides what is believed
         ident=None,
     )
-    server.channel_class = StampedChannel
+    server = RoomyServer(
+        AccessLog(answering) if access_log else answering,
+        map=channels,
+        _sock=listening,
+        dispatcher=dispatcher,
+        adj=adjustments,
+        sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
+        bind_socket=False,
+    )
     stopping = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

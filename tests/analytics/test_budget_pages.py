@@ -343,16 +343,6 @@ def test_a_viewer_sees_the_budget_and_changes_nothing(cast: Cast, support_bot: A
     assert list(BudgetGrant.objects.values_list("cents", "revoked_at")) == [(3, None)]
 
 
-def test_a_form_from_another_site_grants_nothing(cast: Cast, support_bot: Agent) -> None:
-    own = budget_of(support_bot, 2)
-    browser = Client(enforce_csrf_checks=True)
-    browser.force_login(cast.owner)
-    fields = {"cents": "25", "last_day": "2026-11-30", "reason": "theirs", "limit_before": str(2 * CENT)}
-
-    assert browser.post(reverse("grant-more", args=[own.pk]), fields).status_code == 403
-    assert not BudgetGrant.objects.exists()
-
-
 def test_the_way_to_set_a_budget_is_shown_to_staff_who_may(cast: Cast, support_bot: Agent, client: Client) -> None:
     own = budget_of(support_bot, 2)
     User.objects.filter(pk__in=[cast.owner.pk, cast.viewer.pk]).update(is_staff=True)

@@ -1,10 +1,9 @@
-"""What holds on every page: who may see it, what it may load, how much it asks of the database."""
+"""What holds on every page: how much it asks of the database, what it shows of odd names and odd queries, its links."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,8 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from agents.models import Agent, AgentRunLog, Membership
-from budgets.models import BudgetPolicy
+from agents.models import Agent, AgentRunLog
 from tests.analytics.facts import AFTERNOON, Cast, Spend
 from tests.factories import MembershipFactory, WorkspaceFactory
 
@@ -29,27 +27,6 @@ QUERIES = (
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
 REPORTED = HOSTILE.replace("\u202e", "")
 """As far as the wire takes it; the admin takes all of it."""
-
-
-def test_every_page_asks_who_one_is(pages: list[str], client: Client) -> None:
-    for page in pages:
-        response = client.get(page)
-
-        assert (response.status_code, response.headers["Location"]) == (
-            302,
-            f"{reverse('login')}?next={quote(page)}",
-        ), page
-
-
-def test_every_page_loads_its_styles_and_scripts_from_the_site_alone(pages: list[str], as_viewer: Client) -> None:
-    for page in pages:
-        response = as_viewer.get(page)
-
-        html = response.content.decode()
-        assert response.status_code == 200, page
-        assert "style-src 'self'" in response.headers["Content-Security-Policy"]
-        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", html), page
-        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", html)), page
 
 
 def test_every_page_asks_at_most_twelve_queries(pages: list[str], cast: Cast, client: Client) -> None:
@@ -98,43 +75,6 @@ def test_runs_and_calls_are_read_by_an_index(pages: list[str], cast: Cast, clien
                     plan = [row[3] for row in cursor.execute("EXPLAIN QUERY PLAN " + query["sql"]).fetchall()]
                 scanned = [step for step in plan if re.match(r"SCAN (agents_|U\d|V\d)", step) and "USING" not in step]
                 assert not scanned, (page, query["sql"], plan)
-
-
-def test_another_workspaces_rows_are_not_found(pages: list[str], cast: Cast, client: Client) -> None:
-    stranger = Agent.objects.get(slug="stranger")
-    its_run = AgentRunLog.objects.get(agent=stranger)
-    hidden = [
-        reverse("agent", args=[stranger.pk]),
-        reverse("workspace", args=["elsewhere"]),
-        reverse("run", args=[its_run.pk]),
-        reverse("budget", args=[BudgetPolicy.objects.get(agent=stranger).pk]),
-    ]
-    for person, status in ((cast.viewer, 404), (cast.owner, 404), (cast.outsider, 200), (cast.superuser, 200)):
-        client.force_login(person)
-
-        assert [client.get(page).status_code for page in hidden] == [status] * len(hidden), person
-
-
-def test_lists_name_only_what_one_may_see(pages: list[str], cast: Cast, client: Client) -> None:
-    for page in ("dashboard", "analytics", "workspaces", "runs", "budgets"):
-        client.force_login(cast.viewer)
-        seen = client.get(reverse(page)).content.decode()
-        client.force_login(cast.superuser)
-        all_of_it = client.get(reverse(page)).content.decode()
-
-        assert "stranger" not in seen, page
-        assert "Elsewhere" not in seen, page
-        assert "Elsewhere" in all_of_it, page
-    client.force_login(cast.viewer)
-    for page in ("prices", "keys", "inbox"):
-        assert "Elsewhere" not in client.get(reverse(page)).content.decode(), page
-
-
-def test_a_member_who_was_removed_sees_nothing_any_more(pages: list[str], cast: Cast, as_viewer: Client) -> None:
-    Membership.objects.filter(user=cast.viewer).delete()
-
-    assert as_viewer.get(reverse("workspace", args=["acme"])).status_code == 404
-    assert "You are not a member of a workspace" in as_viewer.get(reverse("dashboard")).content.decode()
 
 
 @pytest.mark.parametrize(

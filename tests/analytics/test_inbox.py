@@ -133,15 +133,7 @@ def test_a_form_that_names_nothing_marks_nothing(cast: Cast, client: Client, for
     client.force_login(cast.owner)
 
     assert client.post(reverse("inbox-read"), form).status_code == 302
-    assert client.get(reverse("inbox-read")).status_code == 405
     assert bell(client) == 1
-
-
-def test_a_mark_from_another_site_is_refused(cast: Cast) -> None:
-    browser = Client(enforce_csrf_checks=True)
-    browser.force_login(cast.owner)
-
-    assert browser.post(reverse("inbox-read"), {"through": "5"}).status_code == 403
 
 
 def test_older_notices_are_on_the_next_page(cast: Cast, client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -33,6 +34,26 @@ class TakenThenBroken:
     """Passed on; then the connection breaks, and the client cannot know."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a client sent: all of it, inflated."""
+
+    path: str
+    headers: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the site said to it."""
+
+    path: str
+    status: int
+    retry_after: str
+    at: float
+    """Monotonic."""
+
+
 EVENTS = "/api/v1/events"
 
 Fault = Answer | Late | TakenThenBroken
@@ -42,12 +63,15 @@ class FaultyProxy:
     """On a port of its own. `faults` are used up by one batch of events each; what else comes, and what finds none, is
     passed on.
 
-    `posted_at` holds the monotonic time of each batch that came in.
+    `posted_at` holds the monotonic time of each batch that came in, `asked` every request, and `answered` what the site
+    answered to those that were passed on.
     """
 
     def __init__(self, site_port: int) -> None:
         self.faults: deque[Fault] = deque()
         self.posted_at: list[float] = []
+        self.asked: list[Asked] = []
+        self.answered: list[Answered] = []
         self.site_port = site_port
         self._server: ThreadingHTTPServer | None = None
         with socket.socket() as listener:
@@ -81,10 +105,12 @@ class _Server(ThreadingHTTPServer):
 def _handler_for(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self._note(b"")
             self._pass_on(b"")
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._note(body)
             if self.path != EVENTS:
                 self._pass_on(body)
                 return
@@ -96,6 +122,10 @@ def _handler_for(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
             if isinstance(fault, Late):
                 time.sleep(fault.seconds)
             self._pass_on(body, is_broken=isinstance(fault, TakenThenBroken))
+
+        def _note(self, body: bytes) -> None:
+            packed = self.headers.get("Content-Encoding") == "gzip"
+            proxy.asked.append(Asked(self.path, str(self.headers), gzip.decompress(body) if packed else body))
 
         def _pass_on(self, body: bytes, *, is_broken: bool = False) -> None:
             connection = HTTPConnection("127.0.0.1", proxy.site_port, timeout=30)
@@ -111,10 +141,13 @@ def _handler_for(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
                 return
             finally:
                 connection.close()
+            again = answer.headers["Retry-After"] or ""
+            proxy.answered.append(Answered(self.path, answer.status, again, time.monotonic()))
             if is_broken:
                 self.connection.shutdown(socket.SHUT_RDWR)
                 return
-            self._answer(answer.status, {"Content-Type": answer.headers["Content-Type"] or ""}, content)
+            passed = {"Content-Type": answer.headers["Content-Type"] or ""} | ({"Retry-After": again} if again else {})
+            self._answer(answer.status, passed, content)
 
         def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
