@@ -58,7 +58,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
     budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
     own = budgets.own(found.workspace_id, found.id)
-    will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month)
+    will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month, {"agent": found.id})
 
     # Of 24 hours too the days they touch: that is what the charts of runs name.
     points = run_costs(user, calendar, runs.RunFilter(agent_id=found.id, days=filters.days), READ_RUNS)

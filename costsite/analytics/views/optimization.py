@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from costsite.advice import acts
@@ -50,7 +51,10 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
     cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
     marked = advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS)
     efforts = _efforts(months)
-    growth = growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None
+    growth = None
+    if compact:
+        behind = f"{reverse('runs')}?{urlencode({'agent': compact.agent_id, 'range': '30-days'})}"
+        growth = growth_chart("growth", compact.agent_name, compact.row.growth, behind)
     context = {
         "stands": stands,
         "sums": sums,

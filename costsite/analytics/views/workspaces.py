@@ -74,7 +74,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     budgets = budgets_for(user, calendar, workspaces=[found.id])
     own = budgets.own(found.id)
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
-    will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month)
+    will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
