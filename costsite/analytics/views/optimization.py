@@ -53,7 +53,7 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
     efforts = _efforts(months)
     growth = None
     if compact:
-        behind = f"{reverse('runs')}?{urlencode({'agent': compact.agent_id, 'range': '30-days'})}"
+        behind = f"{reverse('runs')}?{urlencode({'agent': f'{compact.agent_id}', 'range': '30-days'})}"
         growth = growth_chart("growth", compact.agent_name, compact.row.growth, behind)
     context = {
         "stands": stands,
