@@ -33,6 +33,31 @@ OUT_OF_ITS_BOX = """() => {
     .map((one) => `${named(one)}, ${one.textContent.trim().slice(0, 60)}`);
 }"""
 """What is wider than its box, and neither cut off nor meant to be scrolled: it would lie over its neighbour."""
+LACKING = """() => {
+  const found = [], file = 'a[href*="csv"]';
+  const named = (one) => `${one.tagName} ${one.id} ${one.textContent.trim().slice(0, 60)}`;
+  for (const chart of document.querySelectorAll('figure')) {
+    if (!chart.querySelector('.nothing, table')) found.push(`no table: ${named(chart)}`);
+  }
+  for (const table of document.querySelectorAll('table:not(.before-and-after)')) {
+    const near = table.closest('figure, .w4, .w6, section') || table.parentElement;
+    const of_page = document.querySelector(`.headline ${file}, .filters ${file}`);
+    if (!near.querySelector(file) && !of_page) found.push(`no file: ${named(table)}`);
+  }
+  for (const mark of document.querySelectorAll('.part, .dot, .outlier, .middle, .spot, .costbar rect')) {
+    const row = mark.closest('tr');
+    if (!mark.closest('a[href]') && !row?.querySelector('a[href]') && !row?.id) found.push(`no runs: ${named(mark)}`);
+  }
+  for (const mark of document.querySelectorAll('[data-tip]')) {
+    if (!mark.getAttribute('aria-label')) found.push(`no words: ${named(mark)}`);
+  }
+  const zone = /Days and months in UTC/.test(document.body.innerText);
+  return zone ? found : [...found, 'no time zone'];
+}"""
+"""Charts without a table, tables without a file, marks without the runs behind them or words for who sees none.
+
+A row that has an id is a call: what is behind it is itself.
+"""
 
 
 @pytest.mark.parametrize("site", SITES)
@@ -87,3 +112,19 @@ def test_nothing_on_any_page_is_wider_than_its_place(
 
     assert not found, "\n".join(found)
     assert [words for words in complaints if "404 (Not Found)" not in words] == []
+
+
+def test_every_chart_has_its_table_its_file_and_the_runs_behind_its_marks(live_server: Any, browser: Browser) -> None:
+    pages = with_months_of_demo()
+    page = browser.new_page()
+    log_in(page, live_server.url)
+    found, charts = [], 0
+    for path in pages:
+        if path in ("/password/", "/no-such-page/"):  # neither a figure nor a time
+            continue
+        page.goto(live_server.url + path)
+        found += [f"{path}: {one}" for one in page.evaluate(LACKING)]
+        charts += page.locator("figure").count()
+
+    assert not found, "\n".join(found)
+    assert charts > 12

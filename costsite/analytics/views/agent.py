@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.spend import cents_text
+from agents.spend import Spend, cents_text
 from costsite.analytics import figures, panels
 from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
@@ -76,6 +76,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     efforts = usage.by(spans.month, lambda row: row.effort)
     chart = _chart(request, calendar, filters, wanted, comparison, found.id)
     lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
+    bars = panels.token_bars(month)
     way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
     context = {
         "agent": found,
@@ -95,7 +96,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "counted_runs": agents.COUNTED_RUNS,
         "lost": lost,
         "will_hold": will_hold,
-        "bars": panels.token_bars(month),
+        "bars": bars,
+        "bars_href": runs_of_days(spans.month, agent=found.id),
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "trend": trend,
@@ -116,7 +118,10 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not usage.rows and before is None and after is None,
     }
-    exports = _exports(chart, will_hold, trend, points, models, steps)
+    exports = _exports(chart, will_hold, trend, points, models, steps) | {
+        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
+        "efforts": _efforts_export(efforts),
+    }
     return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
 
 
@@ -199,6 +204,13 @@ def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar)
         for point in points
     ]
     return run_plot(placed, usual, days=days)
+
+
+def _efforts_export(efforts: list[tuple[str, Spend]]) -> Export:
+    return Export(
+        ("effort", "cost_cents", "unpriced_calls", "calls"),
+        [(effort, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for effort, spend in efforts],
+    )
 
 
 def _exports(

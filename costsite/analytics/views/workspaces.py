@@ -28,7 +28,7 @@ from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, word
 from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -76,6 +76,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
     will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
+    bars = panels.token_bars(month)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
         "workspace": found,
@@ -92,7 +93,8 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "runs": site.runs(spans.month),
         "per_run": usual_run(user, calendar, RunFilter(workspace_id=found.id, days=spans.month)),
         "will_hold": will_hold,
-        "bars": panels.token_bars(month),
+        "bars": bars,
+        "bars_href": runs_of_days(spans.month, workspace=found.slug),
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "table": spender_table(
@@ -116,6 +118,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     }
     exports = {
         "policies": _policies_export(budgets),
+        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
         "spend-per-day": Export(chart.exact_head, chart.exact_rows),
         "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
         "agents": spender_export(usage.agents, spans, "agent"),
