@@ -7,79 +7,29 @@ page's figures and files, against the calls themselves.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
-from random import Random
+from collections.abc import Callable
+from datetime import date, timedelta
 from statistics import median_low
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog, LLMCall, Workspace
-from tests.analytics.facts import AFTERNOON, Cast, Spend, exact, file_of, known
-
-TODAY = AFTERNOON.date()
-MONTH = date(2026, 11, 1)
-MODELS = ("acme-1", "acme-1", "acme-1", "acme-unheard-of-9")
-AGENTS = ("support-bot", "triage", "drafter")
-TAGS = ((), ("web",), ("web", "pro"), ("mail",))
-STATUSES = ("ok", "ok", "ok", "ok", "error", "abandoned")
-
-
-@pytest.fixture
-def history(cast: Cast, spend: Spend) -> None:
-    """150 runs of one to three calls, from 1 October to this afternoon."""
-    chance = Random(7)
-    for number in range(150):
-        run_id, agent = uuid4(), chance.choice(AGENTS)
-        place = cast.elsewhere if number % 7 == 0 else cast.acme
-        at = datetime(2026, 10, 1, 9, tzinfo=UTC) + timedelta(hours=chance.randrange(54 * 24))
-        at = min(at, AFTERNOON - timedelta(minutes=5))
-        for call in range(chance.randint(1, 3)):
-            tokens = chance.randrange(1_000, 90_000)
-            spend(
-                place,
-                agent=agent,
-                run_id=run_id,
-                request_model=chance.choice(MODELS),
-                effort=chance.choice(("", "low", "high")),
-                status=chance.choice(STATUSES),
-                tags=chance.choice(TAGS),
-                step=chance.choice(("plan", "act")),
-                input_tokens=tokens,
-                cache_read_tokens=tokens // 3,
-                output_tokens=tokens // 5,
-                reasoning_tokens=tokens // 11,
-                usage_basis=chance.choice(("measured", "measured", "estimated")),
-                started_at=at + timedelta(seconds=call),
-            )
-
-
-@pytest.fixture
-def calls(history: None) -> list[LLMCall]:
-    """Acme's."""
-    return list(LLMCall.objects.filter(workspace__slug="acme").select_related("agent"))
-
-
-def within(calls: Iterable[LLMCall], start: date, end: date) -> list[LLMCall]:
-    return [call for call in calls if start <= call.started_at.date() < end]
-
-
-def grouped(calls: Iterable[LLMCall], key: Callable[[LLMCall], Any]) -> dict[Any, list[LLMCall]]:
-    groups = defaultdict(list)
-    for call in calls:
-        groups[key(call)].append(call)
-    return groups
-
-
-def day_of(call: LLMCall) -> str:
-    return call.started_at.date().isoformat()
-
-
-THIS_MONTH = (MONTH, TODAY + timedelta(days=1))
+from tests.analytics.facts import (
+    AFTERNOON,
+    MONTH,
+    THIS_MONTH,
+    TODAY,
+    Cast,
+    Spend,
+    day_of,
+    exact,
+    file_of,
+    grouped,
+    known,
+    within,
+)
 
 
 def test_the_dashboards_month_and_quality_are_of_the_calls(calls: list[LLMCall], as_viewer: Client) -> None:
