@@ -28,7 +28,7 @@ QUERIES = (
     "?range=90-days&compare=1",
     "?range=last-month&by=model",
     "?range=24-hours&by=agent&compare=1",
-    "?model=acme-1&status=ok&by=provider",
+    "?model=acme-1&status=ok&by=provider&call_status=ok",
     "?cost_over=0.1&tokens_over=5&tag=web&thread=x&agent=1&workspace=acme&unusual=1",
 )
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
@@ -31,7 +30,7 @@ from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, word
 from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, runs_of_part, spend_chart
 
 STEPS = 8
 EFFORTS = 8
@@ -133,22 +132,18 @@ def _chart(
     comparison: Comparison,
     agent_id: int,
 ) -> Stack:
-    def opens(key: Any) -> str:
-        return ""
-
+    kept = {"agent": agent_id}
     if filters.range == HOURS:
         found = runs.RunFilter(agent_id=agent_id)
         hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
-        return hourly_chart(
-            "spend-per-day", hours, filters, calendar, what="agent", hrefs=opens, kept={"agent": agent_id}
-        )
+        return hourly_chart("spend-per-day", hours, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept)
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
     split = Split(
         {model: model or "unnamed model" for model in dearest},
         wanted.costs_by_model(days),
         wanted.by_day(days),
-        opens,
+        lambda model: runs_of_part(filters, "model", model, kept),
         by_id=False,
     )
     return spend_chart(
@@ -158,7 +153,7 @@ def _chart(
         calendar,
         comparison,
         what="model",
-        kept={"agent": agent_id},
+        kept=kept,
         for_file="csv" in request.GET,
     )
 

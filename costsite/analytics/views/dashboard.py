@@ -31,7 +31,7 @@ from costsite.analytics.views.attention import notices
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_part, spend_chart, split_of
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -98,7 +98,7 @@ def _chart(
             return reverse("workspace", args=[slugs[key]])  # type: ignore[index]
         if by == "agent":
             return reverse("agent", args=[key])
-        return ""
+        return runs_of_part(filters, by, key, kept)
 
     by = filters.by or "workspace"
     if filters.range == HOURS:

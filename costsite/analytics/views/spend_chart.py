@@ -100,10 +100,23 @@ def spend_chart(
         series=split.series(),
         days=filters.days,
         calendar=calendar,
-        day_href=lambda part: runs_of_days(part, **kept),
+        day_href=lambda part: runs_of_days(part, **kept, **calls_of(filters)),
         before=before_totals,
         fine=for_file,
     )
+
+
+def calls_of(filters: Filters) -> dict[str, str]:
+    """What of the page's filters is about calls, as the run logs name it."""
+    wanted = {"provider": filters.provider, "model": filters.model, "call_status": filters.status}
+    return {name: value for name, value in wanted.items() if value}
+
+
+def runs_of_part(filters: Filters, by: str, part: object, kept: Mapping[str, object]) -> str:
+    """The run logs of a model or a provider, over the range; nothing for what has no name to ask for."""
+    if not part:
+        return ""
+    return runs_of_days(filters.days, **{**kept, **calls_of(filters), by: part})
 
 
 def hourly_chart(

@@ -28,7 +28,15 @@ from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, word
 from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart, split_of
+from costsite.analytics.views.spend_chart import (
+    HOURS,
+    Split,
+    hourly_chart,
+    runs_of_days,
+    runs_of_part,
+    spend_chart,
+    split_of,
+)
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -178,7 +186,7 @@ def _chart(
     by = filters.by or "agent"
 
     def opens(key: Any) -> str:
-        return reverse("agent", args=[key]) if by == "agent" else ""
+        return reverse("agent", args=[key]) if by == "agent" else runs_of_part(filters, by, key, kept)
 
     kept = {"workspace": found.slug}
     if filters.range == HOURS:
