@@ -56,6 +56,9 @@ def test_the_dashboards_month_and_quality_are_of_the_calls(calls: list[LLMCall],
         ("model=acme-1", *THIS_MONTH, lambda call: call.model == "acme-1"),
         ("provider=acme-ai&by=agent", *THIS_MONTH, lambda call: call.provider == "acme-ai"),
         ("provider=nobody", *THIS_MONTH, lambda call: False),
+        ("tag=web", *THIS_MONTH, lambda call: "web" in call.tags),
+        ("tag=web&by=model&range=30-days", date(2026, 10, 26), date(2026, 11, 25), lambda call: "web" in call.tags),
+        ("tag=none", *THIS_MONTH, lambda call: False),
     ],
 )
 def test_each_range_and_filter_sums_the_calls_it_names(
@@ -80,6 +83,30 @@ def test_each_range_and_filter_sums_the_calls_it_names(
         }, page
         assert found[0]["Day"] == start.isoformat()
         assert found[-1]["Day"] == min(TODAY, end - timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", lambda call: True),
+        ("model=acme-1&by=model", lambda call: call.model == "acme-1"),
+        ("tag=web", lambda call: "web" in call.tags),
+    ],
+)
+def test_one_chosen_agent_is_all_that_is_drawn(
+    calls: list[LLMCall], as_viewer: Client, query: str, wanted: Callable[[LLMCall], bool]
+) -> None:
+    bot = Agent.objects.get(slug="support-bot", workspace__slug="acme").pk
+    stranger = Agent.objects.filter(workspace__slug="elsewhere")[0].pk
+    mine = [call for call in within(calls, *THIS_MONTH) if call.agent_id == bot and wanted(call)]
+    for page in ("/", "/workspaces/acme/"):
+        by_day = {day: exact(known(of_day)) for day, of_day in grouped(mine, day_of).items()}
+        rows = file_of(as_viewer, f"{page}?agent={bot}&{query}", "spend-per-day")
+        found = {row["Day"]: row["cost_cents"] for row in rows}
+        assert {day: found[day] for day in by_day} == by_day, page
+        assert {cost for day, cost in found.items() if day not in by_day} <= {"0"}, page
+        hidden = file_of(as_viewer, f"{page}?agent={stranger}&{query}", "spend-per-day")
+        assert {row["cost_cents"] for row in hidden} == {"0"}, page
 
 
 @pytest.mark.parametrize(
@@ -138,7 +165,7 @@ def test_hours_say_that_they_are_of_whole_runs_where_something_else_was_chosen(
 
     chart = as_viewer.get("/?range=24-hours&model=no-such-model").context["chart"]
 
-    assert "whole runs: neither model, provider nor status narrows hours" in chart.measure
+    assert "whole runs: neither model, provider, status nor tag narrows hours" in chart.measure
     assert sum(bar.column.total for bar in chart.bars) == 180_000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from django.contrib.auth.decorators import login_required
@@ -23,7 +24,7 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, run_costs
 from costsite.analytics.queries.standings import budgets_for
-from costsite.analytics.queries.usage import spend_by_hour
+from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
@@ -138,6 +139,20 @@ def _chart(
         hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept)
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    if filters.tag:
+        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {})
+        names = {agent_id: filters.tag}
+        split = Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
+        return spend_chart(
+            "spend-per-day",
+            split,
+            filters,
+            calendar,
+            comparison,
+            what="agent",
+            kept=kept,
+            for_file="csv" in request.GET,
+        )
     dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
     split = Split(
         {model: model or "unnamed model" for model in dearest},

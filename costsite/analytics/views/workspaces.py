@@ -31,7 +31,9 @@ from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
     HOURS,
     Split,
+    by_of_tag,
     hourly_chart,
+    listed,
     runs_of_days,
     runs_of_part,
     spend_chart,
@@ -89,6 +91,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     context = {
         "workspace": found,
         "splits": SPLITS,
+        "agents_listed": listed({agent.id: agent.name for agent in usage.agents}, filters.agent),
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
         "state": shown_state(budgets, found.id),
@@ -183,19 +186,21 @@ def _chart(
     days: dict[int, Any],
     comparison: Comparison,
 ) -> Stack:
-    by = filters.by or "agent"
+    by = by_of_tag(filters, filters.by or "agent", "agent")
 
     def opens(key: Any) -> str:
         return reverse("agent", args=[key]) if by == "agent" else runs_of_part(filters, by, key, kept)
 
-    kept = {"workspace": found.slug}
+    kept: dict[str, object] = {"workspace": found.slug}
+    if filters.agent:
+        kept["agent"] = filters.agent
     if filters.range == HOURS:
         by = "agent"
-        wanted = RunFilter(workspace_id=found.id)
+        wanted = RunFilter(workspace_id=found.id, agent_id=filters.agent)
         hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    if by == "agent" and not (filters.provider or filters.model or filters.status):
+    if by == "agent" and not (filters.of_calls or filters.agent or filters.tag):
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
