@@ -20,6 +20,10 @@ Agents, models and tags are names that anyone may choose.
 """
 
 
+_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+"""What computes to itself: an amount that is less than nothing stays one that can be added up."""
+
+
 class Column(NamedTuple):
     title: str
     value: Callable[[Any], object]
@@ -57,7 +61,9 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, datetime):
         return value.isoformat()
-    return _FORMULA.sub(_defused, value) if isinstance(value, str) else value
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    return _FORMULA.sub(_defused, value)
 
 
 def _defused(found: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ Money in microcents; across percent of the width, down pixels, as in `charts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -40,6 +40,8 @@ class Dated:
     x: float
     y: float
     tip: str
+    href: str = ""
+    """The runs behind it."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,10 @@ def burn_down(
     limit: Limit | None,
     *,
     unpriced_calls: int = 0,
+    day_href: Callable[[date], str],
 ) -> BurnDown:
     """`spent`: microcents a day, of what has a price; `unpriced_calls` this month are not in it, and said.
+    `day_href`: where a day's runs are.
 
     Without a limit, the line and the forecast alone.
     """
@@ -158,7 +162,7 @@ def burn_down(
         else (),
         out=out,
         points=tuple(
-            Dated(across(day) / 10, down(value), f"{day:%a %-d %b}: {figures.money(value)} so far")
+            Dated(across(day) / 10, down(value), f"{day:%a %-d %b}: {figures.money(value)} so far", day_href(day))
             for day, value in zip(month, so_far, strict=False)
         ),
         rows=_rows(month, so_far, today, coming),

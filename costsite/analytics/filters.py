@@ -33,11 +33,18 @@ class Filters:
     model: str = ""
     status: str = ""
     """Of calls: one of `CALL_STATUSES`."""
+    agent: int | None = None
+    tag: str = ""
 
     @property
     def narrows(self) -> bool:
         """Something else than the range was chosen."""
-        return bool(self.workspace or self.provider or self.model or self.status)
+        return bool(self.workspace or self.agent or self.tag or self.of_calls)
+
+    @property
+    def of_calls(self) -> bool:
+        """Something was chosen that sums by tag do not know."""
+        return bool(self.provider or self.model or self.status)
 
     @property
     def changed(self) -> bool:
@@ -57,6 +64,8 @@ class Filters:
             "provider": self.provider,
             "model": self.model,
             "status": self.status,
+            "agent": f"{self.agent or ''}",
+            "tag": self.tag,
         }
         return {name: value for name, value in parts.items() if value}
 
@@ -91,7 +100,7 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
     if chosen is not None:
         name = CUSTOM_RANGE
     days = chosen or calendar.days_of(name)
-    split, status = query.get("by", ""), query.get("status", "")
+    split, status, agent = (query.get(name, "") for name in ("by", "status", "agent"))
     return Filters(
         range=name,
         days=days,
@@ -102,4 +111,6 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
         provider=text_wanted(query, "provider"),
         model=text_wanted(query, "model"),
         status=status if status in CALL_STATUSES else "",
+        agent=int(agent) if agent.isascii() and agent.isdigit() and len(agent) < 19 else None,
+        tag=text_wanted(query, "tag"),
     )

@@ -46,8 +46,11 @@ LEAST_CALLS = 5
 """A median of fewer says nothing: the later calls of a few long runs are left out."""
 
 
-def growth_chart(name: str, agent: str, growth: Sequence[Sequence[int]]) -> Stack | None:
-    """Input tokens by call number as [number, n, median, p90]; None without two numbers to compare."""
+def growth_chart(name: str, agent: str, growth: Sequence[Sequence[int]], href: str) -> Stack | None:
+    """Input tokens by call number as [number, n, median, p90]; None without two numbers to compare.
+
+    `href`: the runs it is of.
+    """
     shown = [row for row in growth if row[1] >= LEAST_CALLS]
     if len(shown) < 2:
         return None
@@ -61,7 +64,7 @@ def growth_chart(name: str, agent: str, growth: Sequence[Sequence[int]]) -> Stac
                 f"Call {call_label(number)}: median {figures.tokens_short(median)} input tokens",
                 f"p90 {figures.tokens_short(p90)}, n {n:,}",
             ),
-            "",
+            href,
             False,
         )
         for (number, n, median, p90), column in zip(shown, chart.columns, strict=True)

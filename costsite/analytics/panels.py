@@ -39,6 +39,14 @@ def token_bars(spend: Spend) -> tuple[TokenBar, TokenBar]:
     return laid("Input", inputs), laid("Output", outputs)
 
 
+TOKENS_HEAD = ("kind", "tokens")
+
+
+def token_rows(bars: tuple[TokenBar, TokenBar]) -> list[tuple[str, int]]:
+    """The same for a file."""
+    return [(f"{bar.name}, {part.name}", part.value) for bar in bars for part, _ in bar.parts]
+
+
 @dataclass(frozen=True)
 class Sparked:
     spark: charts.Sparkline | None

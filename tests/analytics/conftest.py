@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from agents import ledger
 from agents.keys import create_key
-from agents.models import Agent, AgentRunLog, Membership, ModelPrice, Workspace
+from agents.models import Agent, AgentRunLog, LLMCall, Membership, ModelPrice, Workspace
 from budgets.models import BudgetPolicy, MonthlyStatement, Notification, Refusal
 from budgets.policies import By, grant, set_budget
 from langchain_plugin import wire
@@ -135,3 +136,47 @@ def everything_about_a_budget(agent: Agent) -> BudgetPolicy:
             title="half of it is spent",
         )
     return budget
+
+
+MODELS = ("acme-1", "acme-1", "acme-1", "acme-unheard-of-9")
+AGENTS = ("support-bot", "triage", "drafter")
+TAGS = ((), ("web",), ("web", "pro"), ("mail",))
+STATUSES = ("ok", "ok", "ok", "ok", "error", "abandoned")
+
+
+@pytest.fixture
+def history(cast: Cast, spend: Spend) -> None:
+    """150 runs of one to three calls, from 1 October to this afternoon."""
+    price = ModelPrice.objects.get()
+    price.cache_read_per_million = Decimal("0.1")
+    price.save()
+    chance = Random(7)
+    for number in range(150):
+        run_id, agent = uuid4(), chance.choice(AGENTS)
+        place = cast.elsewhere if number % 7 == 0 else cast.acme
+        at = datetime(2026, 10, 1, 9, tzinfo=UTC) + timedelta(hours=chance.randrange(54 * 24))
+        at = min(at, AFTERNOON - timedelta(minutes=5))
+        for call in range(chance.randint(1, 3)):
+            tokens = chance.randrange(1_000, 90_000)
+            spend(
+                place,
+                agent=agent,
+                run_id=run_id,
+                request_model=chance.choice(MODELS),
+                effort=chance.choice(("", "low", "high")),
+                status=chance.choice(STATUSES),
+                tags=chance.choice(TAGS),
+                step=chance.choice(("plan", "act")),
+                input_tokens=tokens,
+                cache_read_tokens=tokens // 3,
+                output_tokens=tokens // 5,
+                reasoning_tokens=tokens // 11,
+                usage_basis=chance.choice(("measured", "measured", "estimated")),
+                started_at=at + timedelta(seconds=call),
+            )
+
+
+@pytest.fixture
+def calls(history: None) -> list[LLMCall]:
+    """Acme's."""
+    return list(LLMCall.objects.filter(workspace__slug="acme").select_related("agent"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -20,6 +21,9 @@ from langchain_plugin import wire
 
 AFTERNOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 """A Tuesday."""
+TODAY = AFTERNOON.date()
+MONTH = date(2026, 11, 1)
+THIS_MONTH = (MONTH, TODAY + timedelta(days=1))
 
 PRICED = {"provider": "acme-ai", "request_model": "acme-1", "input_tokens": 1_200, "output_tokens": 300}
 """At 1 USD per million in and 2 USD out: 1,200 x 100 + 300 x 200 = 180,000 microcents = 0.18 cents."""
@@ -66,3 +70,18 @@ def known(calls: Iterable[LLMCall]) -> int | None:
     calls = list(calls)
     priced = [call.cost_microcents for call in calls if call.cost_microcents is not None]
     return sum(priced) if priced or not calls else None
+
+
+def within(calls: Iterable[LLMCall], start: date, end: date) -> list[LLMCall]:
+    return [call for call in calls if start <= call.started_at.date() < end]
+
+
+def grouped(calls: Iterable[LLMCall], key: Callable[[LLMCall], Any]) -> dict[Any, list[LLMCall]]:
+    groups = defaultdict(list)
+    for call in calls:
+        groups[key(call)].append(call)
+    return groups
+
+
+def day_of(call: LLMCall) -> str:
+    return call.started_at.date().isoformat()

@@ -7,79 +7,29 @@ page's figures and files, against the calls themselves.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
-from random import Random
+from collections.abc import Callable
+from datetime import date, timedelta
 from statistics import median_low
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog, LLMCall, Workspace
-from tests.analytics.facts import AFTERNOON, Cast, Spend, exact, file_of, known
-
-TODAY = AFTERNOON.date()
-MONTH = date(2026, 11, 1)
-MODELS = ("acme-1", "acme-1", "acme-1", "acme-unheard-of-9")
-AGENTS = ("support-bot", "triage", "drafter")
-TAGS = ((), ("web",), ("web", "pro"), ("mail",))
-STATUSES = ("ok", "ok", "ok", "ok", "error", "abandoned")
-
-
-@pytest.fixture
-def history(cast: Cast, spend: Spend) -> None:
-    """150 runs of one to three calls, from 1 October to this afternoon."""
-    chance = Random(7)
-    for number in range(150):
-        run_id, agent = uuid4(), chance.choice(AGENTS)
-        place = cast.elsewhere if number % 7 == 0 else cast.acme
-        at = datetime(2026, 10, 1, 9, tzinfo=UTC) + timedelta(hours=chance.randrange(54 * 24))
-        at = min(at, AFTERNOON - timedelta(minutes=5))
-        for call in range(chance.randint(1, 3)):
-            tokens = chance.randrange(1_000, 90_000)
-            spend(
-                place,
-                agent=agent,
-                run_id=run_id,
-                request_model=chance.choice(MODELS),
-                effort=chance.choice(("", "low", "high")),
-                status=chance.choice(STATUSES),
-                tags=chance.choice(TAGS),
-                step=chance.choice(("plan", "act")),
-                input_tokens=tokens,
-                cache_read_tokens=tokens // 3,
-                output_tokens=tokens // 5,
-                reasoning_tokens=tokens // 11,
-                usage_basis=chance.choice(("measured", "measured", "estimated")),
-                started_at=at + timedelta(seconds=call),
-            )
-
-
-@pytest.fixture
-def calls(history: None) -> list[LLMCall]:
-    """Acme's."""
-    return list(LLMCall.objects.filter(workspace__slug="acme").select_related("agent"))
-
-
-def within(calls: Iterable[LLMCall], start: date, end: date) -> list[LLMCall]:
-    return [call for call in calls if start <= call.started_at.date() < end]
-
-
-def grouped(calls: Iterable[LLMCall], key: Callable[[LLMCall], Any]) -> dict[Any, list[LLMCall]]:
-    groups = defaultdict(list)
-    for call in calls:
-        groups[key(call)].append(call)
-    return groups
-
-
-def day_of(call: LLMCall) -> str:
-    return call.started_at.date().isoformat()
-
-
-THIS_MONTH = (MONTH, TODAY + timedelta(days=1))
+from tests.analytics.facts import (
+    AFTERNOON,
+    MONTH,
+    THIS_MONTH,
+    TODAY,
+    Cast,
+    Spend,
+    day_of,
+    exact,
+    file_of,
+    grouped,
+    known,
+    within,
+)
 
 
 def test_the_dashboards_month_and_quality_are_of_the_calls(calls: list[LLMCall], as_viewer: Client) -> None:
@@ -106,6 +56,9 @@ def test_the_dashboards_month_and_quality_are_of_the_calls(calls: list[LLMCall],
         ("model=acme-1", *THIS_MONTH, lambda call: call.model == "acme-1"),
         ("provider=acme-ai&by=agent", *THIS_MONTH, lambda call: call.provider == "acme-ai"),
         ("provider=nobody", *THIS_MONTH, lambda call: False),
+        ("tag=web", *THIS_MONTH, lambda call: "web" in call.tags),
+        ("tag=web&by=model&range=30-days", date(2026, 10, 26), date(2026, 11, 25), lambda call: "web" in call.tags),
+        ("tag=none", *THIS_MONTH, lambda call: False),
     ],
 )
 def test_each_range_and_filter_sums_the_calls_it_names(
@@ -130,6 +83,30 @@ def test_each_range_and_filter_sums_the_calls_it_names(
         }, page
         assert found[0]["Day"] == start.isoformat()
         assert found[-1]["Day"] == min(TODAY, end - timedelta(days=1)).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", lambda call: True),
+        ("model=acme-1&by=model", lambda call: call.model == "acme-1"),
+        ("tag=web", lambda call: "web" in call.tags),
+    ],
+)
+def test_one_chosen_agent_is_all_that_is_drawn(
+    calls: list[LLMCall], as_viewer: Client, query: str, wanted: Callable[[LLMCall], bool]
+) -> None:
+    bot = Agent.objects.get(slug="support-bot", workspace__slug="acme").pk
+    stranger = Agent.objects.filter(workspace__slug="elsewhere")[0].pk
+    mine = [call for call in within(calls, *THIS_MONTH) if call.agent_id == bot and wanted(call)]
+    for page in ("/", "/workspaces/acme/"):
+        by_day = {day: exact(known(of_day)) for day, of_day in grouped(mine, day_of).items()}
+        rows = file_of(as_viewer, f"{page}?agent={bot}&{query}", "spend-per-day")
+        found = {row["Day"]: row["cost_cents"] for row in rows}
+        assert {day: found[day] for day in by_day} == by_day, page
+        assert {cost for day, cost in found.items() if day not in by_day} <= {"0"}, page
+        hidden = file_of(as_viewer, f"{page}?agent={stranger}&{query}", "spend-per-day")
+        assert {row["cost_cents"] for row in hidden} == {"0"}, page
 
 
 @pytest.mark.parametrize(
@@ -188,7 +165,7 @@ def test_hours_say_that_they_are_of_whole_runs_where_something_else_was_chosen(
 
     chart = as_viewer.get("/?range=24-hours&model=no-such-model").context["chart"]
 
-    assert "whole runs: neither model, provider nor status narrows hours" in chart.measure
+    assert "whole runs: neither model, provider, status nor tag narrows hours" in chart.measure
     assert sum(bar.column.total for bar in chart.bars) == 180_000
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
@@ -17,16 +19,33 @@ from tests.analytics.facts import AFTERNOON, Cast, Spend
 from tests.factories import MembershipFactory, WorkspaceFactory
 
 MOST_QUERIES = 12
+MOST_HTML = 150_000
+MOST_STYLES_AND_SCRIPTS = 120_000
+"""Bytes, compressed; of all of them, and no page loads all."""
 QUERIES = (
     "?range=90-days&compare=1",
     "?range=last-month&by=model",
     "?range=24-hours&by=agent&compare=1",
-    "?model=acme-1&status=ok&by=provider",
+    "?model=acme-1&status=ok&by=provider&call_status=ok",
     "?cost_over=0.1&tokens_over=5&tag=web&thread=x&agent=1&workspace=acme&unusual=1",
 )
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
 REPORTED = HOSTILE.replace("\u202e", "")
 """As far as the wire takes it; the admin takes all of it."""
+
+
+def test_styles_and_scripts_are_small_and_pages_too(pages: list[str], cast: Cast, client: Client) -> None:
+    client.force_login(cast.superuser)
+    files = [path for kind in ("css", "js") for path in sorted((settings.BASE_DIR / "static" / kind).iterdir())]
+    loaded = set()
+    for page in pages:
+        html = client.get(page).content
+        assert len(html) < MOST_HTML, page
+        loaded |= set(re.findall(r'(?:src|href)="[^"]*/(?:css|js)/([\w-]+)', html.decode()))
+
+    assert loaded <= {path.stem for path in files}
+    assert len(loaded) > 3
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < MOST_STYLES_AND_SCRIPTS
 
 
 def test_every_page_asks_at_most_twelve_queries(pages: list[str], cast: Cast, client: Client) -> None:

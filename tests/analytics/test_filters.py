@@ -57,7 +57,7 @@ def test_a_range_of_ones_own_is_a_leap_year_at_most() -> None:
         "",
         "range=7-days",
         "range=24-hours&compare=1&by=agent",
-        "from=2026-10-03&to=2026-11-05&model=gpt-5&provider=open+ai&status=error&workspace=acme&by=model",
+        "from=2026-10-03&to=2026-11-05&model=gpt-5&provider=open+ai&status=error&workspace=acme&by=model&agent=7&tag=a+b",
     ],
 )
 def test_what_was_read_is_written_back_the_same(query: str) -> None:

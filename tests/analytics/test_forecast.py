@@ -132,7 +132,8 @@ def test_a_band_is_written_as_exactly_as_it_is_known(low: int, high: int, words:
 def drawn(limit: int | None, spent: dict[date, int] | None = None) -> BurnDown:
     spent = weekdays(100) if spent is None else spent
     forecast = forecast_month(spent, TODAY, NOVEMBER)
-    return burn_down(spent, TODAY, NOVEMBER, forecast, Limit(limit * CENT, (50, 80, 100)) if limit else None)
+    budget = Limit(limit * CENT, (50, 80, 100)) if limit else None
+    return burn_down(spent, TODAY, NOVEMBER, forecast, budget, day_href=str)
 
 
 @pytest.mark.parametrize(

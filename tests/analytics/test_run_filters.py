@@ -33,6 +33,9 @@ def runs(spend: Spend) -> None:
             started_at=NOON + timedelta(minutes=number),
             tags=("even",) if number % 2 == 0 else (),
             thread_id=f"thread-{number % 3}",
+            request_model="acme-5" if number == 5 else "acme-1",
+            provider="acme-ai" if number != 3 else "other-ai",
+            status="error" if number in (4, 8) else "ok",
         )
 
 
@@ -47,6 +50,12 @@ def runs(spend: Spend) -> None:
         ({"tag": "eve"}, []),
         ({"thread": "thread-1"}, [7, 4, 1]),
         ({"tag": "even", "cost_over": "0.3", "thread": "thread-0"}, [6]),
+        ({"model": "acme-5"}, [5]),
+        ({"model": "acme-1", "provider": "other-ai"}, [3]),
+        ({"provider": "nobody"}, []),
+        ({"call_status": "error"}, [8, 4]),
+        ({"call_status": "error", "model": "acme-1"}, [8, 4]),
+        ({"call_status": "nonsense"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
         ({"cost_over": "nonsense"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
         ({"tokens_over": "-1"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
         ({"hour": "2026-11-20T12"}, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]),
@@ -194,3 +203,37 @@ def test_a_marked_run_without_a_price_says_by_how_many_tokens_it_is_unusual(spen
     assert "Unusual for this agent: 90.3k tokens, usually 1.50k (n 31)" in page
     assert "No single cause was found." in page
     assert "These add up to the difference." not in page
+
+
+def test_one_call_has_to_be_all_that_is_asked_of_calls(spend: Spend, as_viewer: Client) -> None:
+    run_id = uuid4()
+    spend(run_id=run_id, request_model="acme-1", status="error")
+    spend(run_id=run_id, request_model="acme-2", status="ok")
+
+    assert minutes(as_viewer, model="acme-1", call_status="error") == [0]
+    assert minutes(as_viewer, model="acme-2", call_status="error") == []
+
+
+@pytest.mark.parametrize("page", ["/", "/workspaces/acme/", "agent"])
+def test_a_column_and_a_legend_lead_to_runs_of_what_the_page_is_narrowed_to(
+    spend: Spend, as_viewer: Client, page: str
+) -> None:
+    at = AFTERNOON - timedelta(hours=2)
+    for model, status in (("acme-1", "ok"), ("acme-1", "error"), ("acme-2", "ok"), ("gpt-4o", "ok")):
+        spend(request_model=model, provider="openai" if model == "gpt-4o" else "acme-ai", status=status, started_at=at)
+    address = reverse("agent", args=[Agent.objects.get().pk]) if page == "agent" else page
+
+    def behind(query: str) -> list[int]:
+        """How many runs each column that has any leads to."""
+        chart = as_viewer.get(f"{address}?{query}").context["chart"]
+        links = [bar.href for bar in chart.bars if bar.column.total]
+        return [len(as_viewer.get(link).context["run_page"].rows) for link in links]
+
+    assert behind("by=model") == [4]
+    assert behind("by=model&model=acme-1") == [2]
+    assert behind("model=acme-1&status=error") == [1]
+    assert behind("provider=openai&range=90-days") == [1]
+    legend = as_viewer.get(f"{address}?by=model").context["chart"].legend
+    assert {entry.name: len(as_viewer.get(entry.href).context["run_page"].rows) for entry in legend} == {
+        "acme-1": 2, "gpt-4o": 1,
+    }  # fmt: skip

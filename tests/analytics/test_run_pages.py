@@ -352,6 +352,8 @@ def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Clien
         "x;=HYPERLINK(1)",
         "+1;=2",
         "a-b, c = d",
+        "-80.13",
+        "-80.13+1",
         "q;\"=cmd|' -C calc'!A0;",
     ):
         spend(agent=agent)
@@ -364,6 +366,8 @@ def test_a_name_is_not_a_formula_in_a_spreadsheet(spend: Spend, as_viewer: Clien
         "x;'=HYPERLINK(1)",
         "'+1;'=2",
         "a-b, c = d",
+        "-80.13",
+        "'-80.13+1",
         "q;'\"=cmd|' -C calc'!A0;",
     }
 

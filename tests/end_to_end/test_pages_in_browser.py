@@ -94,7 +94,7 @@ def test_one_drills_from_the_dashboard_to_a_call_and_the_figures_agree(
     page.locator("#history table").last.get_by_role("link").first.click()
     assert kpi(page, "Estimated cost") == f"{newest:.2f}¢"
     assert page.locator("[aria-labelledby=calls] tbody tr").count() == CALLS_OF_RUNS[-1]
-    total = page.locator("tfoot").inner_text().split()
+    total = page.locator("[aria-labelledby=calls] tfoot").inner_text().split()
     assert total[:4] == ["Total", f"{sum(recorded[-4:]):,}", f"{sum(recorded[-4:]) // 10:,}", f"{newest:.2f}¢"]
     stored = sum(call.cost_microcents or 0 for call in LLMCall.objects.all())
     assert stored == cents_of(recorded) * 1_000_000 == sum(run.cost_microcents for run in AgentRunLog.objects.all())
@@ -170,6 +170,17 @@ def test_the_owners_guide_leads_through_the_site_by_what_it_says(
     assert float(width.rstrip("%")) == pytest.approx(float(used) * 0.85, abs=0.02)
     assert page.get_by_text(f"{month} of $4.00").filter(visible=True).count() == 1
     assert page.get_by_text("budget $4.00", exact=True).is_visible()
+
+    page.get_by_text("Agents", exact=True).click()
+    page.get_by_text("support-bot", exact=True).first.click()
+    page.get_by_label("Monthly budget (in cents)").fill("800")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto(live_server.url)
+    page.get_by_text("Analytics", exact=True).click()
+    page.get_by_text("support-bot", exact=True).click()
+    assert page.get_by_text(f"{month} of $8.00").filter(visible=True).count() == 1
+    halved = page.get_by_role("img", name="used:").first.locator(".spent").first.get_attribute("width") or ""
+    assert float(halved.rstrip("%")) == pytest.approx(float(width.rstrip("%")) / 2, abs=0.02)
 
 
 def test_the_pages_work_without_scripts(recorded: list[int], live_server: Any, browser: Browser) -> None:

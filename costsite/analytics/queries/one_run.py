@@ -10,8 +10,13 @@ from django.db.models import Count, Q, Sum
 from django.db.models.functions import Coalesce
 
 from agents.models import AgentRunLog, LLMCall
+from agents.price_books import price_book
+from agents.pricing import PriceBook
+from agents.pricing.parts import Parts, parts_of_cost, tokens_by_kind
 from agents.spend import NOTHING, Spend
 from costsite.analytics.queries.runs import RunRow
+from costsite.analytics.token_costs import PricedCall
+from langchain_plugin.wire import TokenCounts
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -41,6 +46,7 @@ class CallRow:
     local_cache_hit: bool
     price_source: str
     tool_names: tuple[str, ...]
+    by_kind: PricedCall
 
 
 def find_run(user: User, pk: int) -> RunRow | None:
@@ -76,7 +82,8 @@ def calls_of(user: User, run: RunRow, *, offset: int, limit: int) -> list[CallRo
         .filter(workspace_id=run.workspace_id, run_id=run.run_id)
         .order_by("started_at", "id")
     )
-    return [_call_row(row) for row in rows[offset : offset + limit + 1]]
+    book = price_book(run.workspace_id)
+    return [_call_row(row, book) for row in rows[offset : offset + limit + 1]]
 
 
 def spend_of_first_calls(user: User, run: RunRow, count: int) -> Spend:
@@ -96,7 +103,7 @@ def spend_of_first_calls(user: User, run: RunRow, count: int) -> Spend:
     )
 
 
-def _call_row(row: LLMCall) -> CallRow:
+def _call_row(row: LLMCall, book: PriceBook) -> CallRow:
     spend = Spend(
         calls=1,
         input_tokens=row.input_tokens,
@@ -134,4 +141,24 @@ def _call_row(row: LLMCall) -> CallRow:
         local_cache_hit=row.served_from_local_cache,
         price_source=row.price_source,
         tool_names=tuple(str(call[0]) for call in row.tool_calls if call),
+        by_kind=_by_kind(row, book),
     )
+
+
+def _by_kind(row: LLMCall, book: PriceBook) -> PricedCall:
+    tokens = TokenCounts(*(getattr(row, name) for name in TokenCounts._fields))
+    parts: Parts | None = None
+    if row.cost_microcents is not None:
+        parts = parts_of_cost(
+            book,
+            row.provider,
+            row.request_model,
+            row.response_model,
+            row.service_tier,
+            row.started_at,
+            tokens,
+            cost=row.cost_microcents,
+            saved=row.saved_microcents,
+            served_from_local_cache=row.served_from_local_cache,
+        )
+    return PricedCall(tokens_by_kind(tokens), row.cost_microcents, parts)

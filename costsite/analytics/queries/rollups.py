@@ -64,7 +64,7 @@ def narrowed(filters: Filters) -> Q:
     for column in ("provider", "model", "status"):
         if value := getattr(filters, column):
             wanted &= Q(**{column: value})
-    return wanted
+    return wanted & Q(agent_id=filters.agent) if filters.agent else wanted
 
 
 CostByDay = dict[date, int | None]

@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import BooleanField, Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 
-from agents.models import AgentRunLog
+from agents.models import AgentRunLog, LLMCall
 from agents.models.visibility import VisibleQuerySet
 from agents.spend import Spend
 from costsite.advice.models import RunReview
@@ -135,6 +135,10 @@ class RunFilter:
     """Input and output."""
     tag: str = ""
     thread: str = ""
+    provider: str = ""
+    model: str = ""
+    call_status: str = ""
+    """Runs with a call that is all of these three."""
     marked: bool = False
     """By the last review, as unusually high in tokens or cost for their agent."""
 
@@ -142,8 +146,16 @@ class RunFilter:
     def sifts(self) -> bool:
         """No index has the runs it wants in their order: they are looked for among those that one has."""
         return (
-            self.cost_over is not None or self.tokens_over is not None or bool(self.tag or self.thread or self.marked)
+            self.cost_over is not None
+            or self.tokens_over is not None
+            or bool(self.tag or self.thread or self.marked or self.of_calls)
         )
+
+    @property
+    def of_calls(self) -> dict[str, str]:
+        """What one of its calls has to be, by the columns of `LLMCall`."""
+        wanted = {"provider": self.provider, "model": self.model, "status": self.call_status}
+        return {name: value for name, value in wanted.items() if value}
 
     def since(self, at: datetime) -> RunFilter:
         return replace(self, begun_from=at)
@@ -198,6 +210,9 @@ def sifted(among: VisibleQuerySet[AgentRunLog], wanted: RunFilter) -> VisibleQue
         among = among.filter(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
     if wanted.thread:
         among = among.filter(thread_id=wanted.thread)
+    if wanted.of_calls:
+        called = LLMCall.objects.filter(workspace_id=OuterRef("workspace_id"), run_id=OuterRef("run_id"))
+        among = among.filter(Exists(called.filter(**wanted.of_calls)))
     if wanted.marked:
         among = among.filter(Exists(RunReview.objects.filter(run=OuterRef("pk"))))
     if not wanted.tag:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
-from agents.models import UsageDay
+from agents.models import TagDay, UsageDay
 from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
@@ -27,12 +27,16 @@ def usage_split(
 ) -> SplitDays:
     """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
 
-    `totals`: of the whole scope by day, which hold as long as nothing narrows it.
+    `totals`: of the whole scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and
+    workspace alone: models, providers and states do not narrow it.
     """
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    if filters.tag:
+        of_agent = {"agent_id": filters.agent} if filters.agent else {}
+        tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
+        return split_by_day(tagged, days, key, most)
     rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
-    narrows = filters.provider or filters.model or filters.status
-    return split_by_day(rows, days, key, most, None if narrows else totals)
+    return split_by_day(rows, days, key, most, None if filters.of_calls or filters.agent else totals)
 
 
 @dataclass(frozen=True)

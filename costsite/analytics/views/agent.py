@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.spend import cents_text
+from agents.spend import Spend, cents_text
 from costsite.analytics import figures, panels
 from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
@@ -24,14 +24,14 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, run_costs
 from costsite.analytics.queries.standings import budgets_for
-from costsite.analytics.queries.usage import spend_by_hour
+from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
+from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, runs_of_part, spend_chart
 
 STEPS = 8
 EFFORTS = 8
@@ -58,7 +58,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     )
     budgets = budgets_for(user, calendar, workspaces=[found.workspace_id], agents=[found.id])
     own = budgets.own(found.workspace_id, found.id)
-    will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month)
+    will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month, {"agent": found.id})
 
     # Of 24 hours too the days they touch: that is what the charts of runs name.
     points = run_costs(user, calendar, runs.RunFilter(agent_id=found.id, days=filters.days), READ_RUNS)
@@ -76,6 +76,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     efforts = usage.by(spans.month, lambda row: row.effort)
     chart = _chart(request, calendar, filters, wanted, comparison, found.id)
     lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
+    bars = panels.token_bars(month)
     way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
     context = {
         "agent": found,
@@ -95,7 +96,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "counted_runs": agents.COUNTED_RUNS,
         "lost": lost,
         "will_hold": will_hold,
-        "bars": panels.token_bars(month),
+        "bars": bars,
+        "bars_href": runs_of_days(spans.month, agent=found.id),
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "trend": trend,
@@ -116,7 +118,10 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not usage.rows and before is None and after is None,
     }
-    exports = _exports(chart, will_hold, trend, points, models, steps)
+    exports = _exports(chart, will_hold, trend, points, models, steps) | {
+        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
+        "efforts": _efforts_export(efforts),
+    }
     return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
 
 
@@ -128,22 +133,32 @@ def _chart(
     comparison: Comparison,
     agent_id: int,
 ) -> Stack:
-    def opens(key: Any) -> str:
-        return ""
-
+    kept = {"agent": agent_id}
     if filters.range == HOURS:
         found = runs.RunFilter(agent_id=agent_id)
         hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
-        return hourly_chart(
-            "spend-per-day", hours, filters, calendar, what="agent", hrefs=opens, kept={"agent": agent_id}
-        )
+        return hourly_chart("spend-per-day", hours, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept)
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    if filters.tag:
+        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {})
+        names = {agent_id: filters.tag}
+        split = Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
+        return spend_chart(
+            "spend-per-day",
+            split,
+            filters,
+            calendar,
+            comparison,
+            what="agent",
+            kept=kept,
+            for_file="csv" in request.GET,
+        )
     dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
     split = Split(
         {model: model or "unnamed model" for model in dearest},
         wanted.costs_by_model(days),
         wanted.by_day(days),
-        opens,
+        lambda model: runs_of_part(filters, "model", model, kept),
         by_id=False,
     )
     return spend_chart(
@@ -153,7 +168,7 @@ def _chart(
         calendar,
         comparison,
         what="model",
-        kept={"agent": agent_id},
+        kept=kept,
         for_file="csv" in request.GET,
     )
 
@@ -199,6 +214,13 @@ def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar)
         for point in points
     ]
     return run_plot(placed, usual, days=days)
+
+
+def _efforts_export(efforts: list[tuple[str, Spend]]) -> Export:
+    return Export(
+        ("effort", "cost_cents", "unpriced_calls", "calls"),
+        [(effort, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for effort, spend in efforts],
+    )
 
 
 def _exports(

@@ -31,7 +31,12 @@ READ_DAYS = DRAWN_FROM_DAYS + 7 * TESTED_WEEKS
 def _will_hold(policy: BudgetPolicy, standing: Standing, calendar: Calendar) -> BurnDown:
     read_from = min(calendar.month.start, calendar.today - timedelta(days=READ_DAYS))
     spent = budgets.spent_by_day(policy, Days(read_from, calendar.today + timedelta(days=1)))
-    return will_hold(spent, calendar, standing)
+    of: dict[str, object] = {}
+    if policy.agent_id:
+        of = {"agent": policy.agent_id}
+    elif policy.workspace:
+        of = {"workspace": policy.workspace.slug}
+    return will_hold(spent, calendar, standing, of)
 
 
 @login_required

@@ -19,6 +19,7 @@ from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.forecast import Forecast, TooShort
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import attention
+from costsite.analytics.queries.agents import names_of
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
@@ -31,7 +32,16 @@ from costsite.analytics.views.attention import notices
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spend_chart import (
+    HOURS,
+    Split,
+    by_of_tag,
+    hourly_chart,
+    listed,
+    runs_of_part,
+    spend_chart,
+    split_of,
+)
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -90,7 +100,9 @@ def _chart(
 ) -> Stack:
     by_slug = {workspace.slug: workspace for workspace in workspaces}
     chosen = by_slug.get(filters.workspace)
-    kept = {"workspace": chosen.slug} if chosen else {}
+    kept: dict[str, object] = {"workspace": chosen.slug} if chosen else {}
+    if filters.agent:
+        kept["agent"] = filters.agent
     slugs = {workspace.id: workspace.slug for workspace in workspaces}
 
     def opens(key: object) -> str:
@@ -98,16 +110,16 @@ def _chart(
             return reverse("workspace", args=[slugs[key]])  # type: ignore[index]
         if by == "agent":
             return reverse("agent", args=[key])
-        return ""
+        return runs_of_part(filters, by, key, kept)
 
-    by = filters.by or "workspace"
+    by = by_of_tag(filters, filters.by or "workspace", "agent")
     if filters.range == HOURS:
         by = by if by == "agent" else "workspace"
-        wanted = RunFilter(workspace_id=chosen.id if chosen else None)
+        wanted = RunFilter(workspace_id=chosen.id if chosen else None, agent_id=filters.agent)
         hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    if by == "workspace" and not (filters.provider or filters.model or filters.status):
+    if by == "workspace" and not (filters.of_calls or filters.agent or filters.tag):
         costs = site.costs_by_day(span)
         if chosen:
             costs = {pk: by_day for pk, by_day in costs.items() if pk == chosen.id}
@@ -147,6 +159,9 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
+    names = {one.agent_id: one.name for one in agents}
+    if filters.agent and filters.agent not in names:
+        names |= names_of(user, [filters.agent])
     chart = _chart(request, calendar, filters, workspaces, site, agents, comparison)
     movers = movers_of(agents)
     table = spender_table(
@@ -160,6 +175,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "everyone": is_superuser(user),
         "workspaces": workspaces,
         "splits": SPLITS,
+        "agents_listed": listed(names, filters.agent),
         "month": month,
         "change": comparison.note,
         "runs": site.runs(spans.month),

@@ -14,9 +14,10 @@ from agents.key_form import KeyForm
 from agents.models import ApiKey
 from costsite.analytics.queries import keys
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.views.page import found_or_404, page, whole_number
+from costsite.analytics.views.page import Export, as_csv, found_or_404, page, whole_number
 
 KEYS_PER_PAGE = 50
+EXPORTED_KEYS = 10_000
 
 
 @login_required
@@ -70,6 +71,10 @@ def _form(request: HttpRequest, given: object = None) -> KeyForm | None:
 
 def _key_page(request: HttpRequest, form: KeyForm | None) -> HttpResponseBase:
     calendar = calendar_now()
+    if request.GET.get("csv") == "keys":
+        return as_csv(
+            f"keys-{calendar.today:%Y-%m-%d}", _export(keys.list_keys(request.user, offset=0, limit=EXPORTED_KEYS))
+        )
     offset = whole_number(request.GET.get("from", ""), most=1_000_000) or 0
     rows = keys.list_keys(request.user, offset=offset, limit=KEYS_PER_PAGE)
     more = len(rows) > KEYS_PER_PAGE
@@ -80,3 +85,15 @@ def _key_page(request: HttpRequest, form: KeyForm | None) -> HttpResponseBase:
         "next": offset + KEYS_PER_PAGE if more else None,
     }
     return page(request, "analytics/keys.html", calendar, "keys", context)
+
+
+def _export(rows: list[keys.KeyRow]) -> Export:
+    """Without the keys: only their beginnings are kept."""
+    return Export(
+        ("key", "name", "workspace", "agent", "may", "made_at", "last_used_at", "revoked_at"),
+        [
+            (row.prefix, row.name, row.workspace, row.agent, ", ".join(row.may), row.created_at, row.last_used_at,
+             row.revoked_at)
+            for row in rows
+        ],
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from costsite.advice import acts
@@ -23,6 +24,7 @@ from costsite.analytics import figures
 from costsite.analytics.optimizing import SectionSum, growth_chart, section_sums
 from costsite.analytics.queries import advice
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.views import optimization_files as files
 from costsite.analytics.views.page import Export, found_or_404, page
 
 RANKED = 10
@@ -47,10 +49,17 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
     total = sum(one.month for one in sums)
     compact = _to_compact(stands, months)
     saved = [month for month in months if month.row.compactions]
-    cached = [month for month in months if month.row.input_tokens][:TABLE_ROWS]
+    every_cached = [month for month in months if month.row.input_tokens]
+    cached = every_cached[:TABLE_ROWS]
     marked = advice.dearest_marked_runs(request.user, calendar.now - timedelta(days=MARKED_DAYS), MARKED_RUNS)
-    efforts = _efforts(months)
-    growth = growth_chart("growth", compact.agent_name, compact.row.growth) if compact else None
+    every_effort = _efforts(months)
+    efforts = every_effort[:TABLE_ROWS]
+    tasks = advice.tasks(TASKS)
+    decided = [(row, measured.get(row.id)) for row in stands.decided]
+    growth = None
+    if compact:
+        behind = f"{reverse('runs')}?{urlencode({'agent': f'{compact.agent_id}', 'range': '30-days'})}"
+        growth = growth_chart("growth", compact.agent_name, compact.row.growth, behind)
     context = {
         "stands": stands,
         "sums": sums,
@@ -62,7 +71,7 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "owned": advice.owned_workspaces(request.user),
         "efforts": efforts,
         "each_unit": figures.MoneyUnit.for_values([row["each"] for row in efforts]),
-        "tasks": advice.tasks(TASKS),
+        "tasks": tasks,
         "marked": marked,
         "marked_unit": figures.MoneyUnit.for_values([run.over for run in marked]),
         "new_agents": [month for month in months if month.row.usual_runs < ENOUGH_RUNS][:TABLE_ROWS],
@@ -86,14 +95,25 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         "marked_days": MARKED_DAYS,
         "measured_days": advice.MEASURED_DAYS,
         "snooze_days": acts.SNOOZE_DAYS,
-        "decided": [(row, measured.get(row.id)) for row in stands.decided[:DECIDED]],
+        "decided": decided[:DECIDED],
         "promised_unit": figures.MoneyUnit.for_values([row.month for row in stands.decided[:DECIDED]]),
         "mean_unit": figures.MoneyUnit.for_values(
             [cost for mean in measured.values() for cost in (mean.before, mean.after)]
         ),
         "no_runs_yet": not months and not stands.open and not stands.decided,
     }
-    exports = {growth.id: Export(growth.head, growth.exact_rows)} if growth else {}
+    exports = {
+        "advice": files.advice_file(stands.open),
+        "efforts": files.efforts_file(every_effort),
+        "tasks": files.tasks_file(tasks),
+        "unusual-runs": files.marked_file(marked),
+        "compacting": files.compacting_file(compact.row.compactable if compact else ()),
+        "compacted": files.compacted_file(saved),
+        "caching": files.caching_file(every_cached),
+        "decided": files.decided_file(decided),
+    }
+    if growth:
+        exports[growth.id] = Export(growth.head, growth.exact_rows)
     return page(request, "analytics/optimization.html", calendar, "optimization", context, exports=exports)
 
 
@@ -131,13 +151,14 @@ def _efforts(months: list[advice.MonthOfAgent]) -> list[dict[str, Any]]:
             "cost": cost if priced else None,
             "each": cost // priced if priced else None,
             "output": output,
+            "output_each": round(output / calls),
             "reasoning": reasoning,
             "failed": failed,
         }
         for month in months
         for model, effort, calls, cost, priced, output, reasoning, failed in month.row.efforts
     ]
-    return sorted(rows, key=lambda row: -(row["cost"] or 0))[:TABLE_ROWS]
+    return sorted(rows, key=lambda row: -(row["cost"] or 0))
 
 
 @login_required

@@ -16,7 +16,7 @@ from costsite.csv_answer import Column, csv_answer
 
 Found = TypeVar("Found")
 
-KEPT = ("range", "from", "to", "compare", "by", "workspace", "provider", "model", "status")
+KEPT = ("range", "from", "to", "compare", "by", "workspace", "provider", "model", "status", "agent", "tag")
 """Parts of the query string that every link within a page carries on."""
 
 

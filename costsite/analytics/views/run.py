@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 
 from agents.spend import NOTHING, Spend, cents_text
 from costsite.advice.asking import mark_of
-from costsite.analytics import figures, panels
+from costsite.analytics import figures
 from costsite.analytics.per_run import per_run
 from costsite.analytics.queries import one_run
 from costsite.analytics.queries.clock import calendar_now
@@ -20,6 +20,7 @@ from costsite.analytics.queries.run_costs import RunCost, run_costs
 from costsite.analytics.queries.runs import RunFilter, RunRow
 from costsite.analytics.run_why import RunSize, Why, why
 from costsite.analytics.stacks import context_by_call
+from costsite.analytics.token_costs import token_costs
 from costsite.analytics.views.page import Export, found_or_404, page, whole_number
 
 CALLS_PER_PAGE = 50
@@ -93,6 +94,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         first=drawn_from + 1,
         hrefs=lambda number: _place_of(number, offset),
     )
+    kinds = token_costs([call.by_kind for call in drawn])
     context = {
         "run": found,
         "times_median": figures.times(found.spend.cost_microcents, usual.median or 0)
@@ -104,7 +106,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.estimated for call in calls),
-        "bars": panels.token_bars(found.spend),
+        "kinds": kinds,
+        "drawn_calls": len(drawn),
+        "drawn_from": drawn_from + 1,
         "context": context_chart,
         "page_total": sum((call.spend for call in calls), NOTHING),
         "whole_run_shown": not offset and not more,
@@ -114,7 +118,11 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         "newer": newer,
         "older": older,
     }
-    exports = {"calls": _calls_export(lines), "context": Export(context_chart.exact_head, context_chart.exact_rows)}
+    exports = {
+        "calls": _calls_export(lines),
+        "context": Export(context_chart.exact_head, context_chart.exact_rows),
+        "cost-by-kind": Export(kinds.exact_head, kinds.exact_rows),
+    }
     return page(request, "analytics/run.html", calendar, "runs", context, exports=exports)
 
 

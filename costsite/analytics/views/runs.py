@@ -15,7 +15,7 @@ from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
 from costsite.analytics import figures
-from costsite.analytics.filters import day_wanted, days_wanted, text_wanted
+from costsite.analytics.filters import CALL_STATUSES, day_wanted, days_wanted, text_wanted
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.advice import reviewed_through
@@ -30,7 +30,7 @@ LISTED_AGENTS = 200
 STRIP_DAYS = 30
 KEPT = (
     "workspace", "agent", "status", "range", "from", "to", "day", "hour", "cost_over", "tokens_over", "unusual", "tag",
-    "thread",
+    "thread", "provider", "model", "call_status",
 )  # fmt: skip
 
 
@@ -111,6 +111,9 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     status = request.GET.get("status", "")
     status = status if status in runs.STATUSES.values else ""
     tag, thread = text_wanted(request.GET, "tag"), text_wanted(request.GET, "thread")
+    provider, model = text_wanted(request.GET, "provider"), text_wanted(request.GET, "model")
+    call_status = request.GET.get("call_status", "")
+    call_status = call_status if call_status in CALL_STATUSES else ""
     cost_over = cents_wanted(request.GET.get("cost_over", ""))
     tokens_over = whole_number(request.GET.get("tokens_over", ""), most=10**15)
     asks_unusual = request.GET.get("unusual") == "1"
@@ -125,6 +128,9 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         tokens_over=tokens_over,
         tag=tag,
         thread=thread,
+        provider=provider,
+        model=model,
+        call_status=call_status,
         marked=asks_unusual,
     )
     shown = {
@@ -138,11 +144,14 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         "wanted_status": status,
         "wanted_tag": tag,
         "wanted_thread": thread,
+        "wanted_provider": provider,
+        "wanted_model": model,
+        "wanted_call_status": call_status,
         "cost_over": request.GET.get("cost_over", "") if cost_over is not None else "",
         "tokens_over": tokens_over if tokens_over is not None else "",
         "asks_unusual": asks_unusual,
         "reviewed_through": reviewed_through() if asks_unusual else None,
-        "more_open": bool(tag or thread or asks_unusual or cost_over is not None or tokens_over is not None),
+        "more_open": wanted.sifts,
         "filtered": bool(workspace or agent or when.words or status or wanted.sifts),
     }
     return wanted, shown
@@ -185,6 +194,7 @@ def _not_in_strip(wanted: runs.RunFilter) -> str:
             ("tokens", wanted.tokens_over is not None or wanted.marked),
             ("tag", wanted.tag),
             ("thread", wanted.thread),
+            ("calls", wanted.of_calls),
         )
         if asked
     ]

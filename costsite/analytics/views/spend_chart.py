@@ -90,7 +90,7 @@ def spend_chart(
         through = sum((split.totals.get(day, NOTHING) for day in list(filters.days)[:whole]), NOTHING)
         earlier = Days(filters.before.start, min(filters.before.end, filters.before.start + timedelta(days=whole)))
         before = Before(through, sum(before_totals[:whole], NOTHING), str(earlier) if earlier else "")
-    of = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
+    of = _of(filters)
     return spend_per_day(
         name,
         title=answer(filters.range, comparison, shown, filters.days, calendar, before=before, narrowed=filters.narrows),
@@ -100,10 +100,44 @@ def spend_chart(
         series=split.series(),
         days=filters.days,
         calendar=calendar,
-        day_href=lambda part: runs_of_days(part, **kept),
+        day_href=lambda part: runs_of_days(part, **kept, **calls_of(filters)),
         before=before_totals,
         fine=for_file,
     )
+
+
+def calls_of(filters: Filters) -> dict[str, str]:
+    """What of the page's filters is about calls, as the run logs name it."""
+    wanted = {"provider": filters.provider, "model": filters.model, "call_status": filters.status, "tag": filters.tag}
+    return {name: value for name, value in wanted.items() if value}
+
+
+def runs_of_part(filters: Filters, by: str, part: object, kept: Mapping[str, object]) -> str:
+    """The run logs of a model or a provider, over the range; nothing for what has no name to ask for."""
+    if not part:
+        return ""
+    return runs_of_days(filters.days, **{**kept, **calls_of(filters), by: part})
+
+
+AGENTS_LISTED = 200
+
+
+def listed(names: Mapping[int, str], chosen: int | None) -> list[tuple[int, str]]:
+    """Agents to choose from, by name; the chosen one among them, however many there are."""
+    ordered = sorted(names.items(), key=lambda one: (one[1].lower(), one[0]))
+    return [one for index, one in enumerate(ordered) if index < AGENTS_LISTED or one[0] == chosen]
+
+
+def by_of_tag(filters: Filters, by: str, otherwise: str) -> str:
+    """What a chart is split by: of a tag there are no sums by model or provider."""
+    return otherwise if filters.tag and by in ("model", "provider") else by
+
+
+def _of(filters: Filters) -> str:
+    """What the chart was narrowed to."""
+    if filters.tag:
+        return f"tag {filters.tag}{', whatever its model, provider and status' if filters.of_calls else ''}"
+    return " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
 
 
 def hourly_chart(
@@ -134,8 +168,8 @@ def hourly_chart(
             peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
             title = f"Most in the hour from {peak.label}"
     cut = f", newest {HOURLY_RUNS:,} runs" if hours.cut else ""
-    if filters.provider or filters.model or filters.status:
-        cut += ", whole runs: neither model, provider nor status narrows hours"
+    if filters.of_calls or filters.tag:
+        cut += ", whole runs: neither model, provider, status nor tag narrows hours"
     return spend_stack(
         name,
         title=title,

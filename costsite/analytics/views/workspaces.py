@@ -28,7 +28,17 @@ from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, word
 from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, spend_chart, split_of
+from costsite.analytics.views.spend_chart import (
+    HOURS,
+    Split,
+    by_of_tag,
+    hourly_chart,
+    listed,
+    runs_of_days,
+    runs_of_part,
+    spend_chart,
+    split_of,
+)
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
@@ -74,12 +84,14 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     budgets = budgets_for(user, calendar, workspaces=[found.id])
     own = budgets.own(found.id)
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
-    will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month)
+    will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
+    bars = panels.token_bars(month)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
         "workspace": found,
         "splits": SPLITS,
+        "agents_listed": listed({agent.id: agent.name for agent in usage.agents}, filters.agent),
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
         "state": shown_state(budgets, found.id),
@@ -92,7 +104,8 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "runs": site.runs(spans.month),
         "per_run": usual_run(user, calendar, RunFilter(workspace_id=found.id, days=spans.month)),
         "will_hold": will_hold,
-        "bars": panels.token_bars(month),
+        "bars": bars,
+        "bars_href": runs_of_days(spans.month, workspace=found.slug),
         "chart": chart,
         "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "table": spender_table(
@@ -116,6 +129,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     }
     exports = {
         "policies": _policies_export(budgets),
+        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
         "spend-per-day": Export(chart.exact_head, chart.exact_rows),
         "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
         "agents": spender_export(usage.agents, spans, "agent"),
@@ -172,19 +186,21 @@ def _chart(
     days: dict[int, Any],
     comparison: Comparison,
 ) -> Stack:
-    by = filters.by or "agent"
+    by = by_of_tag(filters, filters.by or "agent", "agent")
 
     def opens(key: Any) -> str:
-        return reverse("agent", args=[key]) if by == "agent" else ""
+        return reverse("agent", args=[key]) if by == "agent" else runs_of_part(filters, by, key, kept)
 
-    kept = {"workspace": found.slug}
+    kept: dict[str, object] = {"workspace": found.slug}
+    if filters.agent:
+        kept["agent"] = filters.agent
     if filters.range == HOURS:
         by = "agent"
-        wanted = RunFilter(workspace_id=found.id)
+        wanted = RunFilter(workspace_id=found.id, agent_id=filters.agent)
         hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    if by == "agent" and not (filters.provider or filters.model or filters.status):
+    if by == "agent" and not (filters.of_calls or filters.agent or filters.tag):
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
