@@ -181,6 +181,8 @@ def addresses() -> list[str]:
         f"/analytics/{agent.pk}/", f"/analytics/{agent.pk}/?range=90-days&compare=1", "/workspaces/", place,
         f"{place}?by=model&range=90-days", "/runs/", "/runs/?before=1780000000000000-5", "/runs/?status=error",
         f"/runs/?agent={agent.pk}&cost_over=999999", "/runs/?tag=no-such-tag", f"/runs/{run}/",
+        f"/?agent={agent.pk}&range=90-days", "/?tag=no-such-tag&range=90-days", "/runs/?model=no-such-model",
+        "/budgets/", "/prices/", "/optimization/",
     ]  # fmt: skip
 
 

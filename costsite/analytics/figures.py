@@ -45,7 +45,7 @@ class MoneyUnit:
     def for_values(cls, values: Iterable[int | None]) -> MoneyUnit:
         """Chosen by the largest of `values`."""
         largest = Decimal(max((abs(value) for value in values if value is not None), default=0))
-        if rounded(largest / CENT, 2) >= 100 or not largest:
+        if rounded(largest / CENT, 2) >= 100:
             return cls("$", DOLLAR, 2)
         if rounded(largest / CENT, 4) >= 1:
             return cls("¢", CENT, 2)

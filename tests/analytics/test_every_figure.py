@@ -12,9 +12,11 @@ from datetime import date, timedelta
 from statistics import median_low
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from agents.keys import create_key
 from agents.models import Agent, AgentRunLog, LLMCall, Workspace
 from tests.analytics.facts import (
     AFTERNOON,
@@ -256,8 +258,17 @@ def test_every_file_has_only_what_one_may_see(history: None, cast: Cast, client:
     for address in (reverse("agent", args=[stranger.pk]), "/workspaces/elsewhere/"):
         for name in ("spend-per-day", "will-it-hold", "models", "tags", "run-costs"):
             assert client.get(f"{address}?csv={name}").status_code == 404, address
-    for page, name in (("/", "workspaces"), ("/", "movers"), ("/workspaces/", "workspaces"), ("/analytics/", "agents")):
-        assert "lsewhere" not in str(file_of(client, page, name)), page
+    create_key(spend_of_others, name="of Elsewhere")
+    call_command("review_runs", verbosity=0)
+    for page, name in (
+        ("/", "workspaces"), ("/", "movers"), ("/workspaces/", "workspaces"), ("/analytics/", "agents"),
+        ("/keys/", "keys"), ("/optimization/", "advice"), ("/optimization/", "caching"), ("/optimization/", "efforts"),
+    ):  # fmt: skip
+        hidden = str(file_of(client, page, name))
+        assert "lsewhere" not in hidden, page
+        client.force_login(cast.superuser)
+        assert len(str(file_of(client, page, name))) > len(hidden), page
+        client.force_login(cast.viewer)
     whole = file_of(client, "/?workspace=elsewhere", "spend-per-day")
     assert whole == file_of(client, "/", "spend-per-day")  # a workspace one may not see is as if it were not named
 

@@ -166,3 +166,7 @@ def test_an_axis_of_tokens_has_no_idle_zeros(count: int, written: str) -> None:
 )
 def test_a_run_is_so_many_times_the_median(value: int, median: int, written: str) -> None:
     assert figures.times(value, median) == written
+
+
+def test_a_column_of_nothing_is_0_cents_as_nothing_is_anywhere() -> None:
+    assert figures.MoneyUnit.for_values([0, None]).write(0) == "0¢"
