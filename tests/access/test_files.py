@@ -16,7 +16,7 @@ from tests.access.table import read
 from tests.access.test_other_workspaces import files_on, opened
 from tests.access.world import World, make_keys
 
-pytestmark = pytest.mark.django_db(databases=["default", "queue"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 FORMULA = "=HYPERLINK(1)"
 COMPUTED = re.compile(r"""(^|[;,|\t])[\s"]*[=+\-@＝＋－＠]""")

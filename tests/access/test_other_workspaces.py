@@ -15,7 +15,7 @@ from tests.access.conftest import browser_of
 from tests.access.table import read
 from tests.access.world import QUARTZ, ZEPHYR, World
 
-pytestmark = pytest.mark.django_db(databases=["default", "queue"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 LISTS = {
     "/", "/analytics/", "/workspaces/", "/runs/", "/budgets/", "/prices/", "/keys/", "/optimization/",

@@ -21,7 +21,7 @@ from tests.access.conftest import browser_of
 from tests.access.table import PROBES, Row, read, routes
 from tests.access.world import QUARTZ, ZEPHYR, World
 
-pytestmark = pytest.mark.django_db(databases=["default", "queue"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 TABLES: Final = {"pages": read("pages.txt"), "admin": read("admin.txt")}

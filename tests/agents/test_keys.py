@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import timedelta
 from io import StringIO
 
@@ -10,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from django.utils import timezone
 
-from agents.keys import create_key, find_key, note_use
+from agents.keys import create_key, find_key, keyed_hash, note_use
 from agents.models import ApiKey, Workspace
 from tests.factories import AgentFactory, WorkspaceFactory
 
@@ -39,6 +40,24 @@ def test_the_table_holds_nothing_that_opens(workspace: Workspace) -> None:
 
     assert key.removeprefix(row.prefix) not in "".join(kept)
     assert all(find_key(value) is None for value in kept)
+
+
+def test_hashes_are_compared_in_constant_time_whether_or_not_the_prefix_exists(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the time an answer takes tells neither how much of a key is right, nor which prefixes there are."""
+    row, key = create_key(workspace)
+    in_constant_time, compared = hmac.compare_digest, []
+
+    def compare(kept: str, given: str) -> bool:
+        compared.append((kept, given))
+        return in_constant_time(kept, given)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for tried, kept in ((key, row.key_hash), (f"{key}x", row.key_hash), (f"cs_0123456789_{'x' * 43}", "")):
+        compared.clear()
+        assert (find_key(tried) is not None) is (tried == key)
+        assert compared == [(kept, keyed_hash(tried))]
 
 
 def test_a_revoked_key_and_a_key_of_an_archived_workspace_open_nothing(workspace: Workspace) -> None:
