@@ -133,6 +133,8 @@ class BudgetPolicy(models.Model):
             problems["thresholds"] = problem
         if problems:
             raise ValidationError(problems)
+        if self.agent is not None and self.agent.merged_into is not None and self.archived_at is None:
+            raise ValidationError(f"{self.agent.slug} was merged into {self.agent.merged_into.slug}; set its budget.")
 
 
 LOCK_ORDER: Final = {
