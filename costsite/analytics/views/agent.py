@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from agents.spend import cents_text
@@ -18,7 +19,7 @@ from costsite.analytics.cost_trend import CostTrend, cost_trend
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries import agents, runs
+from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
@@ -48,6 +49,10 @@ RUNS_PER_PAGE = 20
 def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     user, calendar = request.user, calendar_now()
     found = found_or_404(agents.find_agent(user, pk, calendar), "agent")
+    if found.merged_into is not None:
+        asked = request.META["QUERY_STRING"]
+        return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
+    merged = merges.merges_into(user, found.id) if found.has_merged else []
     filters = filters_from(request.GET, calendar)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     usage = agent_usage(user, found.id, spans.all)
@@ -81,6 +86,9 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "agent": found,
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
+        "merge_href": ways.merge_agent(user, found.id, found.slug, owned=found.owned),
+        "merges": merged,
+        "is_merging": any(one.is_moving for one in merged),
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,
