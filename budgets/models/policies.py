@@ -133,8 +133,10 @@ class BudgetPolicy(models.Model):
             problems["thresholds"] = problem
         if problems:
             raise ValidationError(problems)
-        if self.agent is not None and self.agent.merged_into is not None and self.archived_at is None:
-            raise ValidationError(f"{self.agent.slug} was merged into {self.agent.merged_into.slug}; set its budget.")
+        # Asked anew: the agent may have been merged since the form was opened.
+        merged_into = Agent.objects.filter(merged_names=self.agent_id).first() if self.agent_id is not None else None
+        if merged_into is not None and self.archived_at is None:
+            raise ValidationError(f"{self.agent} was merged into {merged_into}; set the budget of {merged_into}.")
 
 
 LOCK_ORDER: Final = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -437,6 +439,28 @@ def test_a_merge_that_fails_keeps_no_other_from_its_own(
     assert f"1 merges finished; merge #{stuck.pk} failed" in sweep()
     fine.refresh_from_db()
     assert fine.finished_at is not None
+
+
+def test_the_command_says_what_would_move_and_then_moves_it(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
+    record(workspace, llm_call(agent="suport-bot"), llm_call(agent="suport-bot", request_model="house-model"))
+    out = StringIO()
+
+    call_command("merge_agents", "acme", "suport-bot", "support-bot", stdout=out)
+    assert "suport-bot has 2 runs and 2 calls, 0.036 cents and 1 calls without a price." in out.getvalue()
+    assert AgentMerge.objects.count() == 0
+    call_command("merge_agents", "acme", "suport-bot", "support-bot", "--apply", stdout=out)
+
+    assert "Merged suport-bot into support-bot: 2 runs and 2 calls moved, 0.036 cents." in out.getvalue()
+    made = AgentMerge.objects.get()
+    assert (made.by_name, made.percent) == ("manage.py merge_agents", 100)
+    for names, said in (
+        (("nowhere", "a", "b"), "no workspace 'nowhere'"),
+        (("acme", "nobody", "support-bot"), "No agent 'nobody' in acme"),
+        (("acme", "suport-bot", "support-bot"), "was merged into support-bot already"),
+        (("acme", "support-bot", "nobody"), "no agent named 'nobody'"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            call_command("merge_agents", *names, "--apply")
 
 
 # ── whatever happens beside it ───────────────────────────────────────────────────────────────────────────────────────

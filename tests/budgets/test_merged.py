@@ -125,8 +125,7 @@ def test_the_budget_of_the_source_ends_with_a_note_of_who_and_why(
         "olive",
         "suport-bot was merged into support-bot.",
     )
-    misspelt.refresh_from_db()
-    with pytest.raises(ValidationError, match="suport-bot was merged into support-bot; set its budget"):
+    with pytest.raises(ValidationError, match="suport-bot was merged into support-bot; set the budget of support-bot"):
         set_budget(misspelt, by=TESTER, limit_cents=5)
 
 

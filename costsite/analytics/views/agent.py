@@ -30,6 +30,7 @@ from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
+from costsite.analytics.views.merging import merged_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, spend_chart
@@ -52,7 +53,6 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     if found.merged_into is not None:
         asked = request.META["QUERY_STRING"]
         return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
-    merged = merges.merges_into(user, found.id) if found.has_merged else []
     filters = filters_from(request.GET, calendar)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     usage = agent_usage(user, found.id, spans.all)
@@ -87,8 +87,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
         "merge_href": ways.merge_agent(user, found.id, found.slug, owned=found.owned),
-        "merges": merged,
-        "is_merging": any(one.is_moving for one in merged),
+        **merged_table(merges.merges_into(user, found.id) if found.has_merged else []),
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,

@@ -15,6 +15,7 @@ from agents.merging import MergeError, merge, target_named, why_not
 from agents.models import Agent
 from budgets.enforcement import Standing
 from budgets.state import state_of_standing
+from costsite.analytics.figures import MoneyUnit
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries import agents, merges
 from costsite.analytics.queries.clock import calendar_now
@@ -59,7 +60,14 @@ def _confirm(request: HttpRequest, source: merges.Source, target: Agent, calenda
     def told(standing: Standing) -> dict[str, Any]:
         return {"standing": standing, "state": state_of_standing(standing, str(calendar.zone))}
 
-    context = {"source": source, "target": target, "would": would, "counted_runs": agents.COUNTED_RUNS}
+    shown = [*would.months, would.earlier] if would.earlier is not None else would.months
+    context = {
+        "source": source,
+        "target": target,
+        "would": would,
+        "months_unit": MoneyUnit.for_values([one.spend.cost for one in shown]),
+        "counted_runs": agents.COUNTED_RUNS,
+    }
     if would.before is not None and would.after is not None:
         context |= {"before": told(would.before), "after": told(would.after)}
     return page(request, "analytics/merge_confirm.html", calendar, "analytics", context)
@@ -70,7 +78,14 @@ def merged(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The part of an agent's page that says what was merged into it, and how far it is."""
     calendar = calendar_now()
     found = found_or_404(agents.find_agent(request.user, pk), "agent")
-    rows = merges.merges_into(request.user, found.id)
-    is_merging = any(one.is_moving for one in rows)
-    context = {"agent": found, "merges": rows, "is_merging": is_merging, "calendar": calendar}
+    context = {"agent": found, "calendar": calendar, **merged_table(merges.merges_into(request.user, found.id))}
     return render(request, "analytics/_merged.html", context)
+
+
+def merged_table(rows: list[merges.MergeRow]) -> dict[str, Any]:
+    """What `_merged.html` shows."""
+    return {
+        "merges": rows,
+        "is_merging": any(one.is_moving for one in rows),
+        "merges_unit": MoneyUnit.for_values([one.moved.cost for one in rows]),
+    }
