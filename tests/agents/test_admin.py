@@ -33,7 +33,17 @@ from agents.models import (
 from agents.models import Client as ReportingClient
 from tests.factories import NOON, AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
-TABLES = ("workspace", "agent", "apikey", "modelprice", "agentrunlog", "llmcall", "client", "costcorrection", "agentmerge")
+TABLES = (
+    "workspace",
+    "agent",
+    "apikey",
+    "modelprice",
+    "agentrunlog",
+    "llmcall",
+    "client",
+    "costcorrection",
+    "agentmerge",
+)
 READ_ONLY = ("agentrunlog", "llmcall", "client", "costcorrection", "agentmerge")
 
 

@@ -151,7 +151,9 @@ def test_a_merge_is_told_of_on_the_page_of_the_one_while_it_moves_and_after(
     moving = text_of(client, "agent", target.pk)
     assert "Merged: suport-bot into support-bot. What it did follows in the background." in moving
     assert "0 of 3 calls of suport-bot moved here; what is left is in no figure of this page yet." in moving
-    assert f'data-live="{reverse("merged", args=[target.pk])}"' in client.get(answer.headers["Location"]).content.decode()
+    assert (
+        f'data-live="{reverse("merged", args=[target.pk])}"' in client.get(answer.headers["Location"]).content.decode()
+    )
     assert "0 of 3 calls" in text_of(client, "merged", target.pk)
 
     sweep()

@@ -16,7 +16,9 @@ from agents.spend import cents_text
 
 
 class Command(BaseCommand):
-    help = "Say what an agent did that another one would be given; with --apply, merge it into that. It has no way back."
+    help = (
+        "Say what an agent did that another one would be given; with --apply, merge it into that. It has no way back."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("workspace", help="the workspace's slug")

@@ -13,7 +13,7 @@ from django.db.models.functions import TruncMonth
 
 from agents.clock import days_of, month_of
 from agents.merging import why_not
-from agents.models import Agent, AgentMerge, AgentRunLog, ApiKey, Membership, UsageDay
+from agents.models import Agent, AgentMerge, AgentRunLog, Membership, UsageDay
 from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
 from budgets.enforcement import Standing
@@ -93,7 +93,9 @@ def find_source(user: User, pk: int) -> Source | None:
 
 def names_to_choose(source: Agent) -> tuple[list[str], list[str]]:
     """Names of agents that `source` may be merged into: those that are almost its own, and the others by name."""
-    rows = Agent.objects.live().filter(workspace=source.workspace_id).select_related("merged_into").exclude(pk=source.pk)
+    rows = (
+        Agent.objects.live().filter(workspace=source.workspace_id).select_related("merged_into").exclude(pk=source.pk)
+    )
     slugs = [row.slug for row in rows.order_by("slug")[:COMPARED_NAMES] if not why_not(source, row)]
     own = plain(source.slug)
     near = [slug for slug in slugs if are_near_plain(own, plain(slug))][:NEAR_NAMES]
@@ -112,7 +114,9 @@ def preview(source: Agent, target: Agent, calendar: Calendar) -> Preview:
     earlier = moving[LISTED_MONTHS:]
     return Preview(
         months=moving[:LISTED_MONTHS],
-        earlier=MonthThatMoves(earlier[-1].first_day, sum((one.spend for one in earlier), NOTHING)) if earlier else None,
+        earlier=MonthThatMoves(earlier[-1].first_day, sum((one.spend for one in earlier), NOTHING))
+        if earlier
+        else None,
         total=sum((one.spend for one in moving), NOTHING),
         has_closed_months=any(month_of(one.first_day) < month.name for one in moving),
         ends=standings.get(source.pk),
@@ -128,13 +132,13 @@ def _months(source: Agent) -> list[MonthThatMoves]:
         .order_by()
         .annotate(month=TruncMonth("day"))
         .values("month")
-        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents"))
+        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), spent=Sum("cost_microcents"))
         .order_by("-month")
     )
     return [
         MonthThatMoves(
             row["month"],
-            Spend(calls=int(row["made"]), unpriced_calls=int(row["unpriced"]), cost_microcents=int(row["cost"])),
+            Spend(calls=int(row["made"]), unpriced_calls=int(row["unpriced"]), cost_microcents=int(row["spent"])),
         )
         for row in rows
     ]
@@ -165,9 +169,7 @@ def merges_into(user: User, agent_id: int) -> list[MergeRow]:
             is_moving=row.finished_at is None,
             percent=row.percent,
             runs=row.runs,
-            moved=Spend(
-                calls=row.calls, unpriced_calls=row.unpriced_calls, cost_microcents=row.cost_microcents
-            ),
+            moved=Spend(calls=row.calls, unpriced_calls=row.unpriced_calls, cost_microcents=row.cost_microcents),
             expected_calls=max(row.expected_calls, row.calls),
         )
         for row in rows[:LISTED_MERGES]

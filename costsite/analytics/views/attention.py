@@ -131,9 +131,7 @@ def _lost(clients: Clients) -> Iterable[Notice]:
         )
 
 
-def _new(
-    user: ways.User, calendar: Calendar, agents: Sequence[AgentFortnight], owned: set[int]
-) -> Iterable[Notice]:
+def _new(user: ways.User, calendar: Calendar, agents: Sequence[AgentFortnight], owned: set[int]) -> Iterable[Notice]:
     """Agents that appeared in the last 7 days; said first of those that may be another one, misspelled."""
     since = calendar.now - timedelta(days=7)
     by_name = sorted(agents, key=lambda agent: agent.slug)[:COMPARED_NAMES]
