@@ -43,7 +43,7 @@ from langchain_plugin.wire import TokenCounts
 log = logging.getLogger(__name__)
 
 JOB: Final = "merge_agents"
-RUNS_AT_ONCE: Final = 500
+RUNS_AT_ONCE: Final = 250
 CALLS_AT_ONCE: Final = 250
 """Per transaction: what keeps everybody who waits behind it under 200 ms."""
 CALLS_PER_PAGE: Final = 5_000
