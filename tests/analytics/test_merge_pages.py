@@ -182,7 +182,29 @@ def test_the_name_is_no_agent_of_its_own_any_more(bots: tuple[Agent, Agent], cas
     answer = client.get(f"{reverse('agent', args=[source.pk])}?range=90-days&compare=1")
     assert answer.headers["Location"] == f"{reverse('agent', args=[target.pk])}?range=90-days&compare=1"
     assert client.get(reverse("agent", args=[source.pk])).headers["Location"] == reverse("agent", args=[target.pk])
+    # An old address that narrows a list to it narrows it to the other.
+    for page in ("runs", "what-if"):
+        old, new = (client.get(f"{reverse(page)}?agent={agent.pk}").content.decode() for agent in bots)
+        assert f'<option value="{target.pk}" selected>' in old
+        assert "suport-bot" not in old
+        assert old.count("/runs/") == new.count("/runs/")
     assert set(LLMCall.objects.values_list("agent", flat=True)) == {target.pk}
+
+
+def test_the_budget_that_ended_stays_readable_with_who_ended_it(
+    bots: tuple[Agent, Agent], cast: Cast, client: Client
+) -> None:
+    policy = set_budget(bots[0], by=BY, limit_cents=50)
+    assert policy is not None
+    client.force_login(cast.owner)
+    post(client, bots[0])
+    sweep()
+
+    html = text_of(client, "budget", policy.pk)
+
+    assert "suport-bot was merged into support-bot." in html
+    assert "olive" in html
+    assert "suport-bot" not in text_of(client, "budgets")
 
 
 def test_merging_twice_is_merging_once(bots: tuple[Agent, Agent], cast: Cast, client: Client) -> None:

@@ -115,6 +115,12 @@ def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFa
     return AgentFacts.of(row, owned=getattr(row, "owned", True), month_runs=getattr(row, "month_runs", 0))
 
 
+def find_booked_to(user: User, pk: int) -> AgentFacts | None:
+    """An agent that an old address names; of one that was merged, the agent it was merged into."""
+    found = find_agent(user, pk)
+    return find_agent(user, found.merged_into) if found is not None and found.merged_into is not None else found
+
+
 def _runs_of_month(calendar: Calendar) -> BoundedCount:
     month = calendar.month_to_date
     runs = AgentRunLog.objects.filter(

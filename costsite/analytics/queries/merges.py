@@ -26,7 +26,7 @@ from costsite.analytics.queries.agents import COUNTED_RUNS, BoundedCount
 
 User = AbstractBaseUser | AnonymousUser
 
-LISTED_NAMES = 200
+LISTED_NAMES = 100
 COMPARED_NAMES = 1_000
 NEAR_NAMES = 5
 LISTED_MONTHS = 6
