@@ -19,7 +19,7 @@ from tests.advice.conftest import FIRST, YESTERDAY, Book
 from tests.advice.planted import Agent, Month
 from tests.factories import UserFactory
 
-pytestmark = [pytest.mark.django_db]
+pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
 
 
 @pytest.fixture
@@ -38,7 +38,6 @@ def advise(agent: AgentRow, key: str) -> Advice:
     )  # fmt: skip
 
 
-@pytest.mark.every_database
 def test_the_next_review_is_of_both_as_one(bots: tuple[AgentRow, AgentRow]) -> None:
     source, target = bots
     runs = {row.agent_id: row.runs for row in AgentDay.objects.filter(day=YESTERDAY)}
