@@ -24,7 +24,7 @@ from agents.clock import TOLERATED_LEAD, Days, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
-from agents.registration import KnownAgent, agents_named, note_runs, slug_of
+from agents.registration import KnownAgent, agents_known, agents_named, note_runs, slug_of
 from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
@@ -96,10 +96,7 @@ def record(
     recorded = Recorded(workspace)
     batch = _Batch(recorded, storage(), received_at, clock_shift, client)
     for index, event in events:
-        if key_agent is not None and slug_of(event.agent) != key_agent.slug:
-            recorded.reject(index, "agent_not_allowed", _not_allowed(key_agent, event.agent))
-        else:
-            batch.arrive(index, event)
+        batch.arrive(index, event)
     with writing():
         batch.write(key_agent)
         usage_recorded.send(Recorded, recorded=recorded)
@@ -108,10 +105,10 @@ def record(
     return recorded
 
 
-def _not_allowed(key_agent: Agent, reported: str) -> str:
+def _not_allowed(bound_to: KnownAgent, reported: str) -> str:
     return (
-        f"This key may report for the agent {key_agent.slug!r} only, not for {reported!r}: give the handler"
-        f" agent={key_agent.slug!r}, or a key of the whole workspace."
+        f"This key may report for the agent {bound_to.slug!r} only, not for {reported!r}: give the handler"
+        f" agent={bound_to.slug!r}, or a key of the whole workspace."
     )
 
 
@@ -167,8 +164,11 @@ class _Batch:
         self.days = self.recorded.days = days_of(zone_name)
         self.book = price_book(self.workspace_id)
         self._turn_away_too_old(retained_from)
+        bound_to = None if key_agent is None else self._turn_away_names_of_others(key_agent)
         self._find_agents()
-        self._claim_runs(key_agent)
+        self._claim_runs()
+        if bound_to is not None:
+            self._turn_away_runs_of_others(bound_to)
         for told in self.told:
             self._tell(told)
         self._write_refusals()
@@ -198,13 +198,32 @@ class _Batch:
         self.calls = [call for call in self.calls if call.started_at >= horizon]
         self.told = [told for told in self.told if told.at >= horizon]
 
+    def _turn_away_names_of_others(self, key_agent: Agent) -> KnownAgent:
+        """The agent that the key may report for. Its other names are those of agents that were merged into it, up to
+        this moment: that is why it is asked here and not before.
+        """
+        named = {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
+        slugs = {name: slug_of(name) for name in named}
+        known = agents_known(self.workspace_id, sorted({key_agent.slug, *slugs.values()}), self.storage)
+        bound_to = known[key_agent.slug]
+        mine = {name for name, slug in slugs.items() if slug in known and known[slug].id == bound_to.id}
+
+        def kept(index: int, name: str) -> bool:
+            if name not in mine:
+                self.recorded.reject(index, "agent_not_allowed", _not_allowed(bound_to, name))
+            return name in mine
+
+        self.calls = [call for call in self.calls if kept(call.index, call.event.agent)]
+        self.told = [told for told in self.told if kept(told.index, told.event.agent)]
+        return bound_to
+
     def _find_agents(self) -> None:
         reported = {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
         if reported:
             by_slug = agents_named(self.workspace_id, map(slug_of, reported), self.storage)
             self.recorded.agents = {name: by_slug[slug_of(name)] for name in reported}
 
-    def _claim_runs(self, key_agent: Agent | None) -> None:
+    def _claim_runs(self) -> None:
         beginnings: dict[str, tuple[int, str, datetime]] = {}
         for told in self.told:
             beginnings.setdefault(told.run_id, (told.index, told.event.agent, told.at))
@@ -227,17 +246,21 @@ class _Batch:
         for run_id, (agent_id, _) in first.items():
             if run_id not in self.runs:
                 self.runs[run_id] = Run(run_id, agent_id, RunFacts(), changed=True)
-        if key_agent is not None:
-            self._turn_away_runs_of_others(key_agent)
 
-    def _turn_away_runs_of_others(self, key_agent: Agent) -> None:
+    def _turn_away_runs_of_others(self, bound_to: KnownAgent) -> None:
+        others = {run.agent_id for run in self.runs.values()} - {bound_to.id}
+        if not others:
+            return
+        # A run that began before its agent was merged is moved soon, and its own already.
+        mine = {bound_to.id, *Agent.objects.filter(pk__in=others, merged_into=bound_to.id).values_list("pk", flat=True)}
+
         def kept(index: int, run_id: str) -> bool:
-            if self.runs[run_id].agent_id == key_agent.pk:
+            if self.runs[run_id].agent_id in mine:
                 return True
             self.recorded.reject(
                 index,
                 "agent_not_allowed",
-                f"This run belongs to another agent, and this key may report for {key_agent.slug!r} only:"
+                f"This run belongs to another agent, and this key may report for {bound_to.slug!r} only:"
                 " use a key of the whole workspace where one run spans agents.",
             )
             return False

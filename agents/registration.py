@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -45,13 +45,14 @@ def slug_of(name: str) -> str:
 
 
 def agents_named(workspace_id: int, slugs: Iterable[str], storage: Storage) -> dict[str, KnownAgent]:
-    """The agent that each slug is booked to; agents seen for the first time are made.
+    """The agent that each slug is booked to; agents seen for the first time are made. The slug of a merged agent is
+    booked to the one it was merged into.
 
     Where registration is closed (COSTSITE_REGISTER_AGENTS) or the workspace is full (COSTSITE_MAX_AGENTS_PER_WORKSPACE)
     a new slug is booked to `unregistered`. Inactive and archived agents are booked like any other: the money is spent.
     """
     wanted = sorted(set(slugs))
-    known = _look_up(workspace_id, wanted, storage)
+    known = agents_known(workspace_id, wanted, storage)
     missing = [slug for slug in wanted if slug not in known]
     if not missing:
         return known
@@ -63,16 +64,18 @@ def agents_named(workspace_id: int, slugs: Iterable[str], storage: Storage) -> d
         [Agent(workspace_id=workspace_id, slug=slug, created_at=timezone.now()) for slug in welcome],
         ignore_conflicts=True,
     )
-    made = _look_up(workspace_id, welcome, storage)
+    made = agents_known(workspace_id, welcome, storage)
     known |= made
     agents_registered.send(Agent, workspace_id=workspace_id, agent_ids=[agent.id for agent in made.values()])
     return {slug: known[slug] if slug in known else known[UNREGISTERED] for slug in wanted}
 
 
 def agent_named(workspace_id: int, name: str) -> Agent:
-    """The agent that a reported name is booked to; one that is seen for the first time is made."""
+    """The agent of a reported name; one that is seen for the first time is made. Of a merged one, itself: `booked_to`
+    is whose money it spends.
+    """
     slug = slug_of(name)
-    known = Agent.objects.filter(workspace_id=workspace_id, slug=slug).first()
+    known = Agent.objects.select_related("merged_into").filter(workspace_id=workspace_id, slug=slug).first()
     if known is not None:
         return known
     with writing(first=True):
@@ -85,20 +88,22 @@ def _free_places(workspace_id: int) -> int:
     return max(0, settings.COSTSITE_MAX_AGENTS_PER_WORKSPACE - Agent.objects.filter(workspace_id=workspace_id).count())
 
 
-def _look_up(workspace_id: int, slugs: list[str], storage: Storage) -> dict[str, KnownAgent]:
+def agents_known(workspace_id: int, slugs: Sequence[str], storage: Storage) -> dict[str, KnownAgent]:
+    """The agent that each slug is booked to, of those that are known."""
     if not slugs:
         return {}
     places = ", ".join(["%s"] * len(slugs))
+    table = Agent._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, slug, active, effort, default_model, compact_at_tokens, last_run_at"
-            f" FROM {Agent._meta.db_table}"
-            f" WHERE workspace_id = %s AND slug IN ({places})",
+            "SELECT named.slug, a.id, a.slug, a.active, a.effort, a.default_model, a.compact_at_tokens, a.last_run_at"
+            f" FROM {table} AS named JOIN {table} AS a ON a.id = COALESCE(named.merged_into_id, named.id)"
+            f" WHERE named.workspace_id = %s AND named.slug IN ({places})",
             [workspace_id, *slugs],
         )
         return {
-            slug: KnownAgent(agent_id, slug, bool(active), effort, model, compact_at, at and storage.read_time(at))
-            for agent_id, slug, active, effort, model, compact_at, at in cursor.fetchall()
+            name: KnownAgent(agent_id, slug, bool(active), effort, model, compact_at, at and storage.read_time(at))
+            for name, agent_id, slug, active, effort, model, compact_at, at in cursor.fetchall()
         }
 
 

@@ -11,6 +11,16 @@ costs_corrected: sent likewise inside each transaction of a repricing, so that c
 
 days_moved: sent likewise inside each transaction that moves calls to the day another time zone gives them. Arguments:
 `moved` (`agents.time_zone.Moved`).
+
+agents_merged: sent inside the transaction from which on an agent's slug stands for another. Arguments: `merge`
+(`agents.models.AgentMerge`).
+
+merged_calls_moved: sent likewise inside each transaction that moves calls to the other agent. Arguments: `moved`
+(`agents.moving.MovedCalls`).
+
+merge_settling: sent outside of any transaction when all that the ledger holds has moved, before that is said. What else
+names the merged agent is moved by those who keep it. A process may die over it, and it is sent again. Arguments:
+`merge`.
 """
 
 from django.dispatch import Signal
@@ -19,3 +29,6 @@ usage_recorded = Signal()
 agents_registered = Signal()
 costs_corrected = Signal()
 days_moved = Signal()
+agents_merged = Signal()
+merged_calls_moved = Signal()
+merge_settling = Signal()

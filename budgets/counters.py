@@ -64,7 +64,7 @@ def add_spend(
     if not budgets:
         return Counted(agent_ids, budgets, month, {}, [])
     added = _by_budget(budgets, spent)
-    totals = _raise_counters([(budget.pk, of, sum(agents.values())) for budget, of, agents in added]) if added else {}
+    totals = raise_counters([(budget.pk, of, sum(agents.values())) for budget, of, agents in added]) if added else {}
     tallies = [
         Tally(budget.pk, budget.thresholds, of, budget.limit, totals[budget.pk, of], agents.keys())
         for budget, of, agents in added
@@ -120,7 +120,7 @@ def _use_leases(workspace_id: int, by_lease: Mapping[UUID, int]) -> None:
         )
 
 
-def _raise_counters(rows: Sequence[tuple[int, str, int]]) -> dict[tuple[int, str], int]:
+def raise_counters(rows: Sequence[tuple[int, str, int]]) -> dict[tuple[int, str], int]:
     """Add microcents to counters given as (policy id, month, microcents), in the order in which all writers lock; what
     they then come to. One statement: its rows stay locked until the transaction ends.
     """

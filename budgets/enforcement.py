@@ -135,14 +135,19 @@ class BudgetEnforcementService:
         calls hold of the lease it has. `keep`: what is left of that lease, and may be spent while the answer is on its
         way. `ahead`: how far the process's clock is before this one, where the ledger takes its times as they are: its
         calls count in the month of that clock, and so does the lease. One process has one lease an agent and month:
-        asking twice is harmless.
+        asking twice is harmless. One that asks under the name of an agent that was merged into another has one of that
+        one's budgets, and for each name a lease of its own.
         """
         now = self._now()
         with writing(first=True):
+            asked_as = ""
+            # Read here: it may have been merged since the caller looked it up.
+            if (booked_to := Agent.objects.filter(merged_names=agent.pk).first()) is not None:
+                agent, asked_as = booked_to, agent.slug
             month = month_at(now + ahead, LedgerState.current().days())
             lease = (
                 SpendLease.objects.select_for_update()
-                .filter(agent=agent, client_id=client_id, month=month.name, released_at=None)
+                .filter(agent=agent, client_id=client_id, month=month.name, released_at=None, asked_as=asked_as)
                 .first()
             )
             standings = self._locked_standings(agent, month, now, lease)
@@ -158,7 +163,7 @@ class BudgetEnforcementService:
                 self._note_refusal(agent, refused, now)
                 if lease is not None:
                     # What it has left is too little for the call it asked for, and may be enough for another's.
-                    self._write(agent, client_id, month, lease, outstanding + keep, valid, now)
+                    self._write(agent, client_id, asked_as, month, lease, outstanding + keep, valid, now)
                 return refused
             no_new_runs = _no_new_runs(standings)
             if not hard:
@@ -169,7 +174,7 @@ class BudgetEnforcementService:
             )
             holders = self._holders(hard, now, client_id) + 1
             amount = max(keep, lease_amount(free, least=least, pace=pace, holders=holders))
-            written = self._write(agent, client_id, month, lease, amount + outstanding, valid, now)
+            written = self._write(agent, client_id, asked_as, month, lease, amount + outstanding, valid, now)
             return Permit(written, amount, valid, standings, no_new_runs)
 
     def release(self, lease: SpendLease, *, outstanding: int = 0) -> None:
@@ -212,14 +217,14 @@ class BudgetEnforcementService:
         )
 
     def _write(
-        self, agent: Agent, client_id: UUID, month: Month, lease: SpendLease | None, beyond_used: int,
+        self, agent: Agent, client_id: UUID, asked_as: str, month: Month, lease: SpendLease | None, beyond_used: int,
         valid: timedelta, now: datetime,
     ) -> SpendLease:  # fmt: skip
         """The lease, holding `beyond_used` from now on."""
         if lease is None:
             lease = SpendLease(
-                lease_id=uuid4(), workspace_id=agent.workspace_id, agent=agent, client_id=client_id, month=month.name,
-                granted_at=now,
+                lease_id=uuid4(), workspace_id=agent.workspace_id, agent=agent, client_id=client_id,
+                asked_as=asked_as, month=month.name, granted_at=now,
             )  # fmt: skip
         lease.granted_microcents = lease.used_microcents + beyond_used
         lease.renewed_used_microcents = lease.used_microcents

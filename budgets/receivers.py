@@ -9,9 +9,20 @@ from typing import Any
 from django.dispatch import receiver
 
 from agents.ledger import Recorded
+from agents.models import AgentMerge
+from agents.moving import MovedCalls
 from agents.repricing import Corrected
-from agents.signals import agents_registered, costs_corrected, days_moved, usage_recorded
+from agents.signals import (
+    agents_merged,
+    agents_registered,
+    costs_corrected,
+    days_moved,
+    merge_settling,
+    merged_calls_moved,
+    usage_recorded,
+)
 from agents.time_zone import Moved
+from budgets import merged
 from budgets.counters import add_spend
 from budgets.defaults import give_default_budgets
 
@@ -35,3 +46,19 @@ def count_corrections(corrected: Corrected, **_kwargs: Any) -> None:
 def count_moved_days(moved: Moved, **_kwargs: Any) -> None:
     """Under another time zone a call of the last night of a month may be one of the next month."""
     add_spend(moved.workspace_id, moved.spent, {})
+
+
+@receiver(agents_merged)
+def end_budget(merge: AgentMerge, **_kwargs: Any) -> None:
+    merged.end_of_its_own(merge)
+
+
+@receiver(merged_calls_moved)
+def count_moved_calls(moved: MovedCalls, **_kwargs: Any) -> None:
+    merged.count_moved(moved.target_id, moved.spent)
+
+
+@receiver(merge_settling)
+def settle_merge(merge: AgentMerge, **_kwargs: Any) -> None:
+    """Outside of a transaction: all else has moved, and this is done again where it is broken off."""
+    merged.settle(merge)

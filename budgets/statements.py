@@ -63,7 +63,7 @@ def monthly_rollover(now: datetime | None = None, *, seconds: float = 30.0) -> s
     for workspace_id, month in _differing(current):
         if time.monotonic() > deadline:
             return f"{made} statements made; more are left"
-        made += _revise(workspace_id, month, now)
+        made += revise(workspace_id, month, now)
     told = _tell_of(last, now) if is_new else 0
     MonthsClosed.objects.filter(pk=1).update(through=last.name, compared_at=now)
     return f"{made} statements made, {told} notes written"
@@ -102,7 +102,7 @@ def _differing(current: Month) -> list[tuple[int, str]]:
     return sorted(differing, key=lambda key: (key[1], key[0]), reverse=True)
 
 
-def _revise(workspace_id: int, month: str, now: datetime) -> int:
+def revise(workspace_id: int, month: str, now: datetime) -> int:
     """Make the statements of one workspace's month that are missing or wrong; how many that were."""
     tracker = CostTracker().workspace(workspace_id).month(month)
     # The workspace first: a call that comes in between makes it differ at the next comparison. The other way round an

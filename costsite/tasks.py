@@ -14,7 +14,7 @@ from django.db import connections
 from django.utils import timezone
 from django_q.models import Schedule, Task
 
-from agents import repricing, retention, server_clock
+from agents import moving, repricing, retention, server_clock
 from agents.models import LedgerState
 from agents.write_lock import AlreadyRunningError
 from budgets import crossings, statements
@@ -67,6 +67,7 @@ def due_work() -> dict[str, Callable[[], str]]:
     return {
         "clock": server_clock.follow,
         "repricing": repricing.sweep,
+        "merges": moving.sweep,
         "retention": retention.sweep,
         "crossings": crossings.sweep,
         "months": _closed_months,

@@ -1,4 +1,4 @@
-"""What the ledger wrote: runs, model calls, reporting processes, corrections. To be read, never edited."""
+"""What the ledger wrote: runs, model calls, reporting processes, corrections, merges. To be read, never edited."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.contrib import admin
 from agents.admin.access import ReadOnlyAdmin
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator, counted
 from agents.figures import UNPRICED
-from agents.models import AgentRunLog, Client, CostCorrection, LLMCall
+from agents.models import AgentMerge, AgentRunLog, Client, CostCorrection, LLMCall
 from agents.spend import cents
 
 
@@ -102,6 +102,34 @@ class CostCorrectionAdmin(ReadOnlyAdmin):
     @admin.display(description="After (cents)")
     def after_in_cents(self, correction: CostCorrection) -> str:
         return _cents_known(correction.cost_after, correction.no_longer_priced_calls)
+
+
+@admin.register(AgentMerge)
+class AgentMergeAdmin(ReadOnlyAdmin):
+    list_display = (
+        "merged_at",
+        "workspace",
+        "name_merged",
+        "target",
+        "by_name",
+        "runs",
+        "calls",
+        "moved_in_cents",
+        "finished_at",
+    )
+    list_select_related = ("workspace", "source", "target")
+    ordering = ("-pk",)
+    paginator = NewestPaginator
+    show_full_result_count = False
+    sortable_by = ()
+
+    @admin.display(description="merged")
+    def name_merged(self, merge: AgentMerge) -> str:
+        return merge.source.slug
+
+    @admin.display(description="Moved (cents)")
+    def moved_in_cents(self, merge: AgentMerge) -> str:
+        return _cents_known(merge.cost, merge.unpriced_calls)
 
 
 def _cents_known(microcents: int | None, unpriced_calls: int) -> str:

@@ -110,7 +110,7 @@ class AgentAdmin(ArchivingAdmin):
         "workspace", "slug", "name", "effort", "default_model", "compact_at_tokens", "owner", "active", "archived_at",
     )  # fmt: skip
     raw_id_fields = ("owner",)
-    readonly_fields = ("archived_at",)
+    readonly_fields = ("archived_at", "merged_into")
     ordering = ("slug", "pk")
     show_full_result_count = False
 
@@ -127,6 +127,27 @@ class AgentAdmin(ArchivingAdmin):
 
         slug, *rest = super().get_list_display(request)
         return (slug, spend_this_month, *rest)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = super().get_fields(request, obj)
+        return (*fields, "merged_into") if obj is not None and obj.merged_into_id is not None else fields
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A merged agent is a name of another, whose settings hold: its page says so, and is to be read."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.merged_into_id is None)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Of the list, and of where an agent is chosen."""
+        rows, may_repeat = super().get_search_results(request, queryset, search_term)
+        return rows.filter(merged_into=None), may_repeat
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        # What was changed alone: the agent may have been merged, or have run, since it was read.
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=columns.intersection(form.changed_data))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         listed = super().get_changelist_instance(request)

@@ -3,6 +3,7 @@
 from agents.models.calls import LLMCall
 from agents.models.corrections import CostCorrection
 from agents.models.ledger_state import LedgerState
+from agents.models.merges import AgentMerge
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
@@ -11,6 +12,7 @@ from agents.models.runs import AgentRunLog
 
 __all__ = [
     "Agent",
+    "AgentMerge",
     "AgentRunLog",
     "ApiKey",
     "Client",

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from agents.models.visibility import Row, User, VisibleQuerySet, is_superuser, sees_nothing
@@ -49,6 +50,16 @@ class ArchivableQuerySet(KeptQuerySet[Row]):
 
 class AgentQuerySet(ArchivableQuerySet["Agent"]):
     agent_path = "pk"
+
+    def standing(self) -> Self:
+        """Agents that are one of their own; the others are names of those they were merged into."""
+        return self.filter(merged_into=None)
+
+    def restore(self) -> int:
+        """As for every archive; but a merged agent stays where it is."""
+        return self.archived().standing().update(archived_at=None)
+
+    restore.queryset_only = True  # type: ignore[attr-defined]  # how Django asks for it
 
 
 class WorkspaceQuerySet(ArchivableQuerySet["Workspace"]):
@@ -154,15 +165,34 @@ class Agent(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_run_at = models.DateTimeField(null=True, blank=True, editable=False)
     archived_at = models.DateTimeField(null=True, blank=True)
+    merged_into = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="merged_names",
+        help_text="The agent that this slug has stood for since the two were merged; it was never merged itself.",
+    )
 
     objects = AgentQuerySet.as_manager()
 
     class Meta:
         ordering = ["workspace", "slug"]
-        constraints = [models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "slug"], name="one_agent_per_slug"),
+            models.CheckConstraint(
+                name="a_merged_agent_is_archived", condition=Q(merged_into=None) | Q(archived_at__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.slug
+
+    @property
+    def booked_to(self) -> Agent:
+        """Whose money it is that is spent under this agent's slug: its own, unless it was merged into another."""
+        return self.merged_into or self
 
 
 class ApiKey(models.Model):
@@ -207,6 +237,8 @@ class ApiKey(models.Model):
             raise ValidationError(
                 {"agent": f"{self.agent} runs in another workspace; choose an agent of {self.workspace}, or none."}
             )
+        if self.agent is not None and self.agent.merged_into is not None:
+            raise ValidationError({"agent": f"{self.agent} was merged into {self.agent.merged_into}; choose that."})
 
 
 class Client(models.Model):

@@ -31,6 +31,12 @@ class SpendLease(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
     agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+")
     client_id = models.UUIDField(help_text="The process that holds it.")
+    asked_as = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="The name its process asks under, where that was merged into the agent; empty: the agent's own. A"
+        " process that uses both names has a lease for each.",
+    )
     month = models.CharField(max_length=7, help_text="'YYYY-MM'. A lease never outlives its month.")
     granted_microcents = models.BigIntegerField()
     used_microcents = models.BigIntegerField(default=0)

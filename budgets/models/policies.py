@@ -133,6 +133,10 @@ class BudgetPolicy(models.Model):
             problems["thresholds"] = problem
         if problems:
             raise ValidationError(problems)
+        # Asked anew: the agent may have been merged since the form was opened.
+        merged_into = Agent.objects.filter(merged_names=self.agent_id).first() if self.agent_id is not None else None
+        if merged_into is not None and self.archived_at is None:
+            raise ValidationError(f"{self.agent} was merged into {merged_into}; set the budget of {merged_into}.")
 
 
 LOCK_ORDER: Final = {

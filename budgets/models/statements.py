@@ -39,7 +39,9 @@ class MonthlyStatement(models.Model):
         Agent, null=True, on_delete=models.PROTECT, related_name="statements", help_text="Empty: the workspace's own."
     )
     month = models.CharField(max_length=7, help_text="'YYYY-MM'.")
-    revision = models.PositiveIntegerField(default=1, help_text="More than 1: late calls or corrections changed it.")
+    revision = models.PositiveIntegerField(
+        default=1, help_text="More than 1: late calls, corrections or a merge changed it."
+    )
     calls = models.BigIntegerField()
     unpriced_calls = models.BigIntegerField()
     estimated_calls = models.BigIntegerField()

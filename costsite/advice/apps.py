@@ -8,3 +8,6 @@ class AdviceConfig(AppConfig):
     label = "advice"
     verbose_name = "Cost optimization"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from costsite.advice import merged  # noqa: F401 - connects what it does when agents are merged

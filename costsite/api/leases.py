@@ -50,9 +50,9 @@ def take_lease(request: HttpRequest) -> HttpResponse:
     key = key_of(request)
     asked = _read(_REQUEST, request)
     ahead = _ahead(asked.sent_at)
-    agent = _agent(key, asked.agent)
+    named = _agent(key, asked.agent)
     answer = BudgetEnforcementService().lease(
-        agent,
+        named,
         asked.client_id,
         least=asked.least_microcents,
         outstanding=asked.outstanding_microcents,
@@ -62,7 +62,9 @@ def take_lease(request: HttpRequest) -> HttpResponse:
     reach = KeyReach(key)
     if isinstance(answer, Refused):
         return _refusal(answer, reach)
-    return HttpResponse(_permit(agent, asked, answer, reach).model_dump_json(), content_type="application/json")
+    return HttpResponse(
+        _permit(named.booked_to, asked, answer, reach).model_dump_json(), content_type="application/json"
+    )
 
 
 def _ahead(sent_at: datetime | None) -> timedelta:
@@ -98,16 +100,20 @@ def _read(adapter: TypeAdapter[Asked], request: HttpRequest) -> Asked:
 
 
 def _agent(key: ApiKey, name: str) -> Agent:
-    """The agent the lease is for; one that is seen for the first time registers itself, as by its first event."""
+    """The agent of that name; one that is seen for the first time registers itself, as by its first event."""
     if key.agent is not None:
-        if slug_of(name) != key.agent.slug:
+        slug = slug_of(name)
+        if slug == key.agent.slug:
+            return key.agent
+        merged = Agent.objects.filter(workspace=key.workspace_id, slug=slug, merged_into=key.agent).first()
+        if merged is None:
             raise ApiError(
                 403,
                 "agent_not_allowed",
                 f"This key may spend for the agent {key.agent.slug!r} only: give the handler agent={key.agent.slug!r}, "
                 "or a key of the whole workspace.",
             )
-        return key.agent
+        return merged
     return agent_named(key.workspace_id, name)
 
 

@@ -42,9 +42,10 @@ def ledger_days() -> Days:
 
 
 def agent_of(key: ApiKey, slug: str) -> Agent:
-    """The agent the key may read. One of another workspace is as unknown as one that never was."""
-    found = Agent.objects.all().readable_with(key).filter(slug=slug).first()
-    if found is None:
+    """The agent the key may read, by any of its names. One of another workspace is as unknown as one that never was."""
+    named = Agent.objects.filter(workspace=key.workspace_id, slug=slug).select_related("merged_into").first()
+    found = named and named.booked_to
+    if found is None or key.agent_id not in (None, found.pk):
         raise ApiError(
             404, "unknown_agent", "This key reads no agent of that name; GET /api/v1/agents lists those it does."
         )

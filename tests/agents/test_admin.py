@@ -18,12 +18,33 @@ from django.utils import timezone
 
 from agents import ledger
 from agents.keys import create_key, find_key
-from agents.models import Agent, AgentRunLog, ApiKey, CostCorrection, LLMCall, Membership, UsageDay, Workspace
+from agents.merging import merge
+from agents.models import (
+    Agent,
+    AgentMerge,
+    AgentRunLog,
+    ApiKey,
+    CostCorrection,
+    LLMCall,
+    Membership,
+    UsageDay,
+    Workspace,
+)
 from agents.models import Client as ReportingClient
 from tests.factories import NOON, AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
-TABLES = ("workspace", "agent", "apikey", "modelprice", "agentrunlog", "llmcall", "client", "costcorrection")
-READ_ONLY = ("agentrunlog", "llmcall", "client", "costcorrection")
+TABLES = (
+    "workspace",
+    "agent",
+    "apikey",
+    "modelprice",
+    "agentrunlog",
+    "llmcall",
+    "client",
+    "costcorrection",
+    "agentmerge",
+)
+READ_ONLY = ("agentrunlog", "llmcall", "client", "costcorrection", "agentmerge")
 
 
 def address(table: str, page: str = "changelist", *args: Any) -> str:
@@ -53,6 +74,8 @@ def filled(workspace: Workspace, elsewhere: Workspace) -> Iterator[None]:
             cost_after_microcents=2,
             reason="a new price",
         )
+        bot = Agent.objects.get(workspace=place)
+        AgentMerge.objects.create(workspace=place, source=bot, target=bot, by_name="a row for the list")
     return
 
 
@@ -485,3 +508,48 @@ def test_lists_of_runs_separate_thousands(filled: None, superuser: User, client:
     client.force_login(superuser)
 
     assert '<td class="field-input_tokens">1,200</td>' in client.get(address("agentrunlog")).content.decode()
+
+
+def test_a_merged_agent_is_read_and_no_longer_changed_or_chosen(
+    workspace: Workspace, owner: User, client: Client
+) -> None:
+    source, target = AgentFactory(workspace=workspace, slug="suport-bot"), AgentFactory(workspace=workspace, slug="bot")
+    client.force_login(owner)
+    stale = Agent.objects.get(pk=source.pk)
+    merge(source, target, by=owner)
+
+    listed = client.get(address("agent")).content.decode()
+    assert "suport-bot" not in listed
+    assert ">bot</a>" in listed
+    page = client.get(address("agent", "change", source.pk)).content.decode()
+    assert "Merged into" in page
+    assert 'name="effort"' not in page
+    assert client.post(address("agent", "change", source.pk), {"effort": "low"}).status_code == 403
+    chosen = client.get(
+        reverse("admin:autocomplete"),
+        {"term": "", "app_label": "agents", "model_name": "apikey", "field_name": "agent"},
+    )
+    assert [one["text"] for one in chosen.json()["results"]] == ["bot"]
+    client.post(address("agent"), {"action": "restore", "_selected_action": [source.pk]})
+    source.refresh_from_db()
+    assert (source.merged_into, source.archived_at is not None) == (target, True)
+    assert "suport-bot was merged into it." in client.get(address("agent", "history", target.pk)).content.decode()
+    merges = client.get(address("agentmerge")).content.decode()
+    assert "olive" in merges
+    assert stale.merged_into is None
+
+
+def test_a_form_saves_what_was_changed_in_it_alone(workspace: Workspace, superuser: User, client: Client) -> None:
+    agent = AgentFactory(workspace=workspace, slug="bot")
+    client.force_login(superuser)
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post(
+            address("agent", "change", agent.pk),
+            {"effort": "low", "active": "on", "initial-monthly_budget_cents": "", "monthly_budget_cents": ""},
+        )
+
+    assert answer.status_code == 302
+    (written,) = (query["sql"] for query in queries if query["sql"].startswith('UPDATE "agents_agent"'))
+    assert "merged_into" not in written
+    agent.refresh_from_db()
+    assert agent.effort == "low"

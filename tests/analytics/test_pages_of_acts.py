@@ -24,13 +24,20 @@ from tests.factories import MembershipFactory, WorkspaceFactory
 def pages(cast: Cast, spend: Spend) -> list[str]:
     spend()
     spend(**UNPRICED)
+    support_bot = Agent.objects.get()
+    spend(agent="suport-bot")
+    misspelt = Agent.objects.get(slug="suport-bot")
     for _ in range(3):
         MembershipFactory(user=cast.owner, workspace=WorkspaceFactory(), role="owner")
-    budget = set_budget(Agent.objects.get(), by=By(command="test"), limit_cents=1)
+    budget = set_budget(support_bot, by=By(command="test"), limit_cents=1)
     assert budget is not None
     given = grant(budget, 2, ends_at=AFTERNOON + timedelta(days=2), reason="launch", by=By(command="test"))
     key, _ = create_key(cast.acme)
     return [
+        reverse("merge-agent", args=[misspelt.pk]),
+        f"{reverse('merge-agent', args=[misspelt.pk])}?into=support-bot",
+        f"{reverse('merge-agent', args=[misspelt.pk])}?into=suport-bot",
+        reverse("merged", args=[support_bot.pk]),
         reverse("budget", args=[budget.pk]),
         reverse("grant-more", args=[budget.pk]),
         reverse("revoke-grant", args=[given.pk]),

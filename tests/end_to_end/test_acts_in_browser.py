@@ -1,4 +1,4 @@
-"""What people do on the pages, in a real Chromium: grant, price, make a key, read what they were told."""
+"""What people do on the pages, in a real Chromium: grant, price, make a key, merge agents, read what they were told."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from agents import ledger
-from agents.models import Agent, ApiKey, LLMCall, Membership, ModelPrice, Workspace
-from agents.tasks import reprice_unpriced
+from agents.models import Agent, AgentMerge, ApiKey, LLMCall, Membership, ModelPrice, Workspace
+from agents.tasks import move_merged, reprice_unpriced
 from budgets.enforcement import BudgetEnforcementService
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy
 from budgets.policies import By, set_budget
@@ -178,6 +178,69 @@ def test_without_scripts_the_first_event_is_seen_by_refreshing(
     page.get_by_role("link", name="Refresh").click()
 
     page.get_by_text("First event received").wait_for()
+
+
+def test_two_agents_are_merged_and_their_money_is_one_figure(
+    acme: Workspace, live_server: Any, browser: Browser
+) -> None:
+    # 4,000 tokens in at 2.50 USD a million are a cent: 3 of support-bot, 2 of suport-bot.
+    spend(acme, 3, input_tokens=4_000, output_tokens=0)
+    spend(acme, 2, agent="suport-bot", input_tokens=4_000, output_tokens=0)
+    set_budget(Agent.objects.get(slug="support-bot"), by=By(command="test"), limit_cents=20)
+    page = browser.new_page()
+    complaints = log_in(page, live_server.url)
+
+    notice = page.get_by_role("listitem").filter(has_text="named almost like support-bot")
+    notice.get_by_role("link", name="Merge into…").click()
+    assert page.get_by_text("2 runs and 2 calls of suport-bot move to support-bot, 2.00¢ in all.").is_visible()
+    assert page.get_by_role("row", name="Spent").inner_text().split("\t") == [
+        "Spent", "3 cents ($0.03)", "5 cents ($0.05)",
+    ]  # fmt: skip
+    assert AgentMerge.objects.count() == 0
+    page.get_by_role("button", name="Merge suport-bot into support-bot").click()
+
+    page.get_by_role("heading", name="Analytics / support-bot").wait_for()
+    page.get_by_text("Merged: suport-bot into support-bot.").wait_for()
+    page.get_by_text("0 of 2 calls of suport-bot moved here").wait_for()
+    spend(acme, 1, agent="suport-bot", input_tokens=4_000, output_tokens=0)  # by a process that runs still
+
+    move_merged(AgentMerge.objects.get().pk)  # the queued task, as the background service runs it
+
+    page.get_by_text("moved here").wait_for(state="detached", timeout=PATIENCE)
+    page.reload()
+    page.get_by_text("Total spend this month").wait_for()
+    assert page.locator(".kpis dd.figure").first.inner_text() == "6.00¢"
+    assert page.get_by_role("row", name="suport-bot").inner_text().split("\t")[:4] == ["suport-bot", "2.00¢", "2", "2"]
+    page.get_by_role("link", name="Dashboard", exact=True).click()
+    page.get_by_role("heading", name="Dashboard").wait_for()
+    assert page.get_by_text("suport-bot").count() == 0
+    page.goto(f"{live_server.url}/analytics/{Agent.objects.get(slug='suport-bot').pk}/")
+    page.get_by_role("heading", name="Analytics / support-bot").wait_for()
+    assert set(LLMCall.objects.values_list("agent__slug", flat=True)) == {"support-bot"}
+    assert complaints == []
+
+
+def test_without_scripts_an_agent_is_merged_by_its_name(acme: Workspace, live_server: Any, browser: Browser) -> None:
+    spend(acme, 1, input_tokens=4_000, output_tokens=0)
+    spend(acme, 1, agent="helper", input_tokens=4_000, output_tokens=0)
+    page = without_scripts(browser)
+    log_in(page, live_server.url)
+    page.get_by_role("link", name="Analytics", exact=True).click()
+    page.get_by_role("link", name="helper").click()
+    page.get_by_role("link", name="Merge into…").click()
+
+    page.get_by_label("Into").fill("support")
+    page.get_by_role("button", name="Show what would move").click()
+    page.get_by_text("Acme has no agent named 'support'; write one it has.").wait_for()
+    page.get_by_label("Into").fill("support-bot")
+    page.get_by_role("button", name="Show what would move").click()
+    page.get_by_role("button", name="Merge helper into support-bot").click()
+    page.get_by_text("0 of 1 call of helper moved here").wait_for()
+    move_merged(AgentMerge.objects.get().pk)
+    page.get_by_role("link", name="Refresh").click()
+
+    page.get_by_text("Names that stand for support-bot").wait_for()
+    assert page.locator(".kpis dd.figure").first.inner_text() == "2.00¢"
 
 
 def test_what_one_was_told_is_read_and_the_bell_falls_silent(

@@ -243,10 +243,13 @@ def test_no_page_is_wider_than_a_phone(recorded: list[int], live_server: Any, br
     assert run is not None
     budget = set_budget(run.agent, by=By(command="test"), limit_cents=5)
     assert budget is not None
+    misspelt = Agent.objects.create(workspace=run.agent.workspace, slug="a-name-so-long-that-no-line-of-a-phone-has-it")
     for path in (
         "/",
         "/analytics/",
         f"/analytics/{run.agent_id}/",
+        f"/analytics/{run.agent_id}/merge/",
+        f"/analytics/{run.agent_id}/merge/?into={misspelt.slug}",
         "/workspaces/",
         "/workspaces/acme/",
         "/runs/",

@@ -55,6 +55,10 @@ class AgentFacts:
     """Its workspace is, by who asks: they may change the agent."""
     month_runs: int = 0
     """Where they were asked for: this month, at most `COUNTED_RUNS` + 1."""
+    merged_into: int | None = None
+    """The id of the agent that its name stands for, where that is another."""
+    has_merged: bool = False
+    """Where it was asked for: others were merged into it."""
 
     @classmethod
     def of(cls, row: Agent, *, owned: bool = False, month_runs: int = 0) -> AgentFacts:
@@ -72,6 +76,8 @@ class AgentFacts:
             last_run_at=row.last_run_at,
             owned=owned,
             month_runs=month_runs,
+            merged_into=row.merged_into_id,
+            has_merged=getattr(row, "has_merged", False),
         )
 
 
@@ -92,10 +98,11 @@ SORTS = {
 
 
 def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFacts | None:
-    """With a calendar: and how many runs it had this month."""
+    """With a calendar: and how many runs it had this month, and whether others were merged into it."""
     rows: Any = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk)
     if calendar is not None:
-        rows = rows.annotate(month_runs=_runs_of_month(calendar))
+        merged = Agent.objects.filter(merged_into=OuterRef("pk"))
+        rows = rows.annotate(month_runs=_runs_of_month(calendar), has_merged=Exists(merged))
     if not is_superuser(user):
         # Of "a workspace that this user owns" SQLite walks the workspaces; of a membership it knows the row.
         owner = Membership.objects.filter(
@@ -106,6 +113,12 @@ def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFa
     if row is None:
         return None
     return AgentFacts.of(row, owned=getattr(row, "owned", True), month_runs=getattr(row, "month_runs", 0))
+
+
+def find_booked_to(user: User, pk: int) -> AgentFacts | None:
+    """An agent that an old address names; of one that was merged, the agent it was merged into."""
+    found = find_agent(user, pk)
+    return find_agent(user, found.merged_into) if found is not None and found.merged_into is not None else found
 
 
 def _runs_of_month(calendar: Calendar) -> BoundedCount:
@@ -120,7 +133,7 @@ def _runs_of_month(calendar: Calendar) -> BoundedCount:
 
 def visible_agents(user: User, workspace_id: int | None, limit: int) -> list[AgentFacts]:
     """By name, of one workspace or of all one sees; those that are archived last."""
-    rows = Agent.objects.visible_to(user).select_related("workspace")
+    rows = Agent.objects.visible_to(user).standing().select_related("workspace")
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
     return [AgentFacts.of(row) for row in rows.order_by(F("archived_at").asc(nulls_first=True), "slug", "pk")[:limit]]
@@ -140,6 +153,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     )
     rows = (
         Agent.objects.visible_to(user)
+        .standing()
         .select_related("workspace")
         .annotate(spent=Coalesce(Subquery(spent.values("spent")), 0))
     )

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import reverse
 
 from agents.spend import Spend, cents_text
@@ -18,7 +19,7 @@ from costsite.analytics.cost_trend import CostTrend, cost_trend
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries import agents, runs
+from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
@@ -29,6 +30,7 @@ from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
+from costsite.analytics.views.merging import merged_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, runs_of_part, spend_chart
@@ -48,6 +50,9 @@ RUNS_PER_PAGE = 20
 def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     user, calendar = request.user, calendar_now()
     found = found_or_404(agents.find_agent(user, pk, calendar), "agent")
+    if found.merged_into is not None:
+        asked = request.META["QUERY_STRING"]
+        return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
     filters = filters_from(request.GET, calendar)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     usage = agent_usage(user, found.id, spans.all)
@@ -82,6 +87,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "agent": found,
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
+        "merge_href": ways.merge_agent(user, found.id, found.slug, owned=found.owned),
+        **merged_table(merges.merges_into(user, found.id) if found.has_merged else []),
         "grant_href": ways.grant_more(user, own.policy, owned=found.owned) if own else "",
         "state": shown_state(budgets, found.workspace_id, found.id),
         "own": own,

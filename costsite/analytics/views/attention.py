@@ -55,7 +55,7 @@ def notices(
         *_failing(live),
         *_silent(live),
         *_lost(clients),
-        *_new(calendar, live),
+        *_new(user, calendar, live, owned),
     ]
     return sorted(found, key=lambda notice: not notice.grave)
 
@@ -131,7 +131,7 @@ def _lost(clients: Clients) -> Iterable[Notice]:
         )
 
 
-def _new(calendar: Calendar, agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
+def _new(user: ways.User, calendar: Calendar, agents: Sequence[AgentFortnight], owned: set[int]) -> Iterable[Notice]:
     """Agents that appeared in the last 7 days; said first of those that may be another one, misspelled."""
     since = calendar.now - timedelta(days=7)
     by_name = sorted(agents, key=lambda agent: agent.slug)[:COMPARED_NAMES]
@@ -144,10 +144,16 @@ def _new(calendar: Calendar, agents: Sequence[AgentFortnight]) -> Iterable[Notic
     for agent in new[:EACH]:
         twin = twins.get(agent.agent_id)
         after = "is new: it was first seen in the last 7 days."
+        merge_href = ""
         if twin is not None:
+            owns = agent.workspace_id in owned
+            merge_href = ways.merge_agent(user, agent.agent_id, agent.slug, owned=owns, into=twin.slug)
             name = "named" if agent.name == agent.slug else f"called {agent.slug} in the code,"
             after = f"is new, and {name} almost like {twin.slug}. If it is the same agent, mend its name in the code."
-        yield Notice(False, "", agent.name, reverse("agent", args=[agent.agent_id]), after)
+        yield Notice(
+            False, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Merge into…" if merge_href else "",
+            merge_href,
+        )  # fmt: skip
 
 
 def _twins(new: Sequence[AgentFortnight], others: Sequence[AgentFortnight]) -> dict[int, AgentFortnight]:

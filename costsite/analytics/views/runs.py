@@ -101,7 +101,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     if workspace is not None and workspace not in listed:
         listed.append(workspace)
     agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
-    agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    agent = agents.find_booked_to(request.user, agent_id) if agent_id is not None else None
     if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
         agent = None
     agents_listed = agents.visible_agents(request.user, workspace.id if workspace else None, LISTED_AGENTS)

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import reverse
 
+from agents.models.people import UNREGISTERED
 from agents.models.visibility import is_superuser
 from budgets.granting import may_grant
 from budgets.models import BudgetPolicy
@@ -44,6 +45,13 @@ def edit_budget(user: User, policy: BudgetPolicy, *, changeable: bool) -> str:
 
 def grant_more(user: User, policy: BudgetPolicy, *, owned: bool) -> str:
     return reverse("grant-more", args=[policy.pk]) if may_grant(user, policy, owned=owned) else ""
+
+
+def merge_agent(user: User, agent_id: int, slug: str, *, owned: bool, into: str = "") -> str:
+    """`into`: the slug of the one that is proposed."""
+    if slug == UNREGISTERED or not (owned or is_superuser(user)):
+        return ""
+    return reverse("merge-agent", args=[agent_id]) + (f"?{urlencode({'into': into})}" if into else "")
 
 
 def add_price(user: User, provider: str, model: str, *, owns_any: bool) -> str:

@@ -40,7 +40,7 @@ def model_named(text: str) -> tuple[str, str]:
 def what_if(request: HttpRequest) -> HttpResponse:
     calendar = calendar_now()
     agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
-    agent = agents.find_agent(request.user, agent_id) if agent_id is not None else None
+    agent = agents.find_booked_to(request.user, agent_id) if agent_id is not None else None
     chosen = request.GET.get("range", "30-days")
     chosen = chosen if chosen in RANGES else "30-days"
     days: Days = calendar.days_of(chosen)
@@ -70,7 +70,7 @@ def what_if(request: HttpRequest) -> HttpResponse:
 def default_model(request: HttpRequest) -> HttpResponse:
     """Make a model the default of an agent; owners of its workspace alone."""
     pk = whole_number(request.POST.get("agent", ""), most=2**63 - 1)
-    agent = found_or_404(agents.find_agent(request.user, pk) if pk is not None else None, "agent")
+    agent = found_or_404(agents.find_booked_to(request.user, pk) if pk is not None else None, "agent")
     if not agent.owned:
         raise PermissionDenied("Only owners of the workspace change its agents.")
     model = wire.clean_name(request.POST.get("model", "").replace("\x00", "").strip())
