@@ -16,8 +16,12 @@ from langchain_plugin.handler import CostCallbackHandler
 
 __all__ = ["compaction_middleware", "effort_middleware"]
 
-KEEP_MESSAGES = 20
-"""Of a compacted conversation; LangChain's own number."""
+KEPT_OF_TRIGGER = 4
+"""What a compacted conversation keeps: the newest messages that come to a fourth of the trigger, as the site's advice
+reckons.
+
+Not LangChain's own twenty messages: where these alone are above the trigger, every call would be summarized anew.
+"""
 
 
 def effort_middleware(*, agent: str | None = None, costs: CostCallbackHandler | None = None) -> AgentMiddleware:
@@ -65,7 +69,7 @@ def compaction_middleware(
         agent: Whose number; None: that of the run.
         costs: The callback that the agent runs with; None: one that is set by the environment.
         trigger_tokens: From here on when the site has set nothing; None: then nothing is compacted.
-        **summarization: Anything else that SummarizationMiddleware takes, as `keep=("messages", 20)`.
+        **summarization: Anything else that SummarizationMiddleware takes. `keep` is a fourth of the trigger without it.
 
     """
     return _Compaction(model, costs or CostCallbackHandler(agent=agent), agent, trigger_tokens, summarization)
@@ -88,7 +92,9 @@ class _Compaction(AgentMiddleware):
         self._agent = agent
         self._trigger_tokens = trigger_tokens
         self._make = lambda tokens: SummarizationMiddleware(
-            model, trigger=("tokens", tokens), **{"keep": ("messages", KEEP_MESSAGES), **summarization}
+            model,
+            trigger=("tokens", tokens),
+            **{"keep": ("tokens", max(1, tokens // KEPT_OF_TRIGGER)), **summarization},
         )
         self._made: tuple[int, SummarizationMiddleware] | None = None
         if trigger_tokens is not None:

@@ -9,10 +9,11 @@ context no longer meets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from costsite.advice.chains import MILLION, Call, Step, paid_for
+from costsite.advice.usual import median_of
 from langchain_plugin.wire import UnitPrices
 
 TRIGGERS: Final = (4_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 64_000, 96_000, 128_000)
@@ -47,8 +48,13 @@ def saved_by_trigger(steps: Sequence[Step]) -> dict[int, int]:
 
 
 def really_saved(calls: Sequence[Call], steps: Sequence[Step]) -> int:
-    """Microcents that the summaries among `calls` saved on the run's conversation `steps`, their own cost taken off."""
+    """Microcents that the summaries among `calls` saved on the run's conversation `steps`, their own cost taken off.
+
+    What a summary took away is what the next call would have sent, which is what the one before it sent and what a
+    step of this conversation adds, less what it did send.
+    """
     price_of = {id(step.call): step for step in steps}
+    grows = _grows(calls, price_of)
     saved = removed = before = 0
     summed_up = False
     for call in calls:
@@ -60,13 +66,28 @@ def really_saved(calls: Sequence[Call], steps: Sequence[Step]) -> int:
         if step is None:
             continue
         if summed_up:
-            removed += max(0, before - call.input_tokens)
+            removed += max(0, before + grows - call.input_tokens)
             summed_up = False
         if removed:
             paid = paid_for(step, call.input_tokens)
             saved += paid * removed // max(1, call.input_tokens)
         before = call.input_tokens
     return saved
+
+
+def _grows(calls: Sequence[Call], price_of: Mapping[int, Step]) -> int:
+    """Tokens that a step adds: the median, of steps without a summary between; without any such, what was answered."""
+    added, answered = [], []
+    before: Call | None = None
+    for call in calls:
+        if id(call) not in price_of:
+            before = None if call.purpose == "compaction" else before
+            continue
+        if before is not None and call.input_tokens > before.input_tokens:
+            added.append(call.input_tokens - before.input_tokens)
+        answered.append(call.output_tokens)
+        before = call
+    return median_of(added or answered)
 
 
 def _summary(context: int, prices: UnitPrices) -> int:

@@ -113,9 +113,25 @@ def test_what_a_summary_really_saved_is_counted_with_its_cost() -> None:
     summary = call(20_000, 500, purpose="compaction")
     calls = [call(1_000), call(20_000), summary, call(4_000), call(5_000)]
 
-    # 16,000 tokens went; each of the two calls after it is spared them at 100: 3,200,000.
+    # A step adds 1,000, the lower of 19,000 and 1,000: the third call would have sent 21,000, and sent 4,000.
+    # So 17,000 tokens went; each of the two calls after the summary is spared them at 100: 3,400,000.
     # The summary cost 20,000 x 100 + 500 x 200 = 2,100,000.
-    assert really_saved(calls, talk(*calls)) == 3_200_000 - 2_100_000
+    assert really_saved(calls, talk(*calls)) == 3_400_000 - 2_100_000
+
+
+def test_summaries_before_every_call_save_what_keeps_the_context_from_growing() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(1_000), call(2_000), call(3_000), summary, call(3_000), summary, call(3_000), summary, call(3_000)]
+
+    # Of contexts of 4,000, 5,000 and 6,000 each sends 3,000: 1,000 + 2,000 + 3,000 tokens at 100, less 3 x 500 x 100.
+    assert really_saved(calls, talk(*calls)) == 600_000 - 150_000
+
+
+def test_a_conversation_of_summaries_alone_grows_by_what_is_answered() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(3_000, 200), summary, call(3_000, 200)]
+
+    assert really_saved(calls, talk(*calls)) == 200 * 100 - 50_000
 
 
 def test_history_read_from_no_cache_is_advised_on_only_where_it_could_have_been_cached() -> None:
