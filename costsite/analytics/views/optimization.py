@@ -131,6 +131,7 @@ def _efforts(months: list[advice.MonthOfAgent]) -> list[dict[str, Any]]:
             "cost": cost if priced else None,
             "each": cost // priced if priced else None,
             "output": output,
+            "output_each": round(output / calls),
             "reasoning": reasoning,
             "failed": failed,
         }
