@@ -6,6 +6,7 @@ Needs LangChain 1.x, which the rest of the plugin does not.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import signature
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, SummarizationMiddleware
@@ -71,7 +72,15 @@ def compaction_middleware(
         trigger_tokens: From here on when the site has set nothing; None: then nothing is compacted.
         **summarization: Anything else that SummarizationMiddleware takes. `keep` is a fourth of the trigger without it.
 
+    Raises:
+        ImportError: LangChain is older than 1.1.
+
     """
+    if "trigger" not in signature(SummarizationMiddleware).parameters:
+        raise ImportError(
+            "compaction_middleware needs LangChain 1.1 or newer, since which SummarizationMiddleware has a trigger and"
+            " what it keeps in tokens; upgrade langchain."
+        )
     return _Compaction(model, costs or CostCallbackHandler(agent=agent), agent, trigger_tokens, summarization)
 
 
@@ -97,8 +106,11 @@ class _Compaction(AgentMiddleware):
             **{"keep": ("tokens", max(1, tokens // KEPT_OF_TRIGGER)), **summarization},
         )
         self._made: tuple[int, SummarizationMiddleware] | None = None
-        if trigger_tokens is not None:
-            self._summarizing(trigger_tokens)  # what is wrong with the arguments is said now
+        # What is wrong with the arguments is said now, not in the run that follows the site's first number.
+        if trigger_tokens is None:
+            self._make(1)
+        else:
+            self._summarizing(trigger_tokens)
 
     def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         tokens = self._costs.compact_at_tokens_of(self._agent) or self._trigger_tokens

@@ -113,6 +113,13 @@ def test_a_fourth_of_the_trigger_is_kept_and_the_next_call_is_not_summarized_aga
     assert small.calls == 1
 
 
+def test_a_wrong_argument_is_said_when_the_agent_is_made_and_not_in_a_run_once_the_site_has_a_number(
+    costs: CostCallbackHandler,
+) -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        compaction_middleware(ScriptedModel(), costs=costs, keep=("messages", 0))
+
+
 def test_a_number_that_is_none_is_refused_when_the_agent_is_made(costs: CostCallbackHandler) -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         compaction_middleware(ScriptedModel(), costs=costs, trigger_tokens=0)
