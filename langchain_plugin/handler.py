@@ -181,8 +181,8 @@ class CostCallbackHandler(BaseCallbackHandler):
         return None
 
     def model_move(self) -> tuple[str, wire.ModelMove] | None:
-        """The agent whose run this is asked in, or that this handler is for, and where its owner's word of the site has
-        its budget move it; None when nobody said so, or none heard.
+        """The agent whose run this is asked in, or that this handler is for, and the model that its budget moves it to;
+        None when its owner said nothing of that, or none was heard.
         """
         settings = self._settings_of(None)
         return (settings.agent, settings.moves_to) if settings is not None and settings.moves_to is not None else None
