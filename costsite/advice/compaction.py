@@ -10,7 +10,7 @@ context no longer meets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from costsite.advice.chains import MILLION, Call, Step, paid_for
 from costsite.advice.usual import median_of
@@ -47,47 +47,71 @@ def saved_by_trigger(steps: Sequence[Step]) -> dict[int, int]:
     return {trigger: saved_at(steps, trigger) for trigger in TRIGGERS if trigger < largest}
 
 
+class _Pace(NamedTuple):
+    """How a conversation goes on from one call to the next where no summary came between."""
+
+    grows: int
+    """Tokens that a step adds: the median; without any such step, what was answered."""
+    again: tuple[int, int]
+    """Microcents, and tokens, that were sent again."""
+    new: tuple[int, int]
+    """The same of what was added."""
+
+
 def really_saved(calls: Sequence[Call], steps: Sequence[Step]) -> int:
     """Microcents that the summaries among `calls` saved on the run's conversation `steps`, their own cost taken off.
 
-    What a summary took away is what the next call would have sent, which is what the one before it sent and what a
-    step of this conversation adds, less what it did send.
+    After the first of them each call is held against the one it would have been: the context of the call before it, had
+    nothing been taken away, and what a step adds; at what this conversation pays for what it sends again (caches
+    included) and for what is new. So a cache that the new context does not meet counts against the summary.
     """
-    price_of = {id(step.call): step for step in steps}
-    grows = _grows(calls, price_of)
-    saved = removed = before = 0
+    step_of = {id(step.call): step for step in steps}
+    pace = _pace(calls, step_of)
+    saved = before = would = 0
     summed_up = False
     for call in calls:
         if call.purpose == "compaction":
             saved -= call.cost_microcents or 0
             summed_up = True
             continue
-        step = price_of.get(id(call))
+        step = step_of.get(id(call))
         if step is None:
             continue
-        if summed_up:
-            removed += max(0, before + grows - call.input_tokens)
-            summed_up = False
-        if removed:
+        added = pace.grows if summed_up else call.input_tokens - before
+        history, would = would, would + added
+        if would <= call.input_tokens or added < 0:
+            would = call.input_tokens  # nothing is gone, or somebody else shortened it
+        else:
             paid = paid_for(step, call.input_tokens)
-            saved += paid * removed // max(1, call.input_tokens)
-        before = call.input_tokens
+            whole = paid, call.input_tokens
+            saved += _at(history, pace.again if pace.again[1] else whole)
+            saved += _at(would - history, pace.new if pace.new[1] else whole) - paid
+        before, summed_up = call.input_tokens, False
     return saved
 
 
-def _grows(calls: Sequence[Call], price_of: Mapping[int, Step]) -> int:
-    """Tokens that a step adds: the median, of steps without a summary between; without any such, what was answered."""
-    added, answered = [], []
-    before: Call | None = None
+def _pace(calls: Sequence[Call], step_of: Mapping[int, Step]) -> _Pace:
+    grown, answered = [], []
+    again = new = again_tokens = 0
+    is_next = False
     for call in calls:
-        if id(call) not in price_of:
-            before = None if call.purpose == "compaction" else before
+        step = step_of.get(id(call))
+        if step is None:
+            is_next = is_next and call.purpose != "compaction"
             continue
-        if before is not None and call.input_tokens > before.input_tokens:
-            added.append(call.input_tokens - before.input_tokens)
+        added = call.input_tokens - step.again
+        if is_next and added > 0:
+            grown.append(added)
+            again, again_tokens = again + paid_for(step, step.again), again_tokens + step.again
+            new += paid_for(step, call.input_tokens) - paid_for(step, step.again)
         answered.append(call.output_tokens)
-        before = call
-    return median_of(added or answered)
+        is_next = True
+    return _Pace(median_of(grown or answered), (again, again_tokens), (new, sum(grown)))
+
+
+def _at(tokens: int, paid: tuple[int, int]) -> int:
+    """What tokens cost where others cost so many microcents."""
+    return tokens * paid[0] // paid[1]
 
 
 def _summary(context: int, prices: UnitPrices) -> int:

@@ -127,6 +127,27 @@ def test_summaries_before_every_call_save_what_keeps_the_context_from_growing() 
     assert really_saved(calls, talk(*calls)) == 600_000 - 150_000
 
 
+def test_a_cache_that_the_shortened_context_does_not_meet_counts_against_the_summary() -> None:
+    calls = [
+        call(10_000), call(12_000, cache_read_tokens=10_000), call(12_000, 500, purpose="compaction"),
+        call(4_000), call(6_000, cache_read_tokens=4_000),
+    ]  # fmt: skip
+
+    # Sent again at 10 a token, new ones at 100, 2,000 of them a step.
+    # After the summary a call would have sent 12,000 again and 2,000 new: 320,000; its 4,000 fresh cost 400,000.
+    # The next would have sent 14,000 again and 2,000 new: 340,000; it cost 4,000 x 10 + 2,000 x 100 = 240,000.
+    # The summary cost 12,000 x 100 + 500 x 200.
+    assert really_saved(calls, talk(*calls)) == -80_000 + 100_000 - 1_300_000
+
+
+def test_a_context_that_somebody_else_shortened_is_no_saving_of_a_summary() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(1_000), call(9_000), summary, call(3_000), call(2_000), call(3_000)]
+
+    # A step adds 1,000 or 8,000, of which the lower: 10,000 less 3,000 at 100; then another conversation begins.
+    assert really_saved(calls, talk(*calls)) == 700_000 - 50_000
+
+
 def test_a_conversation_of_summaries_alone_grows_by_what_is_answered() -> None:
     summary = call(500, purpose="compaction")
     calls = [call(3_000, 200), summary, call(3_000, 200)]
