@@ -10,7 +10,8 @@ from django.utils import timezone
 from budgets.models import BudgetChange
 
 _LABELS = {
-    "limit_cents": "limit (cents)", "thresholds": "thresholds", "mode": "mode", "cents": "cents", "ends_at": "ends",
+    "limit_cents": "limit (cents)", "thresholds": "thresholds", "mode": "mode", "moves_to": "moves to",
+    "moves_at_percent": "at percent", "cents": "cents", "ends_at": "ends",
 }  # fmt: skip
 """What changes, in the order it is told in: a database keeps none."""
 
@@ -27,6 +28,8 @@ def difference(change: BudgetChange) -> str:
 def _told(name: str, value: Any) -> str:
     if name == "ends_at":
         return f"{timezone.localtime(datetime.fromisoformat(value)):%-d %b %Y %H:%M}"
+    if value in ("", None):
+        return "none"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)

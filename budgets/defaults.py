@@ -14,7 +14,7 @@ from agents.models import LedgerState
 from budgets.crossings import Tally, note_crossings
 from budgets.models import BudgetChange, BudgetPeriod, BudgetPolicy, DefaultBudget
 from budgets.months import month_at
-from budgets.policies import CHANGEABLE
+from budgets.policies import OF_EVERY_BUDGET
 
 
 def give_default_budgets(workspace_id: int, agent_ids: Collection[int]) -> int:
@@ -27,7 +27,7 @@ def give_default_budgets(workspace_id: int, agent_ids: Collection[int]) -> int:
         return 0
     now = timezone.now()
     month = month_at(now, LedgerState.current().days()).name
-    fields = {name: getattr(default, name) for name in CHANGEABLE}
+    fields = {name: getattr(default, name) for name in OF_EVERY_BUDGET}
     have = BudgetPolicy.objects.live().filter(agent__in=agent_ids).values_list("agent_id", flat=True)
     policies = BudgetPolicy.objects.bulk_create(
         BudgetPolicy(

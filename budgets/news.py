@@ -14,6 +14,8 @@ from budgets.counters import Counted
 from budgets.covering import Covering, covering_budgets
 from budgets.key_reach import KeyReach
 from budgets.models import BudgetPeriod, BudgetPolicy, ThresholdCrossing
+from budgets.months import month_named
+from budgets.moving import move_told
 from budgets.notifications.telling import words_of
 from langchain_plugin import wire
 
@@ -21,14 +23,40 @@ TOLD_FOR: Final = timedelta(minutes=15)
 """A line passed longer ago is no news to a process that asks: its owner was told elsewhere."""
 
 
-def budget_news(
-    reach: KeyReach, agents: Mapping[str, int], *, counted: Counted | None = None, now: datetime | None = None
-) -> list[wire.BudgetNews]:
-    """Of each agent the tightest budget whose figures the key may read. `agents`: ids by the name the client uses.
-    `counted`: what recording the batch read of them already.
-    """
-    if counted is None or not counted.agent_ids.issuperset(agents.values()):
-        counted = _read(reach.key, agents.values(), now or timezone.now())
+def counted_of(key: ApiKey, agent_ids: Iterable[int], counted: Counted | None, now: datetime | None = None) -> Counted:
+    """The budgets that cover these agents: what recording their batch read of them already, or read now."""
+    wanted = frozenset(agent_ids)
+    if counted is not None and counted.agent_ids.issuperset(wanted):
+        return counted
+    now = now or timezone.now()
+    budgets = covering_budgets(key.workspace_id, wanted, now)
+    return Counted(wanted, budgets, month_of(LedgerState.current().days().of(now)), {}, [])
+
+
+def moves(agents: Mapping[str, int], counted: Counted) -> dict[str, wire.ModelMove]:
+    """Which model each agent's own budget moves it to, by the name the client uses; those that stay left out."""
+    own = {budget.agent_id: budget for budget in counted.budgets if budget.agent_id is not None and budget.moves_to}
+    if not own:
+        return {}
+    spent = _spent(list(own.values()), counted)
+    ends_at = month_named(counted.month, LedgerState.current().days()).ends_at
+    told = {}
+    for name, agent_id in agents.items():
+        budget = own.get(agent_id)
+        move = budget and move_told(
+            budget.moves_to,
+            budget.moves_at_percent,
+            limit=budget.limit,
+            spent=spent.get(budget.pk, 0),
+            month_ends_at=ends_at,
+        )
+        if move:
+            told[name] = move
+    return told
+
+
+def budget_news(reach: KeyReach, agents: Mapping[str, int], counted: Counted) -> list[wire.BudgetNews]:
+    """Of each agent the tightest budget whose figures the key may read. `agents`: ids by the name the client uses."""
     opened = [budget for budget in counted.budgets if reach.opens(budget)]
     if not opened:
         return []
@@ -44,12 +72,6 @@ def budget_news(
                 wire.BudgetNews(agent=name, spent_microcents=spent.get(tightest.pk, 0), limit_microcents=tightest.limit)
             )
     return news
-
-
-def _read(key: ApiKey, agent_ids: Iterable[int], now: datetime) -> Counted:
-    wanted = frozenset(agent_ids)
-    budgets = covering_budgets(key.workspace_id, wanted, now)
-    return Counted(wanted, budgets, month_of(LedgerState.current().days().of(now)), {}, [])
 
 
 def _spent(budgets: Sequence[Covering], counted: Counted) -> dict[int, int]:

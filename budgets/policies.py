@@ -21,11 +21,13 @@ from budgets.crossings import Tally, note_crossings
 from budgets.limits import effective_limits
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy
 from budgets.months import month_at
+from budgets.moving import clean_model
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-CHANGEABLE: Final = ("limit_cents", "thresholds", "mode")
+OF_EVERY_BUDGET: Final = ("limit_cents", "thresholds", "mode")
+CHANGEABLE: Final = (*OF_EVERY_BUDGET, "moves_to", "moves_at_percent")
 LONGEST_GRANT: Final = timedelta(days=367)
 """From any time of a day through the same day of the next year. What should hold for longer is the limit itself, where
 everybody looks for it.
@@ -97,6 +99,19 @@ def change(policy: BudgetPolicy, fields: Mapping[str, Any], *, by: By, reason: s
         return True
 
 
+def move(policy: BudgetPolicy, model: str, at_percent: int | None, *, by: By, reason: str = "") -> bool:
+    """Have an agent's budget move it to `model` (`openai/gpt-5-mini`) from `at_percent` of it on; with an empty `model`
+    the agent stays with its own. False when it was so already.
+
+    Raises:
+        ValidationError: The budget is of no agent, or the model or the percent is none.
+
+    """
+    model = clean_model(model)
+    fields = {"moves_to": model, "moves_at_percent": at_percent if model else None}
+    return change(policy, fields, by=by, reason=reason)
+
+
 def archive(policy: BudgetPolicy, *, by: By, reason: str = "") -> None:
     """End a budget. Nothing is refused for it from the next decision on."""
     with writing(alone=True):
@@ -149,7 +164,8 @@ def _make(of: Agent | Workspace | None, fields: Mapping[str, Any], by: By, reaso
     policy = BudgetPolicy(**_place(of), **fields, first_month=month_at(now, LedgerState.current().days()).name)
     policy.full_clean()
     policy.save()
-    _note(policy, BudgetChange.What.MADE, by, reason, {}, {name: getattr(policy, name) for name in CHANGEABLE})
+    told = {name: value for name in CHANGEABLE if (value := getattr(policy, name)) not in ("", None)}
+    _note(policy, BudgetChange.What.MADE, by, reason, {}, told)
     start_counter(policy, policy.first_month)
     _note_lines_behind(policy, now)
     return policy

@@ -180,6 +180,13 @@ class CostCallbackHandler(BaseCallbackHandler):
             return refusal
         return None
 
+    def model_move(self) -> tuple[str, wire.ModelMove] | None:
+        """The agent whose run this is asked in, or that this handler is for, and the model that its budget moves it to;
+        None when its owner said nothing of that, or none was heard.
+        """
+        settings = self._settings_of(None)
+        return (settings.agent, settings.moves_to) if settings is not None and settings.moves_to is not None else None
+
     def share_spent(self) -> float | None:
         """Of the tightest budget of the agent whose run this is asked in, the part that is spent; None without one."""
         run = self._tree.run_of(None)

@@ -176,7 +176,7 @@ class News:
         kept = {
             "hash_key": self._hash_key,
             "price_card": [entry.model_dump() for entries in self._prices.values() for entry in entries],
-            "agent_settings": [settings.model_dump() for settings in self._agent_settings.values()],
+            "agent_settings": [settings.model_dump(mode="json") for settings in self._agent_settings.values()],
         }
         with suppress(OSError):
             make_folder(self._folder)

@@ -6,6 +6,7 @@ Needs LangChain 1.x, which the rest of the plugin does not.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import signature
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, SummarizationMiddleware
@@ -16,8 +17,12 @@ from langchain_plugin.handler import CostCallbackHandler
 
 __all__ = ["compaction_middleware", "effort_middleware"]
 
-KEEP_MESSAGES = 20
-"""Of a compacted conversation; LangChain's own number."""
+KEPT_OF_TRIGGER = 4
+"""What a compacted conversation keeps: the newest messages that come to a fourth of the trigger, as the site's advice
+reckons.
+
+Not LangChain's own twenty messages: where these alone are above the trigger, every call would be summarized anew.
+"""
 
 
 def effort_middleware(*, agent: str | None = None, costs: CostCallbackHandler | None = None) -> AgentMiddleware:
@@ -65,9 +70,17 @@ def compaction_middleware(
         agent: Whose number; None: that of the run.
         costs: The callback that the agent runs with; None: one that is set by the environment.
         trigger_tokens: From here on when the site has set nothing; None: then nothing is compacted.
-        **summarization: Anything else that SummarizationMiddleware takes, as `keep=("messages", 20)`.
+        **summarization: Anything else that SummarizationMiddleware takes. `keep` is a fourth of the trigger without it.
+
+    Raises:
+        ImportError: LangChain is older than 1.1.
 
     """
+    if "trigger" not in signature(SummarizationMiddleware).parameters:
+        raise ImportError(
+            "compaction_middleware needs LangChain 1.1 or newer, since which SummarizationMiddleware has a trigger and"
+            " what it keeps in tokens; upgrade langchain."
+        )
     return _Compaction(model, costs or CostCallbackHandler(agent=agent), agent, trigger_tokens, summarization)
 
 
@@ -88,11 +101,16 @@ class _Compaction(AgentMiddleware):
         self._agent = agent
         self._trigger_tokens = trigger_tokens
         self._make = lambda tokens: SummarizationMiddleware(
-            model, trigger=("tokens", tokens), **{"keep": ("messages", KEEP_MESSAGES), **summarization}
+            model,
+            trigger=("tokens", tokens),
+            **{"keep": ("tokens", max(1, tokens // KEPT_OF_TRIGGER)), **summarization},
         )
         self._made: tuple[int, SummarizationMiddleware] | None = None
-        if trigger_tokens is not None:
-            self._summarizing(trigger_tokens)  # what is wrong with the arguments is said now
+        # What is wrong with the arguments is said now, not in the run that follows the site's first number.
+        if trigger_tokens is None:
+            self._make(1)
+        else:
+            self._summarizing(trigger_tokens)
 
     def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         tokens = self._costs.compact_at_tokens_of(self._agent) or self._trigger_tokens

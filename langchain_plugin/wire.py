@@ -286,6 +286,17 @@ class Rejection(AnswerModel):
     """Says the mend."""
 
 
+class ModelMove(AnswerModel):
+    """From a part of the agent's own monthly budget on, its owner wants another model asked."""
+
+    provider: Name = ""
+    """As LangChain names it; empty: nobody said."""
+    model: RequiredName
+    at_percent: Annotated[int, Field(ge=1, le=100)]
+    due_until: Instant | None = None
+    """So much is spent: the model is to be asked until then, when the month ends. None: not yet."""
+
+
 class AgentSettings(AnswerModel):
     agent: RequiredName
     active: bool = True
@@ -293,6 +304,7 @@ class AgentSettings(AnswerModel):
     default_model: Name = ""
     compact_at_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
     """The size of a conversation from which on it is to be compacted; None: nobody said."""
+    moves_to: ModelMove | None = None
 
 
 class Notice(AnswerModel):

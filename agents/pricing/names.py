@@ -116,6 +116,12 @@ _SNAPSHOT: Final = re.compile(
 )
 
 
+def provider_and_model(text: str) -> tuple[str, str]:
+    """Of `openai/gpt-5-mini`, as people write it; a bare name has no provider."""
+    provider, slash, model = text.partition("/")
+    return (provider.strip(), model.strip()) if slash else ("", text.strip())
+
+
 def library_provider(provider: str) -> str | None:
     """The price library's name of a provider; None for local runners, routers and whoever it does not list.
 

@@ -115,7 +115,7 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         more = ""
         if policy is not None:
             more = format_html(
-                ' <a href="{}">Thresholds, mode and grants</a>',
+                ' <a href="{}">Thresholds, mode, model near the end, and grants</a>',
                 reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]),
             )
         return format_html("{} {} {}{}", plain, spent, covered_too(request, self.standings_above(row)), more)

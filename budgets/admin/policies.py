@@ -21,6 +21,7 @@ from budgets.form_fields import CentsField, ThresholdsField
 from budgets.models import BudgetPolicy
 from budgets.models.policies import default_thresholds
 from budgets.money import in_both, in_cents
+from budgets.moving import clean_model
 from budgets.policies import CHANGEABLE, By, archive, policy_of, set_budget
 from budgets.policies import change as change_budget
 from budgets.state import standing_now, state_of_standing
@@ -47,7 +48,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = BudgetPolicy
-        fields = ["scope", "workspace", "agent", "limit_cents", "thresholds", "mode"]
+        fields = ["scope", "workspace", "agent", "limit_cents", "thresholds", "mode", "moves_to", "moves_at_percent"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +57,9 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                 if name in self.fields:
                     # With a hidden copy of what was shown, what others changed meanwhile is not changed back.
                     self.fields[name].show_hidden_initial = True
+
+    def clean_moves_to(self) -> str:
+        return clean_model(self.cleaned_data["moves_to"])
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -197,8 +201,10 @@ class BudgetPolicyAdmin(GrantingAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         may_change = obj is None or self.has_change_permission(request, obj)
-        fields = ("limit_cents", "thresholds", "mode", "reason") if may_change else ("limit_set", "lines_set", "mode")
-        settings = ("Budget", {"fields": fields})
+        fields: list[Any] = ["limit_cents", "thresholds", "mode"] if may_change else ["limit_set", "lines_set", "mode"]
+        if obj is None or obj.scope == Scope.AGENT:
+            fields.append(("moves_to", "moves_at_percent"))
+        settings = ("Budget", {"fields": (*fields, "reason") if may_change else fields})
         if obj is None:
             description = "Per-agent takes an agent, Per-workspace a workspace, Global neither."
             whose = {"fields": ("scope", "workspace", "agent"), "description": description}

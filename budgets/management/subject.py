@@ -12,7 +12,7 @@ from agents.models import Agent, LedgerState, Workspace
 from budgets.enforcement import standings_of
 from budgets.models import BudgetPolicy
 from budgets.money import in_both
-from budgets.policies import CHANGEABLE
+from budgets.policies import OF_EVERY_BUDGET
 from budgets.state import gravest_of
 
 Subject = Agent | Workspace | None
@@ -63,7 +63,7 @@ def account_of(policy: BudgetPolicy) -> str:
 
 
 OPTIONS = {"limit_cents": "--limit-cents", "cents": "--cents", "ends_at": "--last-day"} | {
-    name: f"--{name}" for name in CHANGEABLE if name != "limit_cents"
+    name: f"--{name}" for name in OF_EVERY_BUDGET if name != "limit_cents"
 }
 
 

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -17,6 +17,7 @@ from agents.models.people import KeptQuerySet
 from agents.models.visibility import User, is_superuser
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.lines import DEFAULT_THRESHOLDS, problem_with
+from budgets.moving import LONGEST_NAME, problem_with_move
 
 MAX_LIMIT_CENTS: Final = 10**11
 """A billion USD. In microcents ninety such limits fit a column of 64 bits."""
@@ -72,6 +73,19 @@ class BudgetPolicy(models.Model):
         default=default_thresholds, help_text="Percents of the budget at which people are told, such as 50, 80, 100."
     )
     mode = models.CharField(max_length=10, choices=Mode, default=Mode.HARD)
+    moves_to = models.CharField(
+        "moves to the model",
+        max_length=LONGEST_NAME,
+        blank=True,
+        help_text="Its provider and name, such as openai/gpt-5-mini. Told to the agent's processes with the answer to"
+        " their next report; code that uses BudgetMiddleware follows it. Empty: the agent stays with its own.",
+    )
+    moves_at_percent = models.PositiveSmallIntegerField(
+        "from so much of the budget on (percent)",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+    )
     first_month = models.CharField(
         max_length=7, editable=False, help_text="The month it was made in, 'YYYY-MM': earlier ones are not counted."
     )
@@ -104,6 +118,16 @@ class BudgetPolicy(models.Model):
             models.CheckConstraint(
                 name="a_limit_is_within_bounds", condition=Q(limit_cents__gte=0, limit_cents__lte=MAX_LIMIT_CENTS)
             ),
+            models.CheckConstraint(
+                name="only_an_agents_budget_moves_it",
+                condition=Q(moves_to="", moves_at_percent=None)
+                # Not null said too: a comparison with null is not false, and would pass.
+                | (
+                    Q(scope="agent", moves_at_percent__isnull=False)
+                    & Q(moves_at_percent__gte=1, moves_at_percent__lte=100)
+                    & ~Q(moves_to="")
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -126,11 +150,12 @@ class BudgetPolicy(models.Model):
         return LOCK_ORDER[self.scope], self.pk
 
     def clean(self) -> None:
-        problems = {}
+        problems: dict[str, str] = {}
         if self.limit_cents is not None and self.limit_cents < 0:
             problems["limit_cents"] = "A budget is 0 cents or more; leave it empty to have none."
         if problem := problem_with(self.thresholds):
             problems["thresholds"] = problem
+        problems |= problem_with_move(self.moves_to, self.moves_at_percent, of_an_agent=self.scope == self.Scope.AGENT)
         if problems:
             raise ValidationError(problems)
         # Asked anew: the agent may have been merged since the form was opened.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from langchain_plugin.wire import UnitPrices
+from langchain_plugin.wire import MAX_TAG_LENGTH, UnitPrices
 
 SMALL, MID, TOP = "small", "mid", "top"
 TIERS: Final = {SMALL: "Small", MID: "Mid", TOP: "Top"}
@@ -49,11 +49,13 @@ def more_effort(one: str, other: str) -> bool:
 
 
 TASK_TAG: Final = "task:"
+LONGEST_TASK: Final = MAX_TAG_LENGTH - len(TASK_TAG)
+"""As much as a tag holds of it: a longer row is met by what is left of its name."""
 
 
 def task_name(text: str) -> str:
     """A task as rows and tags both may write it: `Code formatting`, `code-formatting`, `code_formatting`."""
-    return " ".join(text.replace("-", " ").replace("_", " ").lower().split())[:64]
+    return " ".join(text.replace("-", " ").replace("_", " ").lower().split())[:LONGEST_TASK].strip()
 
 
 def task_in(tags: Sequence[object]) -> str:

@@ -51,5 +51,6 @@ urlpatterns = [
     path("optimization/", optimization.optimization, name="optimization"),
     path("optimization/what-if/", what_if.what_if, name="what-if"),
     path("optimization/what-if/default-model/", what_if.default_model, name="what-if-default-model"),
+    path("optimization/what-if/move/", what_if.move_agent, name="what-if-move"),
     path("optimization/<int:pk>/decide/", optimization.decide, name="decide-advice"),
 ]

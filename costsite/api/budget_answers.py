@@ -32,6 +32,8 @@ class BudgetAnswer(Answer):
     agent: str | None = Field(description="Slug; null unless the budget is an agent's.")
     mode: str
     thresholds: list[int] = Field(description="Percents of the limit.")
+    moves_to: str | None = Field(description="The model it moves its agent to, as provider/model; null: none.")
+    moves_at_percent: int | None = Field(description="From so much of the effective limit on.")
     state: str = Field(description="on_track, near, over, new_runs_refused or blocked.")
     state_text: str = Field(description="The same for people.")
     period_start: datetime
@@ -106,6 +108,8 @@ def _facts_of(policy: BudgetPolicy, standing: Standing, zone: str, *, opened: bo
         "agent": policy.agent.slug if policy.agent else None,
         "mode": policy.mode,
         "thresholds": policy.thresholds,
+        "moves_to": policy.moves_to or None,
+        "moves_at_percent": policy.moves_at_percent,
         "state": state.kind.value,
         "state_text": state.words,
         "period_start": standing.month.starts_at,

@@ -18,7 +18,7 @@ from agents.models.people import UNREGISTERED
 from agents.storable import record_storable
 from budgets.counters import Counted
 from budgets.key_reach import KeyReach
-from budgets.news import budget_news, lines_passed_now
+from budgets.news import budget_news, counted_of, lines_passed_now, moves
 from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
@@ -81,17 +81,20 @@ def _shift(sent: wire.EventBatch, arrival: Arrival) -> timedelta:
 
 def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) -> wire.Receipt:
     reach = KeyReach(key)
-    counted = recorded.counted if isinstance(recorded.counted, Counted) else None
+    passed = recorded.counted if isinstance(recorded.counted, Counted) else None
+    agents = {name: agent.id for name, agent in recorded.agents.items()}
+    counted = counted_of(key, agents.values(), passed)
+    moved = moves(agents, counted)
     return wire.Receipt(
         batch_id=batch.sent.batch_id,
         accepted=recorded.accepted,
         duplicates=recorded.duplicates,
         rejected=sorted([*batch.rejected, *recorded.rejected], key=lambda rejection: rejection.index),
         hash_key=key.workspace.hash_key,
-        agent_settings=[settings_of(name, agent) for name, agent in sorted(recorded.agents.items())],
+        agent_settings=[settings_of(name, agent, moved.get(name)) for name, agent in sorted(recorded.agents.items())],
         price_card=recorded.price_card,
-        budgets=budget_news(reach, {name: agent.id for name, agent in recorded.agents.items()}, counted=counted),
-        lines_passed=lines_passed_now(reach, counted),
+        budgets=budget_news(reach, agents, counted),
+        lines_passed=lines_passed_now(reach, passed),
         notices=[*batch.notices, *_notices(recorded, shift)],
     )
 

@@ -19,6 +19,7 @@ from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
+from budgets.moving import move_told
 from budgets.news import lines_passed_lately
 from budgets.price_card import fallback_of, price_card
 from budgets.words import instant_in_words
@@ -118,7 +119,10 @@ def _agent(key: ApiKey, name: str) -> Agent:
 
 
 def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach: KeyReach) -> wire_leases.LeaseAnswer:
-    card = price_card(agent, asked.models, timezone.now())
+    own = next((standing for standing in permit.standings if standing.policy.agent_id is not None), None)
+    move = _move(own) if own is not None else None
+    wanted = [*asked.models, wire_leases.ModelAsked(provider=move.provider, model=move.model)] if move else asked.models
+    card = price_card(agent, wanted, timezone.now())
     shown = [standing for standing in permit.standings if reach.opens(standing.policy)]
     tightest = min(shown, key=lambda standing: standing.left, default=None)
     return wire_leases.LeaseAnswer(
@@ -127,12 +131,23 @@ def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach
         available_microcents=permit.available,
         valid_for_seconds=permit.valid.total_seconds(),
         budget=_news(asked.agent, tightest) if tightest is not None else None,
-        agent_settings=settings_of(asked.agent, agent),
+        agent_settings=settings_of(asked.agent, agent, move),
         lines_passed=lines_passed_lately(reach, agent, [standing.policy for standing in shown]),
         no_new_runs=facts_of(permit.no_new_runs, reach) if permit.no_new_runs is not None else None,
         price_card=card,
         fallback=fallback_of(card),
         unpriced=settings.COSTSITE_UNPRICED_MODELS,
+    )
+
+
+def _move(own: Standing) -> wire.ModelMove | None:
+    """Which model the agent's own budget moves it to."""
+    return move_told(
+        own.policy.moves_to,
+        own.policy.moves_at_percent,
+        limit=own.limit,
+        spent=own.spent,
+        month_ends_at=own.month.ends_at,
     )
 
 

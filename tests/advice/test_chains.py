@@ -113,9 +113,46 @@ def test_what_a_summary_really_saved_is_counted_with_its_cost() -> None:
     summary = call(20_000, 500, purpose="compaction")
     calls = [call(1_000), call(20_000), summary, call(4_000), call(5_000)]
 
-    # 16,000 tokens went; each of the two calls after it is spared them at 100: 3,200,000.
+    # A step adds 1,000, the lower of 19,000 and 1,000: the third call would have sent 21,000, and sent 4,000.
+    # So 17,000 tokens went; each of the two calls after the summary is spared them at 100: 3,400,000.
     # The summary cost 20,000 x 100 + 500 x 200 = 2,100,000.
-    assert really_saved(calls, talk(*calls)) == 3_200_000 - 2_100_000
+    assert really_saved(calls, talk(*calls)) == 3_400_000 - 2_100_000
+
+
+def test_summaries_before_every_call_save_what_keeps_the_context_from_growing() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(1_000), call(2_000), call(3_000), summary, call(3_000), summary, call(3_000), summary, call(3_000)]
+
+    # Of contexts of 4,000, 5,000 and 6,000 each sends 3,000: 1,000 + 2,000 + 3,000 tokens at 100, less 3 x 500 x 100.
+    assert really_saved(calls, talk(*calls)) == 600_000 - 150_000
+
+
+def test_a_cache_that_the_shortened_context_does_not_meet_counts_against_the_summary() -> None:
+    calls = [
+        call(10_000), call(12_000, cache_read_tokens=10_000), call(12_000, 500, purpose="compaction"),
+        call(4_000), call(6_000, cache_read_tokens=4_000),
+    ]  # fmt: skip
+
+    # Sent again at 10 a token, new ones at 100, 2,000 of them a step.
+    # After the summary a call would have sent 12,000 again and 2,000 new: 320,000; its 4,000 fresh cost 400,000.
+    # The next would have sent 14,000 again and 2,000 new: 340,000; it cost 4,000 x 10 + 2,000 x 100 = 240,000.
+    # The summary cost 12,000 x 100 + 500 x 200.
+    assert really_saved(calls, talk(*calls)) == -80_000 + 100_000 - 1_300_000
+
+
+def test_a_context_that_somebody_else_shortened_is_no_saving_of_a_summary() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(1_000), call(9_000), summary, call(3_000), call(2_000), call(3_000)]
+
+    # A step adds 1,000 or 8,000, of which the lower: 10,000 less 3,000 at 100; then another conversation begins.
+    assert really_saved(calls, talk(*calls)) == 700_000 - 50_000
+
+
+def test_a_conversation_of_summaries_alone_grows_by_what_is_answered() -> None:
+    summary = call(500, purpose="compaction")
+    calls = [call(3_000, 200), summary, call(3_000, 200)]
+
+    assert really_saved(calls, talk(*calls)) == 200 * 100 - 50_000
 
 
 def test_history_read_from_no_cache_is_advised_on_only_where_it_could_have_been_cached() -> None:

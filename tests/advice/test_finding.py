@@ -11,7 +11,7 @@ import pytest
 from agents.models import Workspace
 from costsite.advice import kinds
 from costsite.advice.comparing import Side, buys_nothing_measurable, points_worse, wilson
-from costsite.advice.models import Advice, AgentMonth, ModelTier
+from costsite.advice.models import Advice, AgentMonth, ModelTier, TaskRow
 from costsite.advice.nightly import review
 from costsite.advice.tiers import above, more_effort, task_in, tier_of
 from costsite.advice.words import of_advice
@@ -107,6 +107,30 @@ def test_effort_above_its_tasks_row_is_advised_against(book: Book) -> None:
     # Half of 20 x 2,500 tokens of reasoning at 200.
     row = advice(kinds.TASK_EFFORT)
     assert (row.month_microcents, row.confidence) == (5_000_000, Advice.Confidence.LOW)
+
+
+def test_a_task_longer_than_a_tag_is_met_by_what_the_tag_holds_of_it(book: Book) -> None:
+    ModelTier.objects.create(model=DEARER, tier="top")
+    TaskRow.objects.create(task="y", name="Sort the mail of " + "customer " * 9, effort="low", tier="small")
+    called = f"task:sort-the-mail-of-{'customer-' * 9}"[: wire.MAX_TAG_LENGTH]
+    book(one_call_runs(20, day=3, request_model=DEARER, tags=(called,)))
+    book(one_call_runs(20, day=4))
+
+    review(YESTERDAY)
+
+    assert "for “Sort the mail of customer" in words(advice(kinds.TASK_MODEL))
+
+
+@pytest.mark.parametrize("tag", ["task:bug-fix", "task:Bug_Fix", "task:bug fixes", "task:Bug fixes"])
+def test_a_task_goes_by_its_rows_key_and_by_its_name(tag: str, book: Book) -> None:
+    ModelTier.objects.create(model=DEARER, tier="top")
+    ModelTier.objects.create(model=MODEL, tier="mid")
+    book(one_call_runs(20, day=3, request_model=DEARER, tags=(tag,)))
+    book(one_call_runs(20, day=4))
+
+    review(YESTERDAY)
+
+    assert "for “Bug fixes” on acme-large (top tier), which needs the mid tier." in words(advice(kinds.TASK_MODEL))
 
 
 def test_a_task_without_a_row_is_no_evidence(book: Book) -> None:
@@ -235,5 +259,5 @@ def test_efforts_and_tasks_are_read_as_people_write_them() -> None:
     assert not more_effort("medium", "medium")
     assert not more_effort("8192", "low"), "a budget of tokens is no level"
     assert task_in(["production", "Task:Code_formatting"]) == task_in(["task:code-formatting"]) == "code formatting"
-    assert task_in(["t" * 200, "task:" + "x" * 200]) == "x" * 64
+    assert task_in(["t" * 200, "task:" + "x" * 200]) == "x" * 59
     assert task_in([]) == ""

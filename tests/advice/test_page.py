@@ -15,6 +15,9 @@ from django.urls import reverse
 
 from agents.models import Agent as AgentRow
 from agents.models import AgentRunLog, Workspace
+from budgets.changes import difference
+from budgets.models import BudgetChange, BudgetPolicy
+from budgets.policies import By, set_budget
 from costsite.advice.models import Advice, AdviceChange
 from costsite.advice.nightly import review
 from tests.advice.conftest import FIRST, YESTERDAY, Book
@@ -251,3 +254,125 @@ def test_one_click_makes_it_the_default_model_for_owners_alone(
     assert LogEntry.objects.get().get_change_message() == (
         "Default model from none to claude-haiku-4-5, after a what-if."
     )
+
+
+MINI = "openai/gpt-5-mini"
+
+
+@pytest.fixture
+def budgeted(month: Month) -> BudgetPolicy:
+    policy = set_budget(AgentRow.objects.get(), by=By(command="test"), limit_cents=100_000)
+    assert policy is not None
+    return policy
+
+
+def moved(client: Client, agent_pk: int, **fields: object) -> tuple[int, str]:
+    """The status of the answer, and what the page after it says."""
+    answer = client.post(
+        reverse("what-if-move"), {"agent": agent_pk, "model": MINI, "percent": 80} | fields, follow=True
+    )
+    status = answer.redirect_chain[0][1] if answer.redirect_chain else answer.status_code
+    return status, re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+
+def test_one_click_has_its_budget_move_it_for_owners_alone(
+    budgeted: BudgetPolicy, client: Client, owner: User, viewer: User, stranger: User
+) -> None:
+    agent = AgentRow.objects.get()
+    address = f"/optimization/what-if/?agent={agent.pk}&range=this-month&model={MINI}"
+    for person, status in ((stranger, 404), (viewer, 403)):
+        client.force_login(person)
+        assert moved(client, agent.pk)[0] == status
+        assert "from there on" not in text(client, address)
+    client.force_login(owner)
+    with CaptureQueriesContext(connection) as queries:
+        offered = text(client, address)
+    assert client.get(reverse("what-if-move")).status_code == 405
+    assert f"Move to {MINI} from there on" in offered
+    assert "Now: it stays with its own model." in offered
+    assert len(queries) <= MOST_QUERIES
+
+    status, said = moved(client, agent.pk)
+
+    assert status == 302
+    assert f"support-bot moves to {MINI} from 80 % of its budget on." in said
+    budgeted.refresh_from_db()
+    assert (budgeted.moves_to, budgeted.moves_at_percent) == (MINI, 80)
+    change = BudgetChange.objects.filter(policy=budgeted).latest("pk")
+    assert (change.by_name, change.reason) == ("olive", "After a what-if.")
+    assert difference(change) == f"moves to: none → {MINI}; at percent: none → 80"
+    # The pages that name the budget say so.
+    assert f"Now: {MINI} from 80 % on." in text(client, address)
+    assert f"from 80 % on {MINI}" in text(client, "/budgets/")
+    assert f"From 80 % of the budget {MINI}" in text(client, f"/analytics/{agent.pk}/")
+    assert f"{MINI},80," in b"".join(client.get("/budgets/export.csv").streaming_content).decode()  # type: ignore[attr-defined]
+    assert "Stay with its own model" in text(client, f"/budgets/{budgeted.pk}/")
+    client.force_login(viewer)
+    assert "Stay with its own model" not in text(client, f"/budgets/{budgeted.pk}/")
+
+
+def test_the_budgets_page_says_that_it_is_there_and_an_owner_takes_it_back(
+    budgeted: BudgetPolicy, client: Client, owner: User
+) -> None:
+    agent = AgentRow.objects.get()
+    client.force_login(owner)
+    for limit, words in ((100_000, f"is moved to {MINI} ."), (1, f"is moved to {MINI} : it is there now.")):
+        set_budget(agent, by=By(command="test"), limit_cents=limit)
+
+        assert f"From 80 % on the agent {words}" in moved(client, agent.pk)[1]
+
+    status, said = moved(client, agent.pk, model="")
+
+    assert (status, "support-bot stays with its own model." in said) == (302, True)
+    budgeted.refresh_from_db()
+    assert (budgeted.moves_to, budgeted.moves_at_percent) == ("", None)
+
+
+def test_without_a_budget_of_its_own_there_is_no_part_of_it_to_move_at(
+    month: Month, workspace: Workspace, client: Client, owner: User
+) -> None:
+    agent = AgentRow.objects.get()
+    set_budget(workspace, by=By(command="test"), limit_cents=100_000)
+    client.force_login(owner)
+    html = client.get(f"/optimization/what-if/?agent={agent.pk}&range=this-month&model={MINI}").content.decode()
+    assert "has no budget of its own" in html
+    assert f'href="/admin/agents/agent/{agent.pk}/change/#id_monthly_budget_cents"' in html
+
+    assert "support-bot has no budget of its own; set a monthly budget first." in moved(client, agent.pk)[1]
+
+    User.objects.filter(pk=owner.pk).update(is_staff=False)
+    said = text(client, f"/optimization/what-if/?agent={agent.pk}&range=this-month&model={MINI}")
+    assert "To set one takes staff status" in said
+    assert not BudgetPolicy.objects.exclude(moves_to="").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "mend"),
+    [
+        ({"percent": "0"}, "greater than or equal to 1"),
+        ({"percent": "101"}, "Say from how much of the budget on"),
+        ({"percent": "many"}, "Say from how much of the budget on"),
+        ({"model": "openai/"}, "Name the model as its provider and name"),
+        ({"model": "x" * 2_000}, "Name the model as its provider and name"),
+    ],
+)
+def test_what_is_no_move_is_said_with_the_mend(
+    fields: dict[str, str], mend: str, budgeted: BudgetPolicy, client: Client, owner: User
+) -> None:
+    client.force_login(owner)
+
+    assert mend in moved(client, AgentRow.objects.get().pk, **fields)[1]
+
+    budgeted.refresh_from_db()
+    assert budgeted.moves_to == ""
+
+
+def test_a_model_without_a_price_is_not_offered_to_be_moved_to(
+    budgeted: BudgetPolicy, client: Client, owner: User
+) -> None:
+    client.force_login(owner)
+
+    page = text(client, f"/optimization/what-if/?agent={budgeted.agent_id}&range=this-month&model=acme-ai/unheard-of")
+
+    assert "No price is known" in page
+    assert "from there on" not in page

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
 
 import pytest
 from django.core.management import call_command
 
 from agents.models import Agent as AgentRow
-from agents.models import AgentRunLog, LedgerState, Workspace
+from agents.models import AgentRunLog, LedgerState, LLMCall, UsageDay, Workspace, WorkspaceDay
 from agents.retention import let_go
 from costsite.advice import causes
 from costsite.advice.asking import mark_of
-from costsite.advice.models import Advice, AgentDay, AgentUsualRun, ReviewState, RunReview, ScannedDay
+from costsite.advice.models import Advice, AgentDay, AgentMonth, AgentUsualRun, ReviewState, RunReview, ScannedDay
 from costsite.advice.nightly import review, sweep
 from tests.advice.conftest import FIRST, YESTERDAY, Book
 from tests.advice.planted import ALL_CAUSES, Agent, Month
@@ -184,7 +185,7 @@ def test_agents_without_a_call_are_no_trouble(book: Book, workspace: Workspace) 
     AgentRow.objects.create(workspace=workspace, slug="idle")
     month = Month(Agent("failing"), FIRST)
     one = Month(Agent("once"), FIRST)
-    book(one.ordinary(FIRST))
+    book(one.talk(one.uuid(FIRST), FIRST, 2, 1_500, 100))
     book(
         month.call(
             month.uuid(FIRST), FIRST, 0, status="error", usage_basis="estimated", input_tokens=0, output_tokens=0
@@ -194,7 +195,44 @@ def test_agents_without_a_call_are_no_trouble(book: Book, workspace: Workspace) 
 
     review(YESTERDAY)
 
-    assert set(AgentUsualRun.objects.values_list("agent__slug", "runs")) <= {("failing", 0), ("once", 1)}
+    # What cost nothing says nothing of what is usual.
+    assert set(AgentUsualRun.objects.values_list("agent__slug", "runs")) == {("failing", 0), ("once", 1)}
+    months = set(AgentMonth.objects.values_list("agent__slug", "runs", "calls", "cost_microcents"))
+    cost = AgentRunLog.objects.get(agent__slug="once").cost_microcents
+    assert months == {("failing", 3, 3, 0), ("once", 1, 2, cost)}
+    assert not RunReview.objects.exists()
+    assert not Advice.objects.exists()
+
+
+@pytest.mark.every_database
+def test_calls_that_come_late_and_in_any_order_are_reviewed_as_those_that_come_in_theirs(
+    book: Book, workspace: Workspace
+) -> None:
+    month = Month(Agent(caches=False), FIRST)
+    events = list(month.events((causes.COMPACT, causes.LOOPS)))
+    columns = ("day", "runs", "calls", "cost_microcents", "looped_calls", "looped_microcents", "compactable", "growth")
+
+    def reviewed() -> tuple[object, ...]:
+        review(YESTERDAY)
+        days = list(AgentDay.objects.order_by("day").values_list(*columns))
+        marks = list(RunReview.objects.order_by("run__run_id").values_list("run__run_id", "cause", "over_microcents"))
+        advised = list(Advice.objects.order_by("kind").values_list("kind", "key", "month_microcents", "figures"))
+        return days, marks, advised
+
+    book(events)
+    in_order = reviewed()
+    assert all(in_order), "there is something to compare"
+    for table in (LLMCall, UsageDay, WorkspaceDay, AgentDay, RunReview, Advice, ScannedDay, AgentUsualRun, AgentRunLog):
+        table._default_manager.all().delete()
+    Random(5).shuffle(events)
+    half = len(events) // 2
+    book(events[:half])
+    review(YESTERDAY)
+    book(events[half:])
+    book(events[: half // 2])  # and some twice
+    AgentUsualRun.objects.all().delete()  # what is usual is found once a night
+
+    assert reviewed() == in_order
 
 
 def test_the_command_reviews_one_workspace_and_says_what_it_found(

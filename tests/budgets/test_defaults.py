@@ -88,7 +88,7 @@ def test_many_at_once_take_as_many_queries_as_one(workspace: Workspace, default:
         return len(asked)
 
     queries(1)
-    assert queries(1) == queries(100)
+    assert queries(1) == queries(80)  # of more rows SQLite takes several statements: 999 values in each
 
 
 def test_an_owner_sets_changes_and_removes_it_on_the_workspaces_page(

@@ -106,7 +106,8 @@ def test_a_budget_says_how_it_stands_in_whole_microcents_and_in_exact_cents(
     assert (said["id"], said["cents"], said["reason"]) == (given.pk, 25, "launch")
     assert told == {
         "id": policy.pk, "scope": "agent", "workspace": "acme", "agent": "support-bot",
-        "mode": "hard", "thresholds": [50, 90], "state": "near", "state_text": "near budget",
+        "mode": "hard", "thresholds": [50, 90], "moves_to": None, "moves_at_percent": None,
+        "state": "near", "state_text": "near budget",
         "limit_cents": 50, "granted_cents": 25,
         "effective_limit_microcents": 75 * CENT, "effective_limit_cents": "75",
         "spent_microcents": 67_500_000, "spent_cents": "67.5",

@@ -185,6 +185,7 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
     "a lone surrogate in a field's name": ({"\ud83d": 1}, "\ufffd", {}),
     "a word of a newer plugin": ({"purpose": "reflection"}, "purpose", {"purpose": "agent"}),
     "not a number": ({"time_to_first_token_seconds": float("nan")}, "time_to", {"time_to_first_token_seconds": None}),
+    "a tag of 200 characters": ({"tags": ["t" * 200]}, "tags", {"tags": []}),
     "nine tags": ({"tags": list("abcdefghi")}, "tags", {"tags": []}),
     "tags nested far too deeply": ({"tags": json.loads("[" * 300 + "]" * 300)}, "tags", {"tags": []}),
     "a name that cannot be shown": ({"step": "plan\x1b[31m", "thread_id": "t" * 300}, "step, thread_id", {"step": ""}),

@@ -23,6 +23,18 @@ WEB = ("--host", "127.0.0.1", "--threads", "8", "--no-access-log")
 """The site's own web service, without the supervisor that would start it again when a test kills it."""
 
 
+OWNER = """
+from django.contrib.auth import get_user_model
+from agents.models import Membership, Workspace
+person, made = get_user_model().objects.get_or_create(username="olive", defaults={"is_staff": True})
+if made:
+    person.set_password("correct horse battery")
+    person.save()
+    acme = Workspace.objects.get(slug="acme")
+    Membership.objects.create(user=person, workspace=acme, role=Membership.Role.OWNER)
+"""
+
+
 class Recorded(NamedTuple):
     """What the ledger holds of one agent, by each of the ways it is counted."""
 
@@ -72,6 +84,10 @@ class LiveSite:
         self.manage("migrate", "-v0")
         self.manage("create_workspace", "acme")
         self.key = self.manage("create_api_key", "acme").strip()
+
+    def add_owner(self) -> None:
+        """Olive, who owns the workspace and logs in as `browsing.log_in` does. Does nothing when she is there."""
+        self.manage("shell", "-v0", "-c", OWNER)
 
     def manage(self, *arguments: str) -> str:
         """The output of a management command."""

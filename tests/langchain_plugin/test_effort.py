@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -208,3 +209,21 @@ def test_the_first_call_of_a_fresh_process_follows_the_effort_that_its_lease_cam
 def test_a_site_that_does_not_answer_is_waited_for_once(site: StubSite, tmp_path: Path) -> None:
     costs = CostCallbackHandler(agent="support-bot", api_key=KEY, url="http://127.0.0.1:9", state_dir=tmp_path)
     assert [costs.effort_of(f"agent-{number % 2}") for number in range(40)] == [""] * 40
+
+
+def test_a_process_that_reports_nothing_hears_of_a_change_when_its_lease_is_renewed(
+    site: StubSite, costs: CostCallbackHandler
+) -> None:
+    def answer(asked: dict[str, Any]) -> Any:
+        effort = "low" if len(site.lease_requests) < 3 else "high"
+        return leave(asked, valid_for_seconds=2, agent_settings={"agent": asked["agent"], "effort": effort})
+
+    site.lease_answer = answer
+    deadline = time.monotonic() + 60
+    heard = [costs.effort_of("support-bot")]
+    while heard[-1] != "high" and time.monotonic() < deadline:
+        time.sleep(0.05)
+        heard.append(costs.effort_of("support-bot"))
+
+    assert list(dict.fromkeys(effort for effort in heard if effort)) == ["low", "high"]
+    assert site.batches == []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_openai import ChatOpenAI
 
 from langchain_plugin import CostCallbackHandler, compaction_middleware, effort_middleware
@@ -92,6 +93,31 @@ def test_without_a_word_from_the_site_the_codes_own_number_holds(site: StubSite,
     agent = create_agent(ScriptedModel(), tools=[], middleware=[middleware])
 
     assert len(agent.invoke({"messages": LONG_TALK}, {"callbacks": [costs]})["messages"]) == 6
+
+
+def test_a_fourth_of_the_trigger_is_kept_and_the_next_call_is_not_summarized_again(
+    site: StubSite, costs: CostCallbackHandler
+) -> None:
+    small = ScriptedModel(model_name="small", answers=["They talked."])
+    middleware = compaction_middleware(small, costs=costs, trigger_tokens=1_000)
+    agent = create_agent(ScriptedModel(), tools=[look_up], middleware=[middleware])
+
+    talk = agent.invoke({"messages": LONG_TALK}, {"callbacks": [costs]})["messages"]
+    again = agent.invoke({"messages": [*talk, HumanMessage("And now?")]}, {"callbacks": [costs]})["messages"]
+
+    summary, *kept, _ = talk
+    assert "They talked." in summary.content
+    assert 0 < count_tokens_approximately(kept) <= 250
+    assert kept == LONG_TALK[-len(kept) :]
+    assert len(again) == len(talk) + 2
+    assert small.calls == 1
+
+
+def test_a_wrong_argument_is_said_when_the_agent_is_made_and_not_in_a_run_once_the_site_has_a_number(
+    costs: CostCallbackHandler,
+) -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        compaction_middleware(ScriptedModel(), costs=costs, keep=("messages", 0))
 
 
 def test_a_number_that_is_none_is_refused_when_the_agent_is_made(costs: CostCallbackHandler) -> None:

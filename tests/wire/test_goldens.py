@@ -15,7 +15,7 @@ from agents.models import AgentRunLog, Client, LLMCall, ReportedRefusal, Workspa
 from langchain_plugin import wire
 
 HERE = Path(__file__).parent
-RECEIPT_FILES = ("v1_receipt.json", "v1_receipt_lines_passed.json")
+RECEIPT_FILES = ("v1_receipt.json", "v1_receipt_lines_passed.json", "v1_receipt_model_move.json")
 EVENT_FILES = sorted(
     {path.name for path in HERE.glob("v1_*.json")} - {"v1_batch.json", "v1_error.json", *RECEIPT_FILES}
 )
@@ -100,6 +100,10 @@ def test_every_event_type_and_every_field_of_the_wire_is_in_a_golden() -> None:
     assert set(golden("v1_batch.json")) == set(wire.EventBatch.model_fields)
     assert set(golden("v1_batch.json")["health"]) == set(wire.ClientHealth.model_fields)
     assert {field for name in RECEIPT_FILES for field in golden(name)} == set(wire.Receipt.model_fields)
+    settings = [entry for name in RECEIPT_FILES for entry in golden(name).get("agent_settings", [])]
+    assert {field for entry in settings for field in entry} == set(wire.AgentSettings.model_fields)
+    moves = [entry["moves_to"] for entry in settings if entry.get("moves_to")]
+    assert {field for move in moves for field in move} == set(wire.ModelMove.model_fields)
     assert set(golden("v1_error.json")) == set(wire.ErrorBody.model_fields)
 
 

@@ -27,7 +27,7 @@ SPARED_BY_LOWER_EFFORT: Final = 50
 
 
 def from_tasks(workspace: Workspace, first: date, through: date, book: PriceBook) -> Iterator[Found]:
-    needs = {task_name(row.task): TaskNeeds(row.task, row.name, row.effort, row.tier) for row in TaskRow.objects.all()}
+    needs = _needs()
     rows = (
         TaskDay.objects.filter(workspace=workspace, day__gte=first, day__lte=through, task__in=list(needs))
         .order_by()
@@ -74,6 +74,12 @@ def from_tasks(workspace: Workspace, first: date, through: date, book: PriceBook
             agent_id, kinds.TASK_MODEL, f"{task}/{model}"[:200], spend.cost_microcents - cost_on(spend, prices),
             figures, _runs_of_task(agent_id, task, model, first, through),
         )  # fmt: skip
+
+
+def _needs() -> dict[str, TaskNeeds]:
+    """By what a run may call the task: as its row does, or as its row is shown to people."""
+    rows = [TaskNeeds(row.task, row.name, row.effort, row.tier) for row in TaskRow.objects.order_by("pk")]
+    return {task_name(row.name): row for row in rows} | {task_name(row.task): row for row in rows}
 
 
 KNOWN_MODELS: Final = (

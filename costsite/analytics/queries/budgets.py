@@ -182,6 +182,11 @@ def find_budget(user: User, calendar: Calendar, pk: int) -> BudgetPolicy | None:
     return found
 
 
+def own_budget(user: User, agent_id: int) -> BudgetPolicy | None:
+    """The live budget of exactly this agent."""
+    return BudgetPolicy.objects.visible_to(user).live().filter(scope=BudgetPolicy.Scope.AGENT, agent=agent_id).first()
+
+
 def find_grant(user: User, pk: int) -> BudgetGrant | None:
     """A grant of a budget that `user` sees."""
     return (

@@ -118,8 +118,8 @@ def budgets_for(
 
 
 _READ = (
-    "scope", "limit_cents", "thresholds", "mode", "workspace__name", "workspace__slug", "agent__name", "agent__slug",
-    "agent__workspace", "archived_at",
+    "scope", "limit_cents", "thresholds", "mode", "moves_to", "moves_at_percent", "workspace__name", "workspace__slug",
+    "agent__name", "agent__slug", "agent__workspace", "archived_at",
 )  # fmt: skip
 """Columns: five hundred budgets are read at a time."""
 

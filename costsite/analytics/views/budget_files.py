@@ -72,6 +72,8 @@ COLUMNS = (
     Column("State", lambda row: row.state.words),
     Column("Mode", lambda row: row.policy.mode),
     Column("Thresholds (%)", lambda row: " ".join(map(str, row.policy.thresholds))),
+    Column("Moves to", lambda row: row.policy.moves_to),
+    Column("At percent", lambda row: row.policy.moves_at_percent),
     Column("Limit (cents)", lambda row: cents_text(row.standing.limit)),
     Column("Of it granted (cents)", lambda row: cents_text(row.granted)),
     Column("Spent (cents)", lambda row: cents_text(row.standing.spent)),
