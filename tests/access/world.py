@@ -20,7 +20,18 @@ from django.utils import timezone
 from agents import ledger
 from agents.clients import note_client
 from agents.keys import create_key
-from agents.models import Agent, AgentRunLog, ApiKey, Client, CostCorrection, LLMCall, Membership, ModelPrice, Workspace
+from agents.models import (
+    Agent,
+    AgentMerge,
+    AgentRunLog,
+    ApiKey,
+    Client,
+    CostCorrection,
+    LLMCall,
+    Membership,
+    ModelPrice,
+    Workspace,
+)
 from agents.models.ledger_state import LedgerState
 from budgets.models import (
     BudgetChange,
@@ -113,7 +124,7 @@ def _fill(workspace: Workspace, word: str) -> dict[str, object]:
         "other_agent": Agent.objects.get(slug=f"{word}-two").pk, "other_slug": f"{word}-two",
         "agentrunlog": run.pk, "run_id": run.run_id, "llmcall": call.pk, "client": client.pk,
         "modelprice": ModelPrice.objects.get(workspace=workspace).pk,
-        "apikey": create_key(workspace, name=f"{word}-key")[0].pk,
+        "apikey": create_key(workspace, name=f"{word}-key")[0].pk, "agentmerge": _merged(agent, word, now).pk,
     }  # fmt: skip
     return rows | _budget(agent, word, now) | _told(agent, word, now) | _advised(run, word, now)
 
@@ -145,6 +156,15 @@ def _traffic(workspace: Workspace, word: str, now: datetime) -> tuple[AgentRunLo
     assert recorded.accepted == [0, 1, 2], recorded.rejected
     call = LLMCall.objects.get(call_id=events[0].call_id)
     return AgentRunLog.objects.get(run_id=call.run_id), call, Client.objects.get(pk=client)
+
+
+def _merged(agent: Agent, word: str, now: datetime) -> AgentMerge:
+    """Into `agent`, another name that it had."""
+    place = agent.workspace
+    name = Agent.objects.create(workspace=place, slug=f"{word}-botx", archived_at=now, merged_into=agent)
+    return AgentMerge.objects.create(
+        workspace=place, source=name, target=agent, by_name=f"{word}-owner", finished_at=now
+    )
 
 
 def _budget(agent: Agent, word: str, now: datetime) -> dict[str, object]:
