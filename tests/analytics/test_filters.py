@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.test import Client
 
+from agents.models import Agent
 from costsite.analytics.budget_bars import budget_bar
 from costsite.analytics.cost_trend import cost_trend
 from costsite.analytics.filters import Filters, filters_from
@@ -174,3 +175,16 @@ def test_without_a_priced_run_there_is_no_trend() -> None:
         cost_trend({datetime(2025, 1, 1).date(): [1]}, days, today=today, counted="n 0", day_href=lambda day: "")
         is None
     )
+
+
+def test_the_chosen_agent_and_tag_are_kept_in_the_filter_bar(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(agent="<b>" + "x" * 80)
+    spend(agent="triage")
+    chosen = Agent.objects.get(slug="triage").pk
+    for page in ("/", "/workspaces/acme/"):
+        html = as_viewer.get(f"{page}?agent={chosen}&tag=web").content.decode()
+
+        assert f'<option value="{chosen}" selected>triage</option>' in html, page
+        assert f">&lt;b&gt;{'x' * 56}…</option>" in html, page
+        assert 'name="tag" value="web"' in html, page
+        assert f"agent={chosen}&amp;tag=web" in html, page

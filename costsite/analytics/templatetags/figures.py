@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from agents.spend import Spend
@@ -172,3 +173,23 @@ def query(context: Any, **changes: Any) -> str:
     parts = {name: value for name, value in context["request"].GET.items() if name in context.get("kept", ())}
     parts |= changes
     return "?" + urlencode({name: value for name, value in parts.items() if value not in (None, "")})
+
+
+LONGEST_OPTION = 60
+
+
+@register.simple_tag
+def options(choices: Iterable[tuple[int, str]], chosen: int | None) -> SafeString:
+    """What a select offers of many: in one piece, since a template takes ten milliseconds over two hundred."""
+    return format_html_join(
+        "",
+        '<option value="{}"{}>{}</option>',
+        (
+            (
+                value,
+                mark_safe(" selected") if value == chosen else "",
+                name if len(name) <= LONGEST_OPTION else f"{name[: LONGEST_OPTION - 1]}…",
+            )
+            for value, name in choices
+        ),
+    )
