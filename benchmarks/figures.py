@@ -25,15 +25,16 @@ class Figure:
     baseline: float | None = None
     """Of what stands beside it, in the same unit."""
     ratio: float | None = None
-    """To what stands beside it. What a target is for, where there is one."""
+    """To what stands beside it; without that, to the limit."""
     at_most: float | None = None
     at_least: float | None = None
-    benchmark: str = ""
-    """Set by the report: the script and its options."""
+    limits_value: bool = False
+    """The limit is of the value, also where something stands beside it; else it is of the ratio."""
 
     @property
     def measured(self) -> float:
-        return self.value if self.ratio is None else self.ratio
+        """What the limit is of."""
+        return self.value if self.ratio is None or self.limits_value or not self.beside else self.ratio
 
     @property
     def met(self) -> bool | None:
@@ -55,14 +56,17 @@ def note(
     ratio: float | None = None,
     at_most: float | None = None,
     at_least: float | None = None,
+    limits_value: bool = False,
 ) -> Figure:
-    """Keep a figure. With `baseline` alone the ratio is the quotient of the two; a median of ratios is given as `ratio`.
+    """Keep a figure. With `baseline` alone the ratio is the quotient of the two; a median of ratios is `ratio` itself.
 
-    `at_most` and `at_least` are of the ratio where there is one, else of the value.
+    `at_most` and `at_least` are of the ratio to what stands beside it, or with `limits_value`, or when nothing does, of
+    the value.
     """
-    if ratio is None and baseline:
-        ratio = value / baseline
-    figure = Figure(what, value, unit, beside, baseline, ratio, at_most, at_least)
+    beside_it = baseline or (None if beside else at_most or at_least)
+    if ratio is None and beside_it:
+        ratio = value / beside_it
+    figure = Figure(what, value, unit, beside, baseline, ratio, at_most, at_least, limits_value)
     if path := os.environ.get(FILE):
         with Path(path).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(figure)) + "\n")

@@ -7,7 +7,6 @@ minute on SQLite, and two on PostgreSQL.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -86,7 +85,7 @@ def _calls(said: dict[str, str], agents: int, who: str) -> str:
     """INSERT the numbers :first to :last as calls. `h` and `g` are draws by run and call, `at` is in Unix seconds."""
     turn = f"(i % {CALLS_PER_RUN})"
     run = f"(i / {CALLS_PER_RUN})"
-    tools = "'[[\"search\", \"' || ((h + {0}) % 99991) || '\"]]'".format(turn)
+    tools = f"""'[["search", "' || ((h + {turn}) % 99991) || '"]]'"""
     values = {
         "call_id": said["id"].format("i"),
         "run_id": said["id"].format("r + 1000000000"),
@@ -133,7 +132,8 @@ def _calls(said: dict[str, str], agents: int, who: str) -> str:
     }
     return (
         f"INSERT INTO agents_llmcall (workspace_id, agent_id, {', '.join(values)}) WITH RECURSIVE {said['number']},"
-        f" drawn AS (SELECT i, {run} AS r, ({run} * 2654435761) % 4294967296 AS h, (i * 40503) % 65521 AS g FROM number),"
+        f" drawn AS (SELECT i, {run} AS r, ({run} * 2654435761) % 4294967296 AS h, (i * 40503) % 65521 AS g"
+        " FROM number),"
         f" placed AS (SELECT i, r, h, g, {BUSY.replace('{agents}', str(agents))} AS a,"
         f" :start + r * :seconds / :runs + {turn} * 3 AS at FROM drawn)"
         f" SELECT {who}, {', '.join(values.values())} FROM placed"
@@ -211,7 +211,8 @@ def _budgets(people: list[Any], places: list[Any], end: datetime) -> None:
     Notification.objects.bulk_create(
         Notification(
             cause="crossing", cause_key=f"crossing-{crossing.pk}", crossing=crossing, user=root, state="sent",
-            workspace_id=crossing.policy.workspace_id, title=f"A budget has used {crossing.threshold} %", body="So much.",
+            workspace_id=crossing.policy.workspace_id, title=f"A budget has used {crossing.threshold} %",
+            body="So much.",
         )
         for crossing in crossings
     )  # fmt: skip
