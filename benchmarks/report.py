@@ -80,6 +80,8 @@ PARTS = (
     Part("pages", "pages.py", "--calls 200000 --smaller 20000 --rounds 5",
          "--calls 20000 --smaller 5000 --agents 50 --rounds 2", minutes=1.5,
          about="A year of 500 agents; every page, by who runs the site and by a member of three workspaces."),
+    Part("soak", "soak.py", "--minutes 30", "", large=True, minutes=31,
+         about="Agents, their site and its reader for half an hour at 50 calls a second: does memory stay flat?"),
     Part("pages, ten million", "pages.py", "--calls 10000000 --smaller 100000 --rounds 20", "", large=True, minutes=15),
     Part("pages, ten million, PostgreSQL", "pages.py",
          "--database postgresql --calls 10000000 --smaller 100000 --rounds 20", "", large=True, minutes=20),
