@@ -4,8 +4,8 @@
 
 On a site of its own, SQLite in a temporary folder: so many calls of 20 agents in the last 30 days, five to a run, with
 tools and hashes, and `--older` ones before them, in the same tables. The review is timed once, as the first night does
-it: it reads every day. Its memory is the highest resident size of the process, measured in a fresh one for a tenth of the
-days and for the rest of them, so that what grows with the calls would show. Of the pages it is CPU time, the 95th
+it: it reads every day. Its memory is the highest resident size of its process, measured in a fresh one for a tenth of
+the days and for the rest of them, so that what grows with the calls would show. Of the pages it is CPU time, the 95th
 percentile over the rounds.
 """
 

@@ -8,13 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import CharField, Count, Func, Sum
+from django.db.models import Case, CharField, Count, F, Func, Max, OuterRef, QuerySet, Subquery, Sum, When
 
-from agents.models import UsageDay
-from agents.spend import Spend, known_cost
+from agents.models import Agent, UsageDay
+from agents.spend import NOTHING, Spend
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day
+from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
 from costsite.analytics.queries.runs import NEWEST_FIRST, RunFilter, first_runs
 
 User = AbstractBaseUser | AnonymousUser
@@ -32,8 +32,19 @@ def usage_split(
     """
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
-    narrows = filters.provider or filters.model or filters.status
-    return split_by_day(rows, days, key, most, None if narrows else totals)
+    if filters.provider or filters.model or filters.status:
+        return split_by_day(rows, days, key, most)
+    dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
+    return split_by_day(rows, days, key, most, totals, dearest)
+
+
+def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet[Any, Any]:
+    """Each agent's sum is read from its part of an index, in its order: to group all rows by agent is to sort them."""
+    spent = UsageDay.objects.filter(within(days), agent=OuterRef("pk")).order_by().values("agent")
+    agents: Any = Agent.objects.visible_to(user).filter(**scope)
+    agents = agents.annotate(spent=Subquery(spent.annotate(sum=Sum("cost_microcents")).values("sum")))
+    dearest: QuerySet[Any, Any] = agents.order_by(F("spent").desc(nulls_last=True), "pk").values("pk")[:most]
+    return dearest
 
 
 @dataclass(frozen=True)
@@ -60,35 +71,36 @@ class HourOf(Func):
         )
 
 
-def spend_by_hour(user: User, calendar: Calendar, key: str, wanted: RunFilter, *, compare: bool) -> Hours:
-    """Of the last 24 hours, or of 48 to compare them; split by `agent` or `workspace`, the dearest first."""
+def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: RunFilter, *, compare: bool) -> Hours:
+    """Of the last 24 hours, or of 48 to compare them; split by the `most` dearest of `agent` or `workspace`.
+
+    Added up where they are: thousands of runs are hundreds of hours. What is beyond the dearest is in the totals alone.
+    """
     since = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=47 if compare else 23)
-    rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS)
-    # Added up where they are: thousands of runs are hundreds of hours.
+    rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS).order_by()
+    dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+    named = Case(When(**{f"{key}__in": dearest}, then=F(key)))
+    called = Case(When(**{f"{key}__name": ""}, then=F(f"{key}__slug")), default=F(f"{key}__name"))
     by_hour = (
-        rows.annotate(hour=HourOf("started_at"))
-        .values_list(f"{key}_id", f"{key}__name", f"{key}__slug", "hour")
-        .annotate(Count("pk"), Sum("calls"), Sum("unpriced_calls"), Sum("cost_microcents"))
-        .order_by()
+        rows.annotate(named=named, hour=HourOf("started_at"))
+        .values_list("named", "hour")
+        .annotate(called=Max(called), runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"))
+        .annotate(spent=Sum("cost_microcents"))
     )
     count = 0
-    hours: dict[str, datetime] = {}
     costs: dict[int, dict[datetime, int | None]] = {}
     spent: dict[int, int] = {}
-    summed: dict[datetime, list[int]] = {}
+    totals: dict[datetime, Spend] = {}
     names: dict[int, str] = {}
-    for pk, name, slug, text, runs, *sums in by_hour:
-        hour = hours.get(text) or hours.setdefault(text, datetime.fromisoformat(f"{text}:00+00:00"))
+    for pk, text, name, runs, *sums in by_hour:
+        hour = datetime.fromisoformat(f"{text}:00+00:00")
         calls, unpriced, cost = map(int, sums)
         count += runs
-        costs.setdefault(pk, {})[hour] = known_cost(calls, unpriced, cost)
-        spent[pk] = spent.get(pk, 0) + cost
-        total = summed.setdefault(hour, [0, 0, 0])
-        total[0], total[1], total[2] = total[0] + calls, total[1] + unpriced, total[2] + cost
-        names[pk] = name or slug
-    totals = {
-        hour: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
-        for hour, (calls, unpriced, cost) in summed.items()
-    }
+        spend = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
+        totals[hour] = totals.get(hour, NOTHING) + spend
+        if pk is not None:
+            costs.setdefault(pk, {})[hour] = spend.cost
+            spent[pk] = spent.get(pk, 0) + cost
+            names[pk] = name
     order = sorted(costs, key=lambda pk: (-spent[pk], names[pk]))
     return Hours({pk: names[pk] for pk in order}, costs, totals, cut=count == HOURLY_RUNS)

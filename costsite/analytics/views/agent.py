@@ -133,7 +133,7 @@ def _chart(
 
     if filters.range == HOURS:
         found = runs.RunFilter(agent_id=agent_id)
-        hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
+        hours = spend_by_hour(request.user, calendar, "agent", SERIES, found, compare=filters.compare)
         return hourly_chart(
             "spend-per-day", hours, filters, calendar, what="agent", hrefs=opens, kept={"agent": agent_id}
         )
