@@ -58,8 +58,8 @@ OBJECTS_BETWEEN_COLLECTIONS: Final = 20_000
 """A batch of a hundred events makes thousands that live until it is answered, and no circles. Python's own 700 has it
 look through them again and again, which cost 3 % of the processor time of the batch."""
 MEMORY: Final = {"MALLOC_ARENA_MAX": "2"}
-"""Otherwise the C library keeps memory apart for each thread, and each in turn keeps what the largest answer took: after
-files of 10,000 runs, eight times that. The interpreter lets one thread run at a time; they need not be kept apart.
+"""Otherwise the C library keeps memory apart for each thread, and each in turn keeps what the largest answer took:
+after files of 10,000 runs, eight times that. The interpreter lets one thread run at a time, so nothing is won by it.
 """
 STOPPING_SECONDS: Final = 10.0
 START_AGAIN_SECONDS: Final = 1.0
