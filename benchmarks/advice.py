@@ -30,6 +30,7 @@ from figures import note
 MOST_SECONDS, MOST_GROWTH, PAGE_MS, WHAT_IF_MS = 60, 1.1, 100, 300
 """Of CPU for a million calls; of memory with all days over that with three."""
 CALLS_PER_RUN = 5
+CHUNK = 200_000
 AGENTS = 20
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -54,9 +55,13 @@ def fill(path: Path, workspace_id: int, first_agent: int, calls: int, older: int
 
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA synchronous=OFF")
-    for count, days, start in ((calls, 30, 1), (older, 330, calls + 10)):
-        if not count:
-            continue
+    parts = [(calls, 30, 1), (older, 330, calls + 10)]
+    chunks = [
+        (min(CHUNK, start + count - first), days, first)
+        for count, days, start in parts
+        for first in range(start, start + count, CHUNK)
+    ]
+    for count, days, start in chunks:
         run = f"(i / {CALLS_PER_RUN})"
         turn = f"(i % {CALLS_PER_RUN})"
         # Every run within one day, hours spread over it; the number of a run decides everything about it.
@@ -97,6 +102,7 @@ def fill(path: Path, workspace_id: int, first_agent: int, calls: int, older: int
             " SELECT i FROM n)"
         )
         insert(connection, LLMCall, values, numbers)
+        connection.commit()  # so that the log does not hold all of it
     of_call = {
         "calls": "COUNT(*)",
         "failed_calls": "SUM(status <> 'ok')",

@@ -224,8 +224,8 @@ def first_runs(
     if wanted.status:
         rows = rows.filter(status=wanted.status)
     if wanted.agent_id is not None:
-        # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets of
-        # rows to lay over each other, all the workspaces' among them, and then to sort.
+        # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
+        # of rows to lay over each other, all the workspaces' among them, and then to sort.
         seen = Agent.objects.visible_to(user).filter(pk=wanted.agent_id)
         return rows.filter(Exists(seen), agent_id=wanted.agent_id).firsts(*order, most=most)
     if wanted.workspace_id is not None:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, CharField, Count, F, Func, Max, OuterRef, QuerySet, Subquery, Sum, When
+from django.db.models import Case, Count, DateTimeField, F, Func, Max, OuterRef, QuerySet, Subquery, Sum, When
 
 from agents.models import Agent, UsageDay
 from agents.spend import NOTHING, Spend
@@ -59,16 +59,13 @@ class Hours:
 
 
 class HourOf(Func):
-    """The hour of an instant in UTC, as `2026-11-23 14`: so SQLite keeps instants, and needs no calendar for it."""
+    """The instant at which the hour of an instant began: of the text that SQLite keeps, in UTC, its first 13 signs."""
 
-    function = "SUBSTR"
-    template = "%(function)s(%(expressions)s, 1, 13)"
-    output_field = CharField()
+    template = "SUBSTR(%(expressions)s, 1, 13) || ':00:00'"
+    output_field = DateTimeField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="TO_CHAR(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24')", **extra
-        )
+        return self.as_sql(compiler, connection, template="DATE_TRUNC('hour', %(expressions)s, 'UTC')", **extra)
 
 
 def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: RunFilter, *, compare: bool) -> Hours:
@@ -92,8 +89,7 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     spent: dict[int, int] = {}
     totals: dict[datetime, Spend] = {}
     names: dict[int, str] = {}
-    for pk, text, name, runs, *sums in by_hour:
-        hour = datetime.fromisoformat(f"{text}:00+00:00")
+    for pk, hour, name, runs, *sums in by_hour:
         calls, unpriced, cost = map(int, sums)
         count += runs
         spend = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
