@@ -1,13 +1,13 @@
 """How long the server takes for each page, how large it is, how often it asks the database, and whether any of that
 grows with the calls.
 
-    python benchmarks/pages.py [--calls 1000000] [--smaller 100000] [--agents 500] [--workspaces 20] [--rounds 20]
+    python benchmarks/pages.py [--calls 1000000] [--smaller 0] [--agents 500] [--workspaces 20] [--rounds 20]
                                [--database sqlite|postgresql] [--keep FOLDER] [--database-url URL] [--only TEXT]
 
-A year of calls (benchmarks/year.py) is written twice: `--calls`, and `--smaller` of the same agents, days and models;
-0 leaves the second out. Each page is asked for through the whole of Django, by who runs the site and by a member of
-three workspaces. A process for each database answers, and they take turns page by page: a round for the caches, then
-`--rounds` of which the median and the 95th percentile are shown.
+A year of calls (benchmarks/year.py) is written. With `--smaller` two are, of the same agents, days and models: of
+`--calls`, and of so many fewer calls a day that they are `--smaller`. Each page is asked for through the whole of
+Django, by who runs the site and by a member of three workspaces. A process for each database answers, and they take
+turns page by page: a round for the caches, then `--rounds` of which the median and the 95th percentile are shown.
 
 Time is CPU time of the process that answers; SQLite works in it, and of PostgreSQL the connection's own backend is
 added, which is told to do its work alone (max_parallel_workers_per_gather is 0), so that all of it is counted. Beside
@@ -65,7 +65,7 @@ def addresses() -> list[str]:
     ]  # fmt: skip
 
 
-def answer_pages(folder: Path, calls: int, agents: int, workspaces: int) -> None:
+def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: int) -> None:
     """Say the addresses; then, for each line of input with a reader's name and an address, what the page took."""
     os.environ |= {"DJANGO_SETTINGS_MODULE": "costsite.settings", "COSTSITE_STATE_DIR": str(folder)}
     sys.path.insert(0, str(ROOT))
@@ -89,7 +89,7 @@ def answer_pages(folder: Path, calls: int, agents: int, workspaces: int) -> None
         import year
 
         began = time.perf_counter()
-        year.write(calls, agents, workspaces)
+        year.write(calls, agents, workspaces, alike)
         print(f"{calls:,} calls written in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
         began = time.perf_counter()
         said = year.review()
@@ -130,11 +130,11 @@ def answer_pages(folder: Path, calls: int, agents: int, workspaces: int) -> None
 class Site:
     """A database of so many calls, and the process that answers from it."""
 
-    def __init__(self, database_url: str, folder: Path, calls: int, agents: int, workspaces: int) -> None:
+    def __init__(self, database_url: str, folder: Path, calls: int, alike: int, agents: int, workspaces: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore:No directory", __file__, "--answer", str(folder), "--calls", str(calls),
-             "--agents", str(agents), "--workspaces", str(workspaces)],
+             "--alike", str(alike), "--agents", str(agents), "--workspaces", str(workspaces)],
             env=os.environ | {"DATABASE_URL": database_url, "COSTSITE_TIME_ZONE": "UTC"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -234,7 +234,7 @@ def database_in(server: str, name: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=1_000_000)
-    parser.add_argument("--smaller", type=int, default=100_000)
+    parser.add_argument("--smaller", type=int, default=0)
     parser.add_argument("--agents", type=int, default=500)
     parser.add_argument("--workspaces", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20)
@@ -243,9 +243,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--only", default="", help="pages whose address holds this text")
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--alike", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.answer:
-        answer_pages(options.answer, options.calls, options.agents, options.workspaces)
+        answer_pages(options.answer, options.calls, options.alike, options.agents, options.workspaces)
         return
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -257,8 +258,10 @@ def main() -> None:
             server = stack.enter_context(throwaway_server())
         sites = []
         for calls in filter(None, (options.calls, options.smaller)):
-            url = database_in(server, f"pages_{calls}") if server else ""
-            site = Site(url, folder / f"{calls}", calls, options.agents, options.workspaces)
+            alike = calls // options.smaller if options.smaller else 1
+            name = f"{calls}" if alike == 1 else f"{calls}_{alike}_alike"
+            url = database_in(server, f"pages_{name}") if server else ""
+            site = Site(url, folder / name, calls, alike, options.agents, options.workspaces)
             stack.callback(site.close)
             sites.append(site)
         lines = measure(sites, options.rounds, options.only)

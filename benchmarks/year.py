@@ -44,8 +44,12 @@ POSTGRESQL = {
 }
 
 
-def write(calls: int, agents: int, workspaces: int) -> None:
-    """The ledger and its sums, as if so many calls had been reported over a year."""
+def write(calls: int, agents: int, workspaces: int, alike: int = 1) -> None:
+    """The ledger and its sums, as if so many calls had been reported over a year.
+
+    Of `alike` runs each has the agent, the day and the models of the first: so a year of a hundred times the calls has
+    the same agents, days and models as another, and only more calls a day.
+    """
     from django.db import connection
 
     from agents.models import Agent, LedgerState, Workspace
@@ -69,7 +73,8 @@ def write(calls: int, agents: int, workspaces: int) -> None:
         else:
             cursor.execute("SET synchronous_commit = off")
             cursor.execute("SET work_mem = '256MB'")
-        span = {"start": int(began.timestamp()), "seconds": DAYS * 86_400 - 60, "runs": calls // CALLS_PER_RUN}
+        different = calls // CALLS_PER_RUN // alike
+        span = {"start": int(began.timestamp()), "seconds": DAYS * 86_400 - 3_600, "runs": different, "alike": alike}
         insert = _calls(said, agents, f"{places[0].pk} + a % {workspaces}, {people[0].pk} + a")
         for first in range(0, calls, CHUNK):
             of_chunk = span | {"first": first, "last": min(calls, first + CHUNK) - 1}
@@ -82,7 +87,10 @@ def write(calls: int, agents: int, workspaces: int) -> None:
 
 
 def _calls(said: dict[str, str], agents: int, who: str) -> str:
-    """INSERT the numbers :first to :last as calls. `h` and `g` are draws by run and call, `at` is in Unix seconds."""
+    """INSERT the numbers :first to :last as calls. `h` and `g` are draws by run and call, `at` is in Unix seconds.
+
+    `b` is the first of the runs that are alike.
+    """
     turn = f"(i % {CALLS_PER_RUN})"
     run = f"(i / {CALLS_PER_RUN})"
     tools = f"""'[["search", "' || ((h + {turn}) % 99991) || '"]]'"""
@@ -132,10 +140,11 @@ def _calls(said: dict[str, str], agents: int, who: str) -> str:
     }
     return (
         f"INSERT INTO agents_llmcall (workspace_id, agent_id, {', '.join(values)}) WITH RECURSIVE {said['number']},"
-        f" drawn AS (SELECT i, {run} AS r, ({run} * 2654435761) % 4294967296 AS h, (i * 40503) % 65521 AS g"
-        " FROM number),"
+        f" numbered AS (SELECT i, {run} AS r, {run} / :alike AS b FROM number),"
+        f" drawn AS (SELECT i, r, b, (b * 2654435761) % 4294967296 AS h,"
+        f" ((b * {CALLS_PER_RUN} + {turn}) * 40503) % 65521 AS g FROM numbered),"
         f" placed AS (SELECT i, r, h, g, {BUSY.replace('{agents}', str(agents))} AS a,"
-        f" :start + r * :seconds / :runs + {turn} * 3 AS at FROM drawn)"
+        f" :start + b * :seconds / :runs + (r % :alike) * 7 + {turn} * 3 AS at FROM drawn)"
         f" SELECT {who}, {', '.join(values.values())} FROM placed"
     )
 
