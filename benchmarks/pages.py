@@ -14,7 +14,7 @@ added, which is told to do its work alone (max_parallel_workers_per_gather is 0)
 it stands the 95th percentile by the clock, which on a machine with other work says more of that.
 
 `--keep`: databases stay in that folder and are used again when they are there. PostgreSQL is a throwaway server, or
-the one that `--database-url` names, in which databases are made and stay.
+the one that `--database-url` or DATABASE_URL names, in which databases are made and stay.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--workspaces", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--database-url", default="")
+    parser.add_argument("--database-url", default=os.environ.get("DATABASE_URL", ""))
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--only", default="", help="pages whose address holds this text")
     parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
@@ -250,7 +250,7 @@ def main() -> None:
         return
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        server = options.database_url
+        server = options.database_url if options.database == "postgresql" else ""
         if options.database == "postgresql" and not server:
             sys.path.insert(0, str(ROOT))
             from tests.postgresql import throwaway_server

@@ -1,14 +1,15 @@
 """Run the benchmarks one after the other and write docs/benchmarks.md, with the same as JSON beside it.
 
     python benchmarks/report.py [--quick] [--large] [--only TEXT ...] [--list] [--to FOLDER]
-                                [--other-handlers PYTHON]
+                                [--keep FOLDER] [--other-handlers PYTHON]
 
 A line of the report is a figure: what was measured, what it stands beside in the same run, their ratio, and the target
 where there is one. Ratios are what two commits or machines can be compared by; the figure of the report before stands
 beside each. A part that is not run keeps the figures, commit and date it has in the report.
 
 `--quick`: minutes instead of a quarter of an hour, and figures that are rougher for it. `--large`: the parts that need
-ten million calls, and nothing else. `--only`: the parts whose name holds a text. `--other-handlers`: a Python in whose
+ten million calls, and nothing else. `--only`: the parts whose name holds a text. `--keep`: the databases of pages stay
+there and are used again; on PostgreSQL those of the server that DATABASE_URL names. `--other-handlers`: a Python in whose
 environment langfuse and openinference-instrumentation-langchain are installed, which stand beside the callback then.
 
 Ends with 1 when a benchmark broke. A target that is missed is said, and breaks nothing: a busy machine misses some.
@@ -115,10 +116,12 @@ class Ran:
         return cls(**row | {"figures": [Figure(**figure) for figure in row["figures"]]})
 
 
-def run(part: Part, *, quick: bool, python: str) -> Ran:
+def run(part: Part, *, quick: bool, python: str, keep: str = "") -> Ran:
     """Run a part, showing what it prints."""
     arguments = (part.quick if quick else part.full).split()
     command = " ".join([part.script, *arguments])
+    if keep and part.script == "pages.py":
+        arguments += ["--keep", keep]
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     print(f"\n── {part.name}: {command}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -250,6 +253,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     parser.add_argument("--list", action="store_true", help="the parts, and how long each takes")
     parser.add_argument("--to", type=Path, default=ROOT / "docs")
+    parser.add_argument("--keep", default="", metavar="FOLDER")
     parser.add_argument("--other-handlers", default=sys.executable, metavar="PYTHON")
     options = parser.parse_args()
     parts = [part for part in PARTS if part.large == options.large and any(only in part.name for only in options.only)]
@@ -266,7 +270,7 @@ def main() -> int:
     head = machine() | {"libraries": libraries()}
     for part in parts:
         python = options.other_handlers if part.script == "handler_overhead.py" else sys.executable
-        ran[part.name] = run(part, quick=options.quick, python=python)
+        ran[part.name] = run(part, quick=options.quick, python=python, keep=options.keep)
         in_order = [ran[each.name] for each in PARTS if each.name in ran]
         # After each part: a run that is broken off keeps what it has.
         options.to.mkdir(parents=True, exist_ok=True)

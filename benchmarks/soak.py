@@ -40,8 +40,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 
 from figures import note  # noqa: E402  (found once the checkout is on the path, as a script or from a test)
 
-MOST_GROWTH = 1.05
-"""Of the last third's median over that of the third before."""
+MOST_GROWTH = 1.1
+"""Of the last third's median over that of the third before. Not less: each connection to SQLite keeps up to 64 MB of
+the database at hand, which grows all the while.
+"""
 CALLS_PER_RUN = 4
 THREADS = 4
 SAMPLE_SECONDS = 5.0
