@@ -112,6 +112,16 @@ test-oldest: $(VENV)/.oldest ## Run the plugin's tests with the lowest langchain
 	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -c 'import langchain_core; print("langchain-core", langchain_core.__version__)'
 	@PYTHONPATH=$(VENV)/oldest $(BIN)/python -m pytest -q -p no:cacheprovider -m 'not newer_langchain' tests/langchain_plugin tests/wire $(ARGS)
 
+.PHONY: bench soak
+# Another tool's handler stands beside the callback where OTHERS is a Python that has langfuse and
+# openinference-instrumentation-langchain.
+bench: $(VENV)/.tests ## Measure, and write docs/benchmarks.md (QUICK=1, LARGE=1 for ten million calls, ONLY=ingest)
+	@$(BIN)/python benchmarks/report.py $(if $(QUICK),--quick) $(if $(LARGE),--large) $(if $(ONLY),--only "$(ONLY)") \
+		$(if $(OTHERS),--other-handlers $(OTHERS)) $(ARGS)
+
+soak: $(VENV)/.tests ## Steady load on a real site; does memory stay flat? (MINUTES=30 RATE=50)
+	@$(BIN)/python benchmarks/soak.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(ARGS)
+
 .PHONY: chaos
 chaos: $(VENV)/.tests ## Kill everything, move every clock, then read the books (SECONDS=120 SEED=…)
 	@$(BIN)/python -m tests.chaos.run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)

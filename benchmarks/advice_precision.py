@@ -20,6 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from figures import note
+
 DAYS = 28
 
 
@@ -102,6 +104,10 @@ def main() -> None:
         good = sum(found[cause] for cause in ALL_CAUSES)
         print(f"{sum(put.values())} planted among {ordinary:,} ordinary runs: {marked} marked, {good} of them planted")
         print(f"precision {good / marked:.3f}, recall {good / sum(put.values()):.3f}")
+        note("planted runs found: precision", good / marked, "of marked runs")
+        note("planted runs found: recall", good / sum(put.values()), "of planted runs")
+        note("found runs whose cause is right", sum(right.values()) / max(1, good), "of found runs")
+        note("quiet months: advice raised", quiet_advice, "pieces", at_most=0)
         for cause in ALL_CAUSES:
             print(f"  {cause:16} found {found[cause]:3} of {put[cause]:3}, named rightly {right[cause]:3}")
         print(f"quiet months: {quiet_runs:,} runs, {quiet_marked} marked, {quiet_advice} pieces of advice")

@@ -26,6 +26,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from figures import note
 from handler_overhead import InstantModel, added, compare, invokes, receiver
 from langchain_core.messages import HumanMessage
 
@@ -83,6 +84,10 @@ def show_decision(bounded: CostCallbackHandler, free: CostCallbackHandler, round
     print("decision, µs of the caller's thread a call:")
     for name, each in took.items():
         print(f"  {name:12}{statistics.median(each):6.1f}   ({min(each):.1f} to {max(each):.1f})")
+    note(
+        "decision under a live lease", statistics.median(took["lease"]), "µs", beside="no budget",
+        baseline=statistics.median(took["no budget"]), at_most=20, limits_value=True,
+    )  # fmt: skip
 
 
 # ── 2. the whole callback ────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,6 +96,7 @@ def show_decision(bounded: CostCallbackHandler, free: CostCallbackHandler, round
 def show_callback(costs: CostCallbackHandler, rounds: int, calls: int) -> None:
     times = compare(invokes, PROMPT, costs, rounds, calls)
     ours, theirs = added(times, "costsite"), added(times, "usage")
+    note("callback with a lease", ours, "µs", beside="UsageMetadataCallbackHandler", baseline=theirs, at_most=1.5)
     print(
         f"the callback with a lease adds {ours:.0f} µs to model.invoke, UsageMetadata {theirs:.0f}: {ours / theirs:.2f}"
     )
@@ -145,6 +151,10 @@ def show_loop(url: str, folder: Path, rounds: int) -> None:
     print(f"64 ainvokes on one loop, {sorted(through)} of them let through; its longest stall in ms:")
     for name, each in gaps.items():
         print(f"  {name:24}{statistics.median(each):6.1f}   (at most {max(each):.1f})")
+    note(
+        "longest stall of a loop, 64 ainvokes for 5 places", statistics.median(gaps["with a budget of five"]), "ms",
+        beside="no callback", baseline=statistics.median(gaps["bare"]), at_most=50, limits_value=True,
+    )  # fmt: skip
 
 
 def main() -> None:

@@ -33,6 +33,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from figures import note
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -42,6 +44,8 @@ MAX_OUTPUT_TOKENS = 200
 HOLD_MICROCENTS = 2_032 * 250 + MAX_OUTPUT_TOKENS * 1_000
 CALL_SECONDS = 0.02
 LONGEST_SECONDS = 240
+MOST_TRIPS = 0.1
+"""To the site for each call, of eight processes on a thousand times a hold."""
 
 
 def worker(url: str, key: str, folder: str, threads: int, seed: int, unreachable: str, patience: str) -> None:
@@ -178,6 +182,11 @@ def measure(times_hold: int, processes: int, threads: int, kill: str, unreachabl
         f"  at most {at_most / 1e6:.4f}¢: {'holds' if over <= at_most else 'BROKEN'}",
         flush=True,
     )
+    what = f"{processes} x {threads}, {times_hold:,} holds{', killing the ' + kill if kill else ''}"
+    note(f"{what}: overspend", over / 1e6, "¢", at_most=at_most / 1e6)
+    note(f"{what}: spent", books["spent"] / limit, "of the limit")
+    fleet = times_hold >= 1_000 and processes == 8
+    note(f"{what}: trips", trips / max(1, calls), "a call", at_most=MOST_TRIPS if fleet else None)
 
 
 def in_the_database(folder: Path, query: str) -> list[tuple[Any, ...]]:

@@ -3,9 +3,11 @@
     python benchmarks/handler_overhead.py [--rounds 15] [--calls 100]
 
 A chat model that answers at once is invoked with no handler, with an empty one, with LangChain's own
-UsageMetadataCallbackHandler, and with CostCallbackHandler (every event appended to its spool file, a real receiver in
-another process taking the batches). The four take turns within each round, so that a noisy machine disturbs all of
-them alike; shown are medians over the rounds, and ratios to UsageMetadataCallbackHandler's added time.
+UsageMetadataCallbackHandler, with CostCallbackHandler (every event appended to its spool file, a real receiver in
+another process taking the batches), and with those of Langfuse, LangSmith and OpenInference where they are installed
+(benchmarks/other_handlers.py; the receiver takes what they send). They take turns within each round, so that a noisy
+machine disturbs all of them alike; shown are medians over the rounds, and ratios to UsageMetadataCallbackHandler's
+added time.
 
 Times are the processor's, of the thread that invokes: what the caller pays. By the clock on the wall stands beside
 it, with whatever else the machine does, and with the sender's thread at work for thousands of calls a second, which
@@ -25,14 +27,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from figures import note
 from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from other_handlers import Other, installed
 
 from langchain_plugin import CostCallbackHandler
 
@@ -97,6 +101,9 @@ class _Receiver(BaseHTTPRequestHandler):
         if self.path.startswith("/api/v1/leases"):
             self._say(_lease(json.loads(body)))
             return
+        if not self.path.startswith("/api/v1/events"):
+            self._say({})  # another tool's
+            return
         batch = json.loads(gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body)
         self._say(
             {
@@ -107,6 +114,9 @@ class _Receiver(BaseHTTPRequestHandler):
                 "hash_key": "0" * 32,
             }
         )
+
+    def do_GET(self) -> None:
+        self._say({})
 
     def _say(self, told: dict[str, Any]) -> None:
         answer = json.dumps(told).encode()
@@ -202,21 +212,26 @@ def compare(
     costs: CostCallbackHandler,
     rounds: int,
     calls: int,
+    others: Sequence[Other] = (),
 ) -> dict[str, list[Took]]:
     variants: dict[str, list[BaseCallbackHandler]] = {
         "bare": [],
         "empty": [EmptyHandler()],
         "usage": [UsageMetadataCallbackHandler()],
         "costsite": [costs],
-    }
+    } | {other.name: [other.handler] for other in others}
     times: dict[str, list[Took]] = {name: [] for name in variants}
     for handlers in variants.values():
         make(messages, handlers, calls)()
     costs.flush(10)  # the first batch has the sender import its HTTP client; that is the import's cost, not a call's
     for number in range(rounds):
         names = list(variants)
-        for name in names[number % 4 :] + names[: number % 4]:
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
             times[name].append(time_each(make(messages, variants[name], calls), calls))
+            for other in others:
+                if other.name == name:
+                    other.flush()  # its queue is bounded, and what does not fit would cost nothing
     return times
 
 
@@ -244,20 +259,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=100)
     options = parser.parse_args()
-    with receiver() as url, tempfile.TemporaryDirectory() as folder:
+    with receiver() as url, tempfile.TemporaryDirectory() as folder, installed(url) as others:
         costs = CostCallbackHandler(agent="benchmark", api_key="cs_0000000000_benchmark", url=url, state_dir=folder)
         columns = f"{'bare':>8}{'empty':>8}{'usage':>8}{'costsite':>10}{'ratio':>8}{'wall':>8}"
+        columns += "".join(f"{other.name:>15}" for other in others)
         print(f"{'added to model.invoke, us':28}{columns}")
         for label, (count, length) in CONTEXTS.items():
             messages: list[BaseMessage] = [HumanMessage("x" * length) for _ in range(count)]
-            times = compare(invokes, messages, costs, options.rounds, options.calls)
+            times = compare(invokes, messages, costs, options.rounds, options.calls, others)
             bare = statistics.median(took.thread for took in times["bare"])
             ours, theirs = added(times, "costsite"), added(times, "usage")
             print(
                 f"{label:28}{bare:8.0f}{added(times, 'empty'):8.0f}{theirs:8.0f}{ours:10.0f}{ours / theirs:8.2f}"
                 f"{added(times, 'costsite', 'wall'):8.0f}"
+                + "".join(f"{added(times, other.name):>15.0f}" for other in others)
             )
-        times = compare(concurrent_ainvokes, [HumanMessage("x" * 1_000)], costs, options.rounds, options.calls)
+            usage = {"beside": "UsageMetadataCallbackHandler", "baseline": theirs}
+            note(f"callback, {label} of prompt", ours, "µs", **usage)  # type: ignore[arg-type]
+            for other in others:
+                what = f"{other.name} {other.version}, {label} of prompt"
+                note(what, added(times, other.name), "µs", **usage)  # type: ignore[arg-type]
+        prompt: list[BaseMessage] = [HumanMessage("x" * 1_000)]
+        times = compare(concurrent_ainvokes, prompt, costs, options.rounds, options.calls)
         ratios = {
             name: statistics.median(a.wall / b.wall for a, b in zip(times[name], times["bare"], strict=True))
             for name in times
@@ -266,7 +289,14 @@ def main() -> None:
             "\n100 concurrent ainvokes by the clock, times bare: "
             + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
         )
-        print(f"import after langchain-core: {import_milliseconds():.0f} ms")
+        walls = {name: statistics.median(took.wall for took in times[name]) for name in ("bare", "costsite")}
+        note(
+            "100 concurrent ainvokes with the callback, by the clock", walls["costsite"], "µs a call",
+            beside="without one", baseline=walls["bare"], ratio=ratios["costsite"],
+        )  # fmt: skip
+        importing = import_milliseconds()
+        print(f"import after langchain-core: {importing:.0f} ms")
+        note("import of the plugin after langchain-core", importing, "ms")
         costs.flush(10)
 
 

@@ -39,7 +39,11 @@ from typing import Any
 from uuid import UUID, uuid4
 from wsgiref.util import setup_testing_defaults
 
+from figures import note
+
 CALLS_PER_RUN = 5
+LEAST_SHARE = 0.30
+"""Of raw, of the site's own server."""
 POSTED = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 ASK_AGAIN_SECONDS = 1.1
 """Bodies are made beforehand, and one that is over a minute old is asked for once more: a client's clock may be off."""
@@ -349,7 +353,13 @@ def fill(path: Path, row: tuple[Any, ...], calls: int) -> None:
 
 
 def compare(
-    arguments: argparse.Namespace, raw: Raw, application: Application, server: Server, *, run_events: bool
+    arguments: argparse.Namespace,
+    raw: Raw,
+    application: Application,
+    server: Server,
+    *,
+    run_events: bool,
+    older: int = 0,
 ) -> None:
     from agents import ledger
     from agents.models import Agent, Workspace
@@ -378,6 +388,7 @@ def compare(
             if turn:  # the first warms up
                 took[name].append((clock() - begun) / calls * 1e6)
     share = "70 calls and 30 run events" if run_events else "calls alone"
+    what = f"{share}, beside {older:,} older calls" if older else share
     print(f"\nbatches of {arguments.size}, {share}: CPU µs per call, median of {arguments.rounds} rounds")
     base = took["raw executemany"]
     for name in ways:
@@ -387,6 +398,12 @@ def compare(
             f"  {name:<20}{statistics.median(took[name]):>8.1f}   ({low:.1f} to {high:.1f})"
             f"   {statistics.median(shares):>6.1%} of raw"
         )
+        if name != "raw executemany":
+            note(
+                f"{name}, {what}", statistics.median(took[name]), "CPU µs a call", beside="share of raw executemany",
+                baseline=statistics.median(base), ratio=statistics.median(shares),
+                at_least=LEAST_SHARE if name == "HTTP" else None,
+            )  # fmt: skip
 
 
 def show_account(arguments: argparse.Namespace, key: str) -> None:
@@ -434,7 +451,7 @@ def main() -> None:
                 for name in keys:
                     fill(root / name / "costsite.sqlite3", row, arguments.calls)
                 print(f"\nwith {arguments.calls:,} older calls in the table:", end="")
-                compare(arguments, raw, application, server, run_events=False)
+                compare(arguments, raw, application, server, run_events=False, older=arguments.calls)
         finally:
             server.stop()
 

@@ -17,7 +17,6 @@ import argparse
 import os
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+
+from figures import note
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -80,12 +81,16 @@ class Asking:
                 self.answers[answer.status_code] += 1
                 time.sleep(0.05)
 
-    def __str__(self) -> str:
+    def percentile(self, percent: int) -> float:
+        """Seconds."""
         took = sorted(self.took)
-        p99 = took[min(len(took) - 1, len(took) * 99 // 100)]
+        return took[min(len(took) - 1, len(took) * percent // 100)]
+
+    def __str__(self) -> str:
+        took = [self.percentile(percent) * 1_000 for percent in (50, 99, 100)]
         return (
-            f"{len(took):>6,} leases   median {statistics.median(took) * 1_000:7.1f} ms   p99 {p99 * 1_000:7.1f} ms"
-            f"   at most {took[-1] * 1_000:7.1f} ms   answers {dict(self.answers)}"
+            f"{len(self.took):>6,} leases   median {took[0]:7.1f} ms   p99 {took[1]:7.1f} ms"
+            f"   at most {took[2]:7.1f} ms   answers {dict(self.answers)}"
         )
 
 
@@ -248,6 +253,11 @@ def main() -> None:
         logs = "\n".join(path.read_text(errors="replace") for path in Path(folder).glob("*.log"))
     locked = len(re.findall(r"(?i)database is locked|held the ledger for|locked out", logs + "\n".join(errors)))
     print(f"idle   {idle}\nbusy   {busy}")
+    note(
+        "a lease while everything else goes on: p99", busy.percentile(99) * 1_000, "ms", beside="an idle site",
+        baseline=idle.percentile(99) * 1_000, at_most=1_000, limits_value=True,
+    )  # fmt: skip
+    note("errors of a lock meanwhile", locked, "errors", at_most=0)
     print(f"meanwhile: {', '.join(f'{count:,} {what}' for what, count in done.items())}")
     print(f"errors of locks: {locked}; other errors: {len(errors)} {Counter(errors).most_common(3)}; {counters}")
 

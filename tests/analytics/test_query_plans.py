@@ -201,6 +201,27 @@ def test_a_member_never_waits_for_other_peoples_rows(cast: Cast, member: Client)
             assert rows_read(plan) < 100, (page, sql, plan)
 
 
+def conditions_on_runs(plan: dict[str, Any]) -> str:
+    own = plan if plan.get("Relation Name") == "agents_agentrunlog" else {}
+    said = " ".join(str(own.get(key, "")) for key in ("Index Cond", "Recheck Cond", "Filter"))
+    return " ".join([said, *(conditions_on_runs(part) for part in plan.get("Plans", ()))])
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("member", [2], indirect=True)
+def test_an_agents_runs_are_found_by_the_agent_alone(cast: Cast, member: Client) -> None:
+    """With the workspaces of who asks beside it, all rows of both were laid over each other, and then sorted."""
+    agent = Agent.objects.filter(workspace=cast.acme).order_by("pk")[0]
+    pages = [f"{reverse('runs')}?agent={agent.pk}", f"{reverse('runs')}?agent={agent.pk}&cost_over=5"]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for page, sql in asked(member, pages):
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
+            conditions = conditions_on_runs(cursor.fetchone()[0][0]["Plan"])
+            assert "agent_id" in conditions, (page, sql)
+            assert "workspace_id = ANY" not in conditions, (page, sql)
+
+
 # ── the door ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

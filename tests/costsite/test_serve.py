@@ -196,6 +196,13 @@ def test_a_web_process_that_dies_is_made_again(site: Site) -> None:
     assert site.leader("costsite.serve.web") == leader
 
 
+def test_threads_share_what_memory_the_process_keeps(site: Site) -> None:
+    leader = site.leader("costsite.serve.web")
+    worker = next(pid for pid in site.members() if os.getpgid(pid) == leader and pid != leader)
+
+    assert b"MALLOC_ARENA_MAX=2" in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+
+
 def test_the_access_log_has_paths_but_neither_queries_nor_keys(site: Site) -> None:
     request = urllib.request.Request(
         f"http://127.0.0.1:{site.port}/login/?next=/secret-place", headers={"Authorization": "Bearer cs_secret-key"}

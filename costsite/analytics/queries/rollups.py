@@ -95,15 +95,22 @@ class SplitDays:
 
 
 def split_by_day(
-    rows: QuerySet[Any], days: Days, key: str, most: int, totals: Mapping[date, Spend] | None = None
+    rows: QuerySet[Any],
+    days: Days,
+    key: str,
+    most: int,
+    totals: Mapping[date, Spend] | None = None,
+    dearest: QuerySet[Any, Any] | None = None,
 ) -> SplitDays:
     """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
 
     `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. By agent or
-    model an index answers it alone, so nothing is joined: who wants names asks for the few that are left.
+    model an index answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`:
+    a better way to find them than by grouping all rows.
     """
     rows = rows.filter(within(days)).order_by()
-    dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+    if dearest is None:
+        dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
     if totals is None:
         rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
     else:

@@ -28,12 +28,17 @@ class RunCost:
 
     @property
     def cost(self) -> int | None:
-        """Microcents; None where a call has no price, or none was made: a refused run is no sample of what runs cost.
+        """Microcents, by `_cost_of_run`."""
+        return _cost_of_run(self.calls, self.unpriced_calls, self.cost_microcents)
 
-        A sum leaves out what is not known and says so. A median cannot: a run of which half is unpriced would stand
-        among the others as one of half the cost.
-        """
-        return self.cost_microcents if self.calls and not self.unpriced_calls else None
+
+def _cost_of_run(calls: int, unpriced_calls: int, cost_microcents: int) -> int | None:
+    """Microcents; None where a call has no price, or none was made: a refused run is no sample of what runs cost.
+
+    A sum leaves out what is not known and says so. A median cannot: a run of which half is unpriced would stand among
+    the others as one of half the cost.
+    """
+    return cost_microcents if calls and not unpriced_calls else None
 
 
 def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[RunCost]:
@@ -41,3 +46,10 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
     rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
     columns = [field.name for field in fields(RunCost)]
     return [RunCost(*row) for row in rows.values_list(*columns)]
+
+
+def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:
+    """Of the newest runs, at most `limit`, in no order: microcents or None, and unpriced calls."""
+    rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit)
+    figures = rows.values_list("calls", "unpriced_calls", "cost_microcents")
+    return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in figures]

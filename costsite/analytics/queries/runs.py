@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.models import BooleanField, Exists, F, OuterRef, Q
 from django.db.models.expressions import RawSQL
 
-from agents.models import AgentRunLog, LLMCall
+from agents.models import Agent, AgentRunLog, LLMCall
 from agents.models.visibility import VisibleQuerySet
 from agents.spend import Spend
 from costsite.advice.models import RunReview
@@ -26,7 +26,7 @@ NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
 STATUSES = AgentRunLog.Status
-SIFTED_RUNS = 5_000
+SIFTED_RUNS = 3_000
 """Looked through for one page."""
 
 
@@ -239,7 +239,10 @@ def first_runs(
     if wanted.status:
         rows = rows.filter(status=wanted.status)
     if wanted.agent_id is not None:
-        return rows.filter(agent_id=wanted.agent_id).visible_to(user).firsts(*order, most=most)
+        # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
+        # of rows to lay over each other, all the workspaces' among them, and then to sort.
+        seen = Agent.objects.visible_to(user).filter(pk=wanted.agent_id)
+        return rows.filter(Exists(seen), agent_id=wanted.agent_id).firsts(*order, most=most)
     if wanted.workspace_id is not None:
         return rows.filter(workspace_id=wanted.workspace_id).visible_to(user).firsts(*order, most=most)
     return rows.firsts_visible_to(user, *order, most=most)

@@ -8,12 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Case, Count, DateTimeField, F, Func, Max, OuterRef, QuerySet, Subquery, Sum, When
 
-from agents.models import TagDay, UsageDay
-from agents.spend import NOTHING, Spend, known_cost
+from agents.models import Agent, TagDay, UsageDay
+from agents.spend import NOTHING, Spend
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day
+from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
 from costsite.analytics.queries.runs import NEWEST_FIRST, RunFilter, first_runs
 
 User = AbstractBaseUser | AnonymousUser
@@ -36,7 +37,19 @@ def usage_split(
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
         return split_by_day(tagged, days, key, most)
     rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
-    return split_by_day(rows, days, key, most, None if filters.of_calls or filters.agent else totals)
+    if filters.of_calls or filters.agent:
+        return split_by_day(rows, days, key, most)
+    dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
+    return split_by_day(rows, days, key, most, totals, dearest)
+
+
+def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet[Any, Any]:
+    """Each agent's sum is read from its part of an index, in its order: to group all rows by agent is to sort them."""
+    spent = UsageDay.objects.filter(within(days), agent=OuterRef("pk")).order_by().values("agent")
+    agents: Any = Agent.objects.visible_to(user).filter(**scope)
+    agents = agents.annotate(spent=Subquery(spent.annotate(sum=Sum("cost_microcents")).values("sum")))
+    dearest: QuerySet[Any, Any] = agents.order_by(F("spent").desc(nulls_last=True), "pk").values("pk")[:most]
+    return dearest
 
 
 @dataclass(frozen=True)
@@ -50,29 +63,45 @@ class Hours:
     """There are more runs than were read: the oldest hours are short of them."""
 
 
-def spend_by_hour(user: User, calendar: Calendar, key: str, wanted: RunFilter, *, compare: bool) -> Hours:
-    """Of the last 24 hours, or of 48 to compare them; split by `agent` or `workspace`, the dearest first."""
+class HourOf(Func):
+    """The instant at which the hour of an instant began: of the text that SQLite keeps, in UTC, its first 13 signs."""
+
+    template = "SUBSTR(%(expressions)s, 1, 13) || ':00:00'"
+    output_field = DateTimeField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="DATE_TRUNC('hour', %(expressions)s, 'UTC')", **extra)
+
+
+def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: RunFilter, *, compare: bool) -> Hours:
+    """Of the last 24 hours, or of 48 to compare them; split by the `most` dearest of `agent` or `workspace`.
+
+    Added up where they are: thousands of runs are hundreds of hours. What is beyond the dearest is in the totals alone.
+    """
     since = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=47 if compare else 23)
-    rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS)
-    spent: dict[int, dict[datetime, Spend]] = {}
+    rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS).order_by()
+    dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+    named = Case(When(**{f"{key}__in": dearest}, then=F(key)))
+    called = Case(When(**{f"{key}__name": ""}, then=F(f"{key}__slug")), default=F(f"{key}__name"))
+    by_hour = (
+        rows.annotate(named=named, hour=HourOf("started_at"))
+        .values_list("named", "hour")
+        .annotate(called=Max(called), runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"))
+        .annotate(spent=Sum("cost_microcents"))
+    )
+    count = 0
+    costs: dict[int, dict[datetime, int | None]] = {}
+    spent: dict[int, int] = {}
     totals: dict[datetime, Spend] = {}
     names: dict[int, str] = {}
-    count = 0
-    columns = (f"{key}_id", f"{key}__name", f"{key}__slug", "started_at", "calls", "unpriced_calls", "cost_microcents")
-    for pk, name, slug, at, calls, unpriced, cost in rows.values_list(*columns):
-        count += 1
-        hour = at.replace(minute=0, second=0, microsecond=0)
+    for pk, hour, name, runs, *sums in by_hour:
+        calls, unpriced, cost = map(int, sums)
+        count += runs
         spend = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
         totals[hour] = totals.get(hour, NOTHING) + spend
-        of_one = spent.setdefault(pk, {})
-        of_one[hour] = of_one.get(hour, NOTHING) + spend
-        names[pk] = name or slug
-    costs: dict[int, dict[datetime, int | None]] = {
-        pk: {
-            hour: known_cost(spend.calls, spend.unpriced_calls, spend.cost_microcents)
-            for hour, spend in by_hour.items()
-        }
-        for pk, by_hour in spent.items()
-    }
-    order = sorted(costs, key=lambda pk: (-sum(cost or 0 for cost in costs[pk].values()), names[pk]))
+        if pk is not None:
+            costs.setdefault(pk, {})[hour] = spend.cost
+            spent[pk] = spent.get(pk, 0) + cost
+            names[pk] = name
+    order = sorted(costs, key=lambda pk: (-spent[pk], names[pk]))
     return Hours({pk: names[pk] for pk in order}, costs, totals, cut=count == HOURLY_RUNS)

@@ -143,7 +143,7 @@ def _chart(
     kept = {"agent": agent_id}
     if filters.range == HOURS:
         found = runs.RunFilter(agent_id=agent_id)
-        hours = spend_by_hour(request.user, calendar, "agent", found, compare=filters.compare)
+        hours = spend_by_hour(request.user, calendar, "agent", SERIES, found, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept)
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:

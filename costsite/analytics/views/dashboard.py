@@ -116,7 +116,7 @@ def _chart(
     if filters.range == HOURS:
         by = by if by == "agent" else "workspace"
         wanted = RunFilter(workspace_id=chosen.id if chosen else None, agent_id=filters.agent)
-        hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
+        hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "workspace" and not (filters.of_calls or filters.agent or filters.tag):

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
 from costsite.analytics.per_run import PerRun, per_run
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.run_costs import run_costs
+from costsite.analytics.queries.run_costs import newest_costs
 from costsite.analytics.queries.runs import RunFilter
 
 MEDIAN_OF = 1_000
@@ -16,5 +16,5 @@ MEDIAN_OF = 1_000
 def usual_run(
     user: AbstractBaseUser | AnonymousUser, calendar: Calendar, wanted: RunFilter, most: int = MEDIAN_OF
 ) -> PerRun:
-    newest = run_costs(user, calendar, wanted, most)
-    return per_run([(run.cost, run.unpriced_calls) for run in newest], cut=len(newest) == most)
+    newest = newest_costs(user, calendar, wanted, most)
+    return per_run(newest, cut=len(newest) == most)

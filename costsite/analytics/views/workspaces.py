@@ -197,7 +197,7 @@ def _chart(
     if filters.range == HOURS:
         by = "agent"
         wanted = RunFilter(workspace_id=found.id, agent_id=filters.agent)
-        hours = spend_by_hour(request.user, calendar, by, wanted, compare=filters.compare)
+        hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "agent" and not (filters.of_calls or filters.agent or filters.tag):
