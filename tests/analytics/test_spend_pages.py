@@ -282,7 +282,8 @@ def test_an_agent_that_fails_a_tenth_of_its_calls_needs_attention(
     for number in range(made):
         spend(status="error" if number < failed else "ok")
 
-    assert (f"support-bot : {failed} of {made} calls failed in 7 days" in text_of(as_viewer, "dashboard")) is named
+    html = as_viewer.get(reverse("dashboard")).content.decode()
+    assert (f"support-bot</bdi></a>: {failed} of {made} calls failed in 7 days" in html) is named
 
 
 def test_analytics_lists_every_agent_dearest_first(cast: Cast, spend: Spend, as_viewer: Client) -> None:

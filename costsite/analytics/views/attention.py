@@ -36,6 +36,11 @@ class Notice:
     act: str = ""
     act_href: str = ""
 
+    @property
+    def rest(self) -> str:
+        """`after`, with the space before it that words have and punctuation has not."""
+        return self.after if self.after.startswith((":", ".")) else f" {self.after}"
+
 
 def notices(
     user: ways.User,
