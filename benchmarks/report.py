@@ -9,8 +9,8 @@ beside each. A part that is not run keeps the figures, commit and date it has in
 
 `--quick`: minutes instead of a quarter of an hour, and figures that are rougher for it. `--large`: the parts that need
 ten million calls, and nothing else. `--only`: the parts whose name holds a text. `--keep`: the databases of pages stay
-there and are used again; on PostgreSQL those of the server that DATABASE_URL names. `--other-handlers`: a Python in whose
-environment langfuse and openinference-instrumentation-langchain are installed, which stand beside the callback then.
+there and are used again; on PostgreSQL those of the server that DATABASE_URL names. `--other-handlers`: a Python in
+whose environment langfuse and openinference-instrumentation-langchain are installed, which stand beside the callback.
 
 Ends with 1 when a benchmark broke. A target that is missed is said, and breaks nothing: a busy machine misses some.
 """
