@@ -9,8 +9,8 @@ beside each. A part that is not run keeps the figures, commit and date it has in
 
 `--quick`: minutes instead of a quarter of an hour, and figures that are rougher for it. `--large`: the parts that need
 ten million calls, and nothing else. `--only`: the parts whose name holds a text. `--keep`: the databases of pages stay
-there and are used again; on PostgreSQL those of the server that DATABASE_URL names. `--other-handlers`: a Python in whose
-environment langfuse and openinference-instrumentation-langchain are installed, which stand beside the callback then.
+there and are used again; on PostgreSQL those of the server that DATABASE_URL names. `--other-handlers`: a Python in
+whose environment langfuse and openinference-instrumentation-langchain are installed, which stand beside the callback.
 
 Ends with 1 when a benchmark broke. A target that is missed is said, and breaks nothing: a busy machine misses some.
 """
@@ -30,6 +30,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from figures import FILE, Figure, read
@@ -212,6 +213,7 @@ def row(figure: Figure, before: Figure | None) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+WIDTH = 120
 INTRODUCTION = (
     "Written by `make bench`; [benchmarks.json](benchmarks.json) is the same for programs. A line is a figure, what it",
     "stands beside in the same run, and the ratio of the two, which is what another commit or machine can be compared",
@@ -229,17 +231,20 @@ def text(ran: list[Ran], before: dict[str, Figure], head: dict[str, str]) -> str
         "",
         *INTRODUCTION,
         "",
-        *(f"- {value}" for value in head.values()),
+        *(line for value in head.values() for line in wrap(f"- {value}", WIDTH, subsequent_indent="  ")),
         "",
-        f"{len(targets) - len(missed)} of {len(targets)} targets met."
-        + (f" Missed: {'; '.join(figure.what for figure in missed)}." if missed else ""),
+        *wrap(
+            f"{len(targets) - len(missed)} of {len(targets)} targets met."
+            + (f" Missed: {'; '.join(figure.what for figure in missed)}." if missed else ""),
+            WIDTH,
+        ),
     ]  # fmt: skip
     for one in ran:
         said = f"`{one.command}`, {one.seconds:,.0f} s at load {one.load:.1f}, commit {one.commit}, {one.date}"
         said += ", quick and rough" if one.quick else ""
         lines += ["", f"## {one.part[0].upper()}{one.part[1:]}", ""]
-        lines += [about[one.part], ""] if about.get(one.part) else []
-        lines += [said + ("; **it broke**." if one.failed else ".")]
+        lines += [*wrap(about[one.part], WIDTH), ""] if about.get(one.part) else []
+        lines += wrap(said + ("; **it broke**." if one.failed else "."), WIDTH)
         if one.figures:
             lines += ["", "| figure | measured | beside | ratio | last | target | |", "| --- " * 7 + "|"]
             lines += [row(figure, before.get(f"{one.part}: {figure.what}")) for figure in one.figures]

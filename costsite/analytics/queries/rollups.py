@@ -94,6 +94,10 @@ class SplitDays:
     totals: Mapping[date, Spend]
 
 
+FEW_ROWS = 3_000
+"""Values times days that are read whole."""
+
+
 def split_by_day(
     rows: QuerySet[Any],
     days: Days,
@@ -109,15 +113,19 @@ def split_by_day(
     a better way to find them than by grouping all rows.
     """
     rows = rows.filter(within(days)).order_by()
-    if dearest is None:
-        dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
-    if totals is None:
-        rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
-    else:
-        rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
-    found: Any = rows.values("named", "day").annotate(
-        made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
-    )
+    found = None
+    if dearest is None and totals is not None:
+        # Few values, as of models: one pass has them all. To find the dearest first would be another.
+        all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)))[: FEW_ROWS + 1])
+        found = all_of_them if len(all_of_them) <= FEW_ROWS else None
+    if found is None:
+        if dearest is None:
+            dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+        if totals is None:
+            rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
+        else:
+            rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
+        found = _by_value_and_day(rows)
     costs: dict[Any, CostByDay] = {}
     summed: dict[date, Spend] = {}
     for row in found:
@@ -128,5 +136,12 @@ def split_by_day(
         if row["named"] is not None:
             costs.setdefault(row["named"], {})[row["day"]] = known_cost(made, unpriced, cost)
     spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
-    order = sorted(spent, key=lambda value: (-spent[value], value))
-    return SplitDays(order, costs, summed if totals is None else totals)
+    order = sorted(spent, key=lambda value: (-spent[value], value))[:most]
+    return SplitDays(order, {value: costs[value] for value in order}, summed if totals is None else totals)
+
+
+def _by_value_and_day(rows: Any) -> Any:
+    """Sums of rows that have what they are grouped by as `named`."""
+    return rows.values("named", "day").annotate(
+        made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
+    )
