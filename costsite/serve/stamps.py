@@ -1,13 +1,14 @@
-"""When a request came: stamped as its first bytes are read, before it waits for a thread that waits for a database.
+"""Connections of the web service, and when their requests came.
 
-Times of calls are moved by the difference between a client's clock and the server's. Taken after the waits, every wait
-would look like a client's clock that is behind.
+A request is stamped as its first bytes are read, before it waits for a thread that waits for a database. Times of calls
+are moved by the difference between a client's clock and the server's. Taken after the waits, every wait would look like
+a client's clock that is behind.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
@@ -15,6 +16,9 @@ from waitress.task import WSGITask
 from waitress.utilities import RequestHeaderFieldsTooLarge
 
 from costsite.arrival import ARRIVED_AT, ARRIVED_MONOTONIC
+
+REQUESTS_AT_ONCE: Final = 2
+"""Of one connection: one that is answered, and one that waits for that."""
 
 
 class _Stamped(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
@@ -56,3 +60,15 @@ class _Told(WSGITask):  # type: ignore[misc]
 class StampedChannel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Stamped
     task_class = _Told
+
+    def received(self, data: bytes) -> bool:
+        """End a connection that sends request after request without a look at the answers, which no browser, plugin or
+        proxy does. A thousand fit what is read at once; their answers, unread, would keep a thread, their files open,
+        and with eight such connections the site.
+        """
+        went_on = bool(super().received(data))
+        with self.requests_lock:
+            if len(self.requests) > REQUESTS_AT_ONCE:
+                del self.requests[1:]
+                self.will_close = True
+        return went_on
