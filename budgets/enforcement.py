@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
-from django.db.models import F, Subquery, Sum
+from django.db.models import F, QuerySet, Subquery, Sum
 from django.utils import timezone
 
-from agents.models import Agent, LedgerState
+from agents.clock import month_bounds
+from agents.models import Agent, LedgerState, UsageDay
 from agents.write_lock import writing
 from budgets.amounts import lease_amount, pace_of
 from budgets.crossings import Tally, note_crossings
@@ -273,16 +274,26 @@ def standings_of(
             .annotate(sum=Sum(F("granted_microcents") - F("used_microcents")))
             .values("sum")
         )
-        row = (
+        counted = BudgetPeriod.objects.filter(policy=policy, month=month.name).values("spent_microcents")
+        spent, moving, on_hold = (
             BudgetPolicy.objects.filter(pk=policy.pk)
-            .values_list(
-                Subquery(BudgetPeriod.objects.filter(policy=policy, month=month.name).values("spent_microcents")),
-                Subquery(held),
-            )
+            .values_list(Subquery(counted), Subquery(_not_moved_yet(policy, month.name)), Subquery(held))
             .get()
         )
-        standings.append(Standing(policy, month, limits[policy.pk], int(row[0] or 0), int(row[1] or 0)))
+        spent = int(spent or 0) + int(moving or 0)
+        standings.append(Standing(policy, month, limits[policy.pk], spent, int(on_hold or 0)))
     return standings
+
+
+def _not_moved_yet(policy: BudgetPolicy, month: str) -> QuerySet[Any, Any]:
+    """What agents that were merged into the policy's spent, as far as it is not in its counter. Nothing of a wider
+    budget's, which counted it all along.
+    """
+    first, after = month_bounds(month)
+    days = UsageDay.objects.filter(agent__merged_into=policy.agent_id, day__gte=first, day__lt=after)
+    if policy.agent_id is None:
+        days = days.none()
+    return days.order_by().values("agent__merged_into").annotate(sum=Sum("cost_microcents")).values("sum")
 
 
 def _leases_on(policy: BudgetPolicy, month: str, now: datetime) -> SpendLeaseQuerySet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from agents.models import Agent, AgentMerge, LedgerState, Workspace
 from agents.moving import move
 from agents.rebuild import differences as wrong_sums
 from budgets.counters import differences
-from budgets.enforcement import BudgetEnforcementService, Permit
+from budgets.enforcement import BudgetEnforcementService, Permit, Refused
 from budgets.models import (
     BudgetChange,
     BudgetPeriod,
@@ -196,6 +197,36 @@ def test_what_processes_hold_counts_for_the_target_from_the_merge_on(support_bot
     assert isinstance(fresh, Permit)
     assert fresh.lease is not None
     assert (fresh.lease.agent, fresh.lease.asked_as) == (support_bot, "suport-bot")
+
+
+def test_what_was_spent_before_stands_in_the_way_from_the_merge_on(support_bot: Agent, misspelt: Agent) -> None:
+    # 90 of its own 100 cents: of the target's 100, 10 are left, however long the calls take to move.
+    own = set_budget(support_bot, by=TESTER, limit_cents=100)
+    set_budget(misspelt, by=TESTER, limit_cents=100)
+    run_id = uuid4()
+    for _ in range(9):
+        spend(misspelt, 10, run_id=run_id)
+    made = merge(misspelt, support_bot, by_name="test")
+    service = BudgetEnforcementService()
+
+    for name in (support_bot, misspelt):
+        refused = service.lease(name, uuid4(), least=11 * CENT)
+        assert isinstance(refused, Refused)
+        assert (refused.spent, refused.left) == (90 * CENT, 10 * CENT)
+
+    # What a run from before the merge spends is booked to its agent until it has moved, and counts too.
+    spend(misspelt, 10, run_id=run_id)
+    refused = service.lease(support_bot, uuid4(), least=CENT)
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.spent) == (Refusal.Kind.EXHAUSTED, 100 * CENT)
+
+    steps = list(islice(move(made), 2))
+    assert steps
+    (standing,) = service.standings(support_bot)
+    assert standing.spent == 100 * CENT
+    finish(made)
+    (standing,) = service.standings(support_bot)
+    assert standing.spent == 100 * CENT == counted(own) * CENT
 
 
 def test_leases_and_refusals_of_before_become_the_targets(
