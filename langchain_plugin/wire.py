@@ -304,7 +304,7 @@ class AgentSettings(AnswerModel):
     default_model: Name = ""
     compact_at_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
     """The size of a conversation from which on it is to be compacted; None: nobody said."""
-    moves_to: ModelMove | None = None
+    model_move: ModelMove | None = None
 
 
 class Notice(AnswerModel):

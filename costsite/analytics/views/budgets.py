@@ -9,7 +9,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from budgets.enforcement import Standing
-from budgets.lines import line_at
+from budgets.model_moves import is_due
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.burn_down import BurnDown
@@ -89,7 +89,7 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         "row": facts.row,
         "standing": standing,
         "bar": bar_of(standing),
-        "moved": bool(found.moves_at_percent and standing.spent >= line_at(found.moves_at_percent, standing.limit)),
+        "moved": bool(found.moves_at_percent and is_due(found.moves_at_percent, standing.limit, standing.spent)),
         "will_hold": holds,
         "month": f"{calendar.today:%B}",
         "edit": ways.edit_budget(request.user, found, changeable=facts.may_change),

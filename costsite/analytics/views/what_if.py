@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from agents.pricing.names import provider_and_model
-from budgets.moving import DEFAULT_PERCENT, LONGEST_NAME, clean_model
-from budgets.policies import By, move
+from budgets.model_moves import DEFAULT_PERCENT, LONGEST_NAME, clean_model
+from budgets.policies import By, set_model_move
 from costsite.advice.acts import set_default_model
 from costsite.advice.finding.tasks import KNOWN_MODELS
 from costsite.advice.whatif import FEWER_TOKENS, MORE_TOKENS
@@ -98,7 +98,7 @@ def move_agent(request: HttpRequest) -> HttpResponse:
     percent = whole_number(request.POST.get("percent", str(DEFAULT_PERCENT)), most=100)
     person: Any = request.user
     try:
-        move(own, model, percent, by=By(user=person), reason=AFTERWARDS if model else "")
+        set_model_move(own, model, percent, by=By(user=person), reason=AFTERWARDS if model else "")
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     else:
