@@ -13,6 +13,7 @@ from budgets.model_moves import is_due
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.burn_down import BurnDown
+from costsite.analytics.filters import whole_number
 from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import budgets
@@ -21,7 +22,7 @@ from costsite.analytics.views import ways
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
 from costsite.analytics.views.budget_rows import bar_of
 from costsite.analytics.views.month import will_hold
-from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text, whole_number
+from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text
 from costsite.csv_answer import csv_answer
 
 BUDGETS_PER_PAGE = 50
