@@ -40,6 +40,7 @@ from uuid import UUID, uuid4
 from wsgiref.util import setup_testing_defaults
 
 from figures import note
+from processes import cpu_nanoseconds
 
 CALLS_PER_RUN = 5
 LEAST_SHARE = 0.30
@@ -216,23 +217,11 @@ class Server:
         assert not answer.json()["rejected"], answer.text
 
     def cpu_seconds(self) -> float:
-        return sum(_nanoseconds(pid) for pid in _tree(self.process.pid)) / 1e9
+        return cpu_nanoseconds(self.process.pid) / 1e9
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=20)
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _tree(int(child))
-
-
-def _nanoseconds(pid: int) -> int:
-    """On a processor, all threads together; finer than the ticks of /proc/<pid>/stat."""
-    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 # ── the account ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from processes import cpu_nanoseconds, tree
+
 SIZE = 100
 CLIENTS = 4
 
@@ -56,20 +58,12 @@ def take_in(site: Any, calls: int) -> None:
 
 def proportional_kb(leader: int) -> int:
     """Of a process and all it made."""
-    from ingest import _tree
-
     found = 0
-    for pid in _tree(leader):
+    for pid in tree(leader):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 found += int(line.split()[1])
     return found
-
-
-def cpu_nanoseconds(leader: int) -> int:
-    from ingest import _nanoseconds, _tree
-
-    return sum(map(_nanoseconds, _tree(leader)))
 
 
 @contextmanager

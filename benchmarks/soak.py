@@ -39,6 +39,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 from figures import note  # noqa: E402  (found once the checkout is on the path, as a script or from a test)
+from processes import tree  # noqa: E402
 
 MOST_GROWTH = 1.1
 """Of the last third's median over that of the third before. Not less: each connection to SQLite keeps up to 64 MB of
@@ -147,13 +148,6 @@ def be_a_client(number: int, rate: float) -> None:
 
 
 # ── what is measured ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def tree(pid: int) -> Iterator[int]:
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from tree(int(child))
 
 
 class Memory(NamedTuple):

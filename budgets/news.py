@@ -13,9 +13,9 @@ from agents.models import Agent, ApiKey, LedgerState
 from budgets.counters import Counted
 from budgets.covering import Covering, covering_budgets
 from budgets.key_reach import KeyReach
+from budgets.model_moves import move_told
 from budgets.models import BudgetPeriod, BudgetPolicy, ThresholdCrossing
 from budgets.months import month_named
-from budgets.moving import move_told
 from budgets.notifications.telling import words_of
 from langchain_plugin import wire
 
@@ -33,7 +33,7 @@ def counted_of(key: ApiKey, agent_ids: Iterable[int], counted: Counted | None, n
     return Counted(wanted, budgets, month_of(LedgerState.current().days().of(now)), {}, [])
 
 
-def moves(agents: Mapping[str, int], counted: Counted) -> dict[str, wire.ModelMove]:
+def model_moves(agents: Mapping[str, int], counted: Counted) -> dict[str, wire.ModelMove]:
     """Which model each agent's own budget moves it to, by the name the client uses; those that stay left out."""
     own = {budget.agent_id: budget for budget in counted.budgets if budget.agent_id is not None and budget.moves_to}
     if not own:
@@ -43,13 +43,7 @@ def moves(agents: Mapping[str, int], counted: Counted) -> dict[str, wire.ModelMo
     told = {}
     for name, agent_id in agents.items():
         budget = own.get(agent_id)
-        move = budget and move_told(
-            budget.moves_to,
-            budget.moves_at_percent,
-            limit=budget.limit,
-            spent=spent.get(budget.pk, 0),
-            month_ends_at=ends_at,
-        )
+        move = budget and move_told(budget, limit=budget.limit, spent=spent.get(budget.pk, 0), month_ends_at=ends_at)
         if move:
             told[name] = move
     return told

@@ -19,9 +19,9 @@ from agents.write_lock import writing
 from budgets.counters import start_counter
 from budgets.crossings import Tally, note_crossings
 from budgets.limits import effective_limits
+from budgets.model_moves import clean_model
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy
 from budgets.months import month_at
-from budgets.moving import clean_model
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -99,7 +99,7 @@ def change(policy: BudgetPolicy, fields: Mapping[str, Any], *, by: By, reason: s
         return True
 
 
-def move(policy: BudgetPolicy, model: str, at_percent: int | None, *, by: By, reason: str = "") -> bool:
+def set_model_move(policy: BudgetPolicy, model: str, at_percent: int | None, *, by: By, reason: str = "") -> bool:
     """Have an agent's budget move it to `model` (`openai/gpt-5-mini`) from `at_percent` of it on; with an empty `model`
     the agent stays with its own. False when it was so already.
 

@@ -185,7 +185,9 @@ class CostCallbackHandler(BaseCallbackHandler):
         None when its owner said nothing of that, or none was heard.
         """
         settings = self._settings_of(None)
-        return (settings.agent, settings.moves_to) if settings is not None and settings.moves_to is not None else None
+        if settings is None or settings.model_move is None:
+            return None
+        return settings.agent, settings.model_move
 
     def share_spent(self) -> float | None:
         """Of the tightest budget of the agent whose run this is asked in, the part that is spent; None without one."""

@@ -89,13 +89,16 @@ class BudgetMiddleware(AgentMiddleware):  # not by its parameters: LangChain 1.0
 
     async def awrap_model_call(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         move = self._costs.model_move()
-        await self._at_hand(move, when=_is_due(move))
+        if _is_due(move):
+            await self._at_hand(move)
         chosen = self._chosen(request, move)
         try:
             return await self._patiently(chosen, handler)
         except BudgetExceeded as refusal:
-            await self._at_hand(move, when=_may_be_smaller(refusal))
-            smaller = self._smaller(chosen, move) if _may_be_smaller(refusal) else None
+            if not _may_be_smaller(refusal):
+                return self._answer(refusal)
+            await self._at_hand(move)
+            smaller = self._smaller(chosen, move)
             if smaller is None:
                 return self._answer(refusal)
         try:
@@ -135,9 +138,9 @@ class BudgetMiddleware(AgentMiddleware):  # not by its parameters: LangChain 1.0
                 return chosen.override(model=model)
         return None
 
-    async def _at_hand(self, move: Move, *, when: bool) -> None:
+    async def _at_hand(self, move: Move) -> None:
         """Making a model may load its package, for which no event loop should stand still."""
-        if move is not None and when and not self._models.is_at_hand(move[1]):
+        if move is not None and not self._models.is_at_hand(move[1]):
             await asyncio.to_thread(self._models.chat_model, *move)
 
     def _answer(self, refusal: BudgetExceeded) -> AIMessage:

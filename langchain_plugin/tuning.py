@@ -14,15 +14,9 @@ from langchain_core.language_models import BaseChatModel
 
 from langchain_plugin.effort import effort_settings
 from langchain_plugin.handler import CostCallbackHandler
+from langchain_plugin.wire import KEPT_OF_TRIGGER
 
 __all__ = ["compaction_middleware", "effort_middleware"]
-
-KEPT_OF_TRIGGER = 4
-"""What a compacted conversation keeps: the newest messages that come to a fourth of the trigger, as the site's advice
-reckons.
-
-Not LangChain's own twenty messages: where these alone are above the trigger, every call would be summarized anew.
-"""
 
 
 def effort_middleware(*, agent: str | None = None, costs: CostCallbackHandler | None = None) -> AgentMiddleware:
@@ -100,6 +94,7 @@ class _Compaction(AgentMiddleware):
         self._costs = costs
         self._agent = agent
         self._trigger_tokens = trigger_tokens
+        # Not LangChain's own twenty messages: where they alone are above the trigger, each call is summarized anew.
         self._make = lambda tokens: SummarizationMiddleware(
             model,
             trigger=("tokens", tokens),

@@ -52,6 +52,8 @@ MAX_TAG_LENGTH = 64
 MAX_TOOL_CALLS = 64
 MAX_COUNT = 2**63 - 1
 """What a column of the ledger holds."""
+KEPT_OF_TRIGGER = 4
+"""Compacted at N tokens a conversation keeps the newest N / 4: so the plugin does, and so the site's advice reckons."""
 
 _UNSHOWABLE = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
 """What drives a terminal, breaks a line, or turns the rest of the line round. No name needs it."""
@@ -304,7 +306,7 @@ class AgentSettings(AnswerModel):
     default_model: Name = ""
     compact_at_tokens: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
     """The size of a conversation from which on it is to be compacted; None: nobody said."""
-    moves_to: ModelMove | None = None
+    model_move: ModelMove | None = None
 
 
 class Notice(AnswerModel):

@@ -18,10 +18,10 @@ from budgets.admin.history import ChangeInline, CrossingInline
 from budgets.admin.shown import standings_on_a_page, state_in_html
 from budgets.enforcement import Standing
 from budgets.form_fields import CentsField, ThresholdsField
+from budgets.model_moves import clean_model
 from budgets.models import BudgetPolicy
 from budgets.models.policies import default_thresholds
 from budgets.money import in_both, in_cents
-from budgets.moving import clean_model
 from budgets.policies import CHANGEABLE, By, archive, policy_of, set_budget
 from budgets.policies import change as change_budget
 from budgets.state import standing_now, state_of_standing

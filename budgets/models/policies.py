@@ -17,7 +17,7 @@ from agents.models.people import KeptQuerySet
 from agents.models.visibility import User, is_superuser
 from agents.spend import MICROCENTS_PER_CENT
 from budgets.lines import DEFAULT_THRESHOLDS, problem_with
-from budgets.moving import LONGEST_NAME, problem_with_move
+from budgets.model_moves import LONGEST_NAME, problem_with_move
 
 MAX_LIMIT_CENTS: Final = 10**11
 """A billion USD. In microcents ninety such limits fit a column of 64 bits."""

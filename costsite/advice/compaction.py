@@ -14,12 +14,11 @@ from typing import Final, NamedTuple
 
 from costsite.advice.chains import MILLION, Call, Step, paid_for
 from costsite.advice.usual import median_of
-from langchain_plugin.wire import UnitPrices
+from langchain_plugin.wire import KEPT_OF_TRIGGER, UnitPrices
 
 TRIGGERS: Final = (4_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 64_000, 96_000, 128_000)
 SUMMARY_TOKENS: Final = 1_000
 """What a summary comes to, written once and read by every call after it."""
-KEPT_OF_TRIGGER: Final = 4
 
 
 def saved_at(steps: Sequence[Step], trigger: int) -> int:

@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from costsite.analytics.periods import CUSTOM_RANGE, DEFAULT_RANGE, LONGEST_RANGE, RANGES, Calendar, Days
 
 LONGEST_TEXT = 200
+LARGEST_ID = 2**63 - 1
+"""That a database takes."""
 
 CALL_STATUSES = {"ok": "OK", "error": "Failed", "abandoned": "Abandoned", "cancelled": "Cancelled"}
 
@@ -39,12 +41,12 @@ class Filters:
     @property
     def narrows(self) -> bool:
         """Something else than the range was chosen."""
-        return bool(self.workspace or self.agent or self.tag or self.of_calls)
+        return bool(self.workspace) or self.narrows_usage
 
     @property
-    def of_calls(self) -> bool:
-        """Something was chosen that sums by tag do not know."""
-        return bool(self.provider or self.model or self.status)
+    def narrows_usage(self) -> bool:
+        """Something within workspaces was chosen, of which the sums by workspace and day say nothing."""
+        return bool(self.agent or self.tag or self.provider or self.model or self.status)
 
     @property
     def changed(self) -> bool:
@@ -92,6 +94,11 @@ def text_wanted(query: Mapping[str, str], name: str) -> str:
     return query.get(name, "").replace("\x00", "").strip()[:LONGEST_TEXT]
 
 
+def whole_number(text: str, *, most: int) -> int | None:
+    """From a query string: a number from 0 to `most`, else None."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= most else None
+
+
 def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str, ...] = ()) -> Filters:
     """`by`: what the page's chart can be split by, the usual first."""
     name = query.get("range", DEFAULT_RANGE)
@@ -100,7 +107,7 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
     if chosen is not None:
         name = CUSTOM_RANGE
     days = chosen or calendar.days_of(name)
-    split, status, agent = (query.get(name, "") for name in ("by", "status", "agent"))
+    split, status = query.get("by", ""), query.get("status", "")
     return Filters(
         range=name,
         days=days,
@@ -111,6 +118,6 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
         provider=text_wanted(query, "provider"),
         model=text_wanted(query, "model"),
         status=status if status in CALL_STATUSES else "",
-        agent=int(agent) if agent.isascii() and agent.isdigit() and len(agent) < 19 else None,
+        agent=whole_number(query.get("agent", ""), most=LARGEST_ID),
         tag=text_wanted(query, "tag"),
     )

@@ -15,5 +15,5 @@ def settings_of(name: str, agent: Agent | KnownAgent, move: wire.ModelMove | Non
         effort=agent.effort,
         default_model=wire.clean_name(agent.default_model),  # entered by people, who paste what they like
         compact_at_tokens=agent.compact_at_tokens,
-        moves_to=move,
+        model_move=move,
     )

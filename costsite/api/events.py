@@ -18,7 +18,7 @@ from agents.models.people import UNREGISTERED
 from agents.storable import record_storable
 from budgets.counters import Counted
 from budgets.key_reach import KeyReach
-from budgets.news import budget_news, counted_of, lines_passed_now, moves
+from budgets.news import budget_news, counted_of, lines_passed_now, model_moves
 from costsite.api.agent_settings import settings_of
 from costsite.api.authentication import BearerKey, key_of
 from costsite.api.batch import Batch, read_batch
@@ -84,7 +84,7 @@ def _receipt(key: ApiKey, batch: Batch, recorded: Recorded, shift: timedelta) ->
     passed = recorded.counted if isinstance(recorded.counted, Counted) else None
     agents = {name: agent.id for name, agent in recorded.agents.items()}
     counted = counted_of(key, agents.values(), passed)
-    moved = moves(agents, counted)
+    moved = model_moves(agents, counted)
     return wire.Receipt(
         batch_id=batch.sent.batch_id,
         accepted=recorded.accepted,

@@ -18,8 +18,8 @@ from agents.models import Agent, ApiKey
 from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
+from budgets.model_moves import move_told
 from budgets.models import SpendLease
-from budgets.moving import move_told
 from budgets.news import lines_passed_lately
 from budgets.price_card import fallback_of, price_card
 from budgets.words import instant_in_words
@@ -120,7 +120,9 @@ def _agent(key: ApiKey, name: str) -> Agent:
 
 def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach: KeyReach) -> wire_leases.LeaseAnswer:
     own = next((standing for standing in permit.standings if standing.policy.agent_id is not None), None)
-    move = _move(own) if own is not None else None
+    move = None
+    if own is not None:
+        move = move_told(own.policy, limit=own.limit, spent=own.spent, month_ends_at=own.month.ends_at)
     wanted = [*asked.models, wire_leases.ModelAsked(provider=move.provider, model=move.model)] if move else asked.models
     card = price_card(agent, wanted, timezone.now())
     shown = [standing for standing in permit.standings if reach.opens(standing.policy)]
@@ -137,17 +139,6 @@ def _permit(agent: Agent, asked: wire_leases.LeaseRequest, permit: Permit, reach
         price_card=card,
         fallback=fallback_of(card),
         unpriced=settings.COSTSITE_UNPRICED_MODELS,
-    )
-
-
-def _move(own: Standing) -> wire.ModelMove | None:
-    """Which model the agent's own budget moves it to."""
-    return move_told(
-        own.policy.moves_to,
-        own.policy.moves_at_percent,
-        limit=own.limit,
-        spent=own.spent,
-        month_ends_at=own.month.ends_at,
     )
 
 

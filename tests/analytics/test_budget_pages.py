@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from agents.models import Agent, LLMCall
 from budgets.models import BudgetChange, BudgetGrant, BudgetPolicy, Refusal, SpendLease, ThresholdCrossing
-from budgets.policies import By, archive, grant, set_budget
+from budgets.policies import By, archive, grant, set_budget, set_model_move
 from budgets.statements import monthly_rollover
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, file_of, text_of
 from tests.factories import AgentFactory
@@ -172,6 +172,17 @@ def test_months_that_are_over_are_told_from_their_statements(
 
 def test_without_a_budget_the_page_says_what_that_means(as_viewer: Client) -> None:
     assert "No monthly budget. Spending is recorded, never stopped." in text_of(as_viewer, "budgets")
+
+
+def test_an_archived_budget_moves_nobody(cast: Cast, support_bot: Agent, client: Client) -> None:
+    own = budget_of(support_bot, 1)
+    set_model_move(own, "openai/gpt-5-mini", 80, by=TESTER)
+    client.force_login(cast.owner)
+    assert "is moved to openai/gpt-5-mini : it is there now." in text_of(client, "budget", own.pk)
+
+    archive(own, by=TESTER)
+
+    assert "is moved to" not in text_of(client, "budget", own.pk)
 
 
 def test_an_archived_budget_is_found_among_the_archived_and_takes_no_grant(

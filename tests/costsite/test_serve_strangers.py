@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+from waitress import wasyncore
 from waitress.adjustments import Adjustments
 
 from costsite.serve.room import RoomyServer
@@ -53,8 +54,12 @@ def honest(port: int, path: str = "/healthz") -> int:
 
 @contextmanager
 def strangers(port: int, count: int, first: bytes, then: bytes) -> Iterator[list[socket.socket]]:
-    """So many who say `first`, and from then on `then` every second, and connect again when they are cut off."""
+    """So many who say `first`, and from then on `then` every second, and connect again when they are cut off.
+
+    That they could not all the time is raised at the end: with fewer of them a test proves nothing.
+    """
     stop = threading.Event()
+    failed: list[Exception] = []
 
     def connected() -> socket.socket:
         stranger = socket.create_connection(("127.0.0.1", port), timeout=HONEST_SECONDS)
@@ -64,14 +69,17 @@ def strangers(port: int, count: int, first: bytes, then: bytes) -> Iterator[list
     all_of_them = [connected() for _ in range(count)]
 
     def go_on() -> None:
-        while not stop.wait(1.0):
-            for place, stranger in enumerate(all_of_them):
-                try:
-                    if then:
-                        stranger.sendall(then)
-                except OSError:
-                    stranger.close()
-                    all_of_them[place] = connected()
+        try:
+            while not stop.wait(1.0):
+                for place, stranger in enumerate(all_of_them):
+                    try:
+                        if then:
+                            stranger.sendall(then)
+                    except OSError:
+                        stranger.close()
+                        all_of_them[place] = connected()
+        except Exception as error:
+            failed.append(error)
 
     thread = threading.Thread(target=go_on)
     thread.start()
@@ -82,6 +90,8 @@ def strangers(port: int, count: int, first: bytes, then: bytes) -> Iterator[list
         thread.join()
         for stranger in all_of_them:
             stranger.close()
+    if failed:
+        raise failed[0]
 
 
 POST = b"POST /login/ HTTP/1.1\r\nHost: localhost\r\n"
@@ -143,8 +153,14 @@ def small_server(**limits: Any) -> Iterator[tuple[RoomyServer, int]]:
     )  # fmt: skip
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    yield server, listening.getsockname()[1]
-    server.task_dispatcher.shutdown()
+    try:
+        yield server, listening.getsockname()[1]
+    finally:
+        # By its own thread, which may be waiting for these sockets; it ends when it has none left.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+        thread.join(HONEST_SECONDS)
+        server.task_dispatcher.shutdown()
+    assert not thread.is_alive(), "the server did not end"
 
 
 def answered(client: socket.socket) -> bool:

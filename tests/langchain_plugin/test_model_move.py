@@ -42,10 +42,10 @@ def move(due_in: float | None = A_MONTH, **changes: Any) -> dict[str, Any]:
     return {"provider": "openai", "model": "gpt-5-mini", "at_percent": 80, "due_until": due_until} | changes
 
 
-def set_at_site(site: StubSite, moves_to: dict[str, Any] | None, **changes: Any) -> None:
+def set_at_site(site: StubSite, model_move: dict[str, Any] | None, **changes: Any) -> None:
     """As the answer to a lease says it."""
     site.lease_answer = lambda asked: leave(
-        asked, agent_settings={"agent": asked["agent"], "moves_to": moves_to}, **changes
+        asked, agent_settings={"agent": asked["agent"], "model_move": model_move}, **changes
     )
 
 
@@ -75,8 +75,8 @@ def test_a_running_process_follows_the_owner_to_and_fro(site: StubSite, costs: C
     own, named = ScriptedModel(), ScriptedModel(model_name="gpt-5-mini")
     agent = create_agent(own, tools=[look_up], middleware=[BudgetMiddleware(costs, models={"gpt-5-mini": named})])
     counts = []
-    for moves_to in (move(None), move(), None):
-        told = [{"agent": "support-bot", "moves_to": moves_to}]
+    for model_move in (move(None), move(), None):
+        told = [{"agent": "support-bot", "model_move": model_move}]
         site.answer = lambda batch, told=told: receipt(batch, agent_settings=told)  # type: ignore[misc]
         for _ in range(2):
             agent.invoke(state(), {"callbacks": [costs]})
@@ -104,7 +104,7 @@ def test_a_call_too_large_for_what_is_left_goes_to_the_owners_model(way: str, si
         {"provider": "acme", "model": "scripted-1", "prices": PRICES, "output_bound_tokens": 20},
         {"provider": "acme", "model": "gpt-5-mini", "prices": dict.fromkeys(PRICES, 1), "output_bound_tokens": 20},
     ]
-    settings = {"agent": "support-bot", "moves_to": move(None)}
+    settings = {"agent": "support-bot", "model_move": move(None)}
 
     def answer(asked: dict[str, Any]) -> Any:
         if asked["least_microcents"] > CENT:
@@ -223,7 +223,7 @@ def test_where_there_is_no_such_model_the_codes_cheaper_one_stays_its_rule(site:
 
 
 def test_what_the_site_said_of_a_move_outlives_the_process(make_reporter: Callable[..., Any], site: StubSite) -> None:
-    told = wire.AgentSettings.model_validate({"agent": "support-bot", "moves_to": move()})
+    told = wire.AgentSettings.model_validate({"agent": "support-bot", "model_move": move()})
     batch = {"batch_id": "019a9f00-0000-7000-8000-000000000006", "events": []}
     answer = wire.Receipt.model_validate_json(receipt(batch, agent_settings=[told.model_dump(mode="json")]).body)
     make_reporter().news.tell(answer)

@@ -102,7 +102,7 @@ def test_every_event_type_and_every_field_of_the_wire_is_in_a_golden() -> None:
     assert {field for name in RECEIPT_FILES for field in golden(name)} == set(wire.Receipt.model_fields)
     settings = [entry for name in RECEIPT_FILES for entry in golden(name).get("agent_settings", [])]
     assert {field for entry in settings for field in entry} == set(wire.AgentSettings.model_fields)
-    moves = [entry["moves_to"] for entry in settings if entry.get("moves_to")]
+    moves = [entry["model_move"] for entry in settings if entry.get("model_move")]
     assert {field for move in moves for field in move} == set(wire.ModelMove.model_fields)
     assert set(golden("v1_error.json")) == set(wire.ErrorBody.model_fields)
 

@@ -37,7 +37,7 @@ def usage_split(
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
         return split_by_day(tagged, days, key, most)
     rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
-    if filters.of_calls or filters.agent:
+    if filters.narrows_usage:
         return split_by_day(rows, days, key, most)
     dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
     return split_by_day(rows, days, key, most, totals, dearest)

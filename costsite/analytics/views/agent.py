@@ -149,34 +149,19 @@ def _chart(
     if filters.tag:
         tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {})
         names = {agent_id: filters.tag}
-        split = Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
-        return spend_chart(
-            "spend-per-day",
-            split,
-            filters,
-            calendar,
-            comparison,
-            what="agent",
-            kept=kept,
-            for_file="csv" in request.GET,
+        what, split = "agent", Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
+    else:
+        dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
+        what = "model"
+        split = Split(
+            {model: model or "unnamed model" for model in dearest},
+            wanted.costs_by_model(days),
+            wanted.by_day(days),
+            lambda model: runs_of_part(filters, "model", model, kept),
+            by_id=False,
         )
-    dearest = list(dict.fromkeys(model for (_, model), _ in wanted.by(filters.days, by_model)))[:SERIES]
-    split = Split(
-        {model: model or "unnamed model" for model in dearest},
-        wanted.costs_by_model(days),
-        wanted.by_day(days),
-        lambda model: runs_of_part(filters, "model", model, kept),
-        by_id=False,
-    )
     return spend_chart(
-        "spend-per-day",
-        split,
-        filters,
-        calendar,
-        comparison,
-        what="model",
-        kept=kept,
-        for_file="csv" in request.GET,
+        "spend-per-day", split, filters, calendar, comparison, what=what, kept=kept, for_file="csv" in request.GET
     )
 
 

@@ -8,11 +8,12 @@ from django.http.response import HttpResponseBase
 
 from agents.spend import cents_text
 from costsite.analytics import figures, panels
+from costsite.analytics.filters import whole_number
 from costsite.analytics.queries import agents
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.views.budget_rows import shown_state
-from costsite.analytics.views.page import Export, page, whole_number
+from costsite.analytics.views.page import Export, page
 
 AGENTS_PER_PAGE = 50
 LONGEST_SEARCH = 200

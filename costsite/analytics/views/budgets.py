@@ -9,10 +9,11 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from budgets.enforcement import Standing
-from budgets.lines import line_at
+from budgets.model_moves import is_due
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.burn_down import BurnDown
+from costsite.analytics.filters import whole_number
 from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import budgets
@@ -21,7 +22,7 @@ from costsite.analytics.views import ways
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
 from costsite.analytics.views.budget_rows import bar_of
 from costsite.analytics.views.month import will_hold
-from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text, whole_number
+from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text
 from costsite.csv_answer import csv_answer
 
 BUDGETS_PER_PAGE = 50
@@ -89,7 +90,7 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
         "row": facts.row,
         "standing": standing,
         "bar": bar_of(standing),
-        "moved": bool(found.moves_at_percent and standing.spent >= line_at(found.moves_at_percent, standing.limit)),
+        "moved": bool(found.moves_at_percent and is_due(found.moves_at_percent, standing.limit, standing.spent)),
         "will_hold": holds,
         "month": f"{calendar.today:%B}",
         "edit": ways.edit_budget(request.user, found, changeable=facts.may_change),

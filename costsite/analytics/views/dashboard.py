@@ -119,7 +119,7 @@ def _chart(
         hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    if by == "workspace" and not (filters.of_calls or filters.agent or filters.tag):
+    if by == "workspace" and not filters.narrows_usage:
         costs = site.costs_by_day(span)
         if chosen:
             costs = {pk: by_day for pk, by_day in costs.items() if pk == chosen.id}

@@ -9,12 +9,12 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
 from budgets.models import Notification
+from costsite.analytics.filters import LARGEST_ID, whole_number
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.inbox import list_notices
-from costsite.analytics.views.page import page, whole_number
+from costsite.analytics.views.page import page
 
 NOTICES_PER_PAGE = 30
-LARGEST_ID = 2**63 - 1
 
 
 @login_required

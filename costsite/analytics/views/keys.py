@@ -12,9 +12,10 @@ from django.views.decorators.http import require_POST
 
 from agents.key_form import KeyForm
 from agents.models import ApiKey
+from costsite.analytics.filters import whole_number
 from costsite.analytics.queries import keys
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.views.page import Export, as_csv, found_or_404, page, whole_number
+from costsite.analytics.views.page import Export, as_csv, found_or_404, page
 
 KEYS_PER_PAGE = 50
 EXPORTED_KEYS = 10_000

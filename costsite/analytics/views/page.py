@@ -87,11 +87,6 @@ def found_or_404(found: Found | None, what: str) -> Found:
     return found
 
 
-def whole_number(text: str, *, most: int) -> int | None:
-    """From a query string: a number from 0 to `most`, else None."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 and int(text) <= most else None
-
-
 LONGEST_SEARCH = 200
 
 

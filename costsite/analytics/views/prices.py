@@ -11,13 +11,12 @@ from django.http.response import HttpResponseBase
 from agents.price_entry import may_enter_prices
 from agents.spend import cents_text
 from costsite.analytics import figures
+from costsite.analytics.filters import LARGEST_ID, whole_number
 from costsite.analytics.queries import prices
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.prices import ModelRow
-from costsite.analytics.views.page import page, search_text, whole_number
+from costsite.analytics.views.page import page, search_text
 from costsite.csv_answer import Column, csv_answer
-
-LARGEST_ID = 2**63 - 1
 
 
 @login_required

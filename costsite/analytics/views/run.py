@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from agents.spend import NOTHING, Spend, cents_text
 from costsite.advice.asking import mark_of
 from costsite.analytics import figures
+from costsite.analytics.filters import whole_number
 from costsite.analytics.per_run import per_run
 from costsite.analytics.queries import one_run
 from costsite.analytics.queries.clock import calendar_now
@@ -21,7 +22,7 @@ from costsite.analytics.queries.runs import RunFilter, RunRow
 from costsite.analytics.run_why import RunSize, Why, why
 from costsite.analytics.stacks import context_by_call
 from costsite.analytics.token_costs import token_costs
-from costsite.analytics.views.page import Export, found_or_404, page, whole_number
+from costsite.analytics.views.page import Export, found_or_404, page
 
 CALLS_PER_PAGE = 50
 DRAWN_CALLS = 200

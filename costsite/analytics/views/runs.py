@@ -15,14 +15,14 @@ from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
 from costsite.analytics import figures
-from costsite.analytics.filters import CALL_STATUSES, day_wanted, days_wanted, text_wanted
+from costsite.analytics.filters import CALL_STATUSES, LARGEST_ID, day_wanted, days_wanted, text_wanted, whole_number
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
-from costsite.analytics.views.page import Export, page, whole_number
+from costsite.analytics.views.page import Export, page
 
 RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
@@ -100,7 +100,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     listed = sorted(mine, key=lambda one: one.archived)[:LISTED_WORKSPACES]
     if workspace is not None and workspace not in listed:
         listed.append(workspace)
-    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
+    agent_id = whole_number(request.GET.get("agent", ""), most=LARGEST_ID)
     agent = agents.find_booked_to(request.user, agent_id) if agent_id is not None else None
     if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
         agent = None

@@ -100,14 +100,14 @@ def spend_chart(
         series=split.series(),
         days=filters.days,
         calendar=calendar,
-        day_href=lambda part: runs_of_days(part, **kept, **calls_of(filters)),
+        day_href=lambda part: runs_of_days(part, **kept, **as_run_filter(filters)),
         before=before_totals,
         fine=for_file,
     )
 
 
-def calls_of(filters: Filters) -> dict[str, str]:
-    """What of the page's filters is about calls, as the run logs name it."""
+def as_run_filter(filters: Filters) -> dict[str, str]:
+    """What narrows the page within agents and workspaces, as the address of the run logs names it."""
     wanted = {"provider": filters.provider, "model": filters.model, "call_status": filters.status, "tag": filters.tag}
     return {name: value for name, value in wanted.items() if value}
 
@@ -116,7 +116,7 @@ def runs_of_part(filters: Filters, by: str, part: object, kept: Mapping[str, obj
     """The run logs of a model or a provider, over the range; nothing for what has no name to ask for."""
     if not part:
         return ""
-    return runs_of_days(filters.days, **{**kept, **calls_of(filters), by: part})
+    return runs_of_days(filters.days, **{**kept, **as_run_filter(filters), by: part})
 
 
 AGENTS_LISTED = 200
@@ -135,9 +135,10 @@ def by_of_tag(filters: Filters, by: str, otherwise: str) -> str:
 
 def _of(filters: Filters) -> str:
     """What the chart was narrowed to."""
+    of_calls = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
     if filters.tag:
-        return f"tag {filters.tag}{', whatever its model, provider and status' if filters.of_calls else ''}"
-    return " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
+        return f"tag {filters.tag}{', whatever its model, provider and status' if of_calls else ''}"
+    return of_calls
 
 
 def hourly_chart(
@@ -168,7 +169,7 @@ def hourly_chart(
             peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
             title = f"Most in the hour from {peak.label}"
     cut = f", newest {HOURLY_RUNS:,} runs" if hours.cut else ""
-    if filters.of_calls or filters.tag:
+    if as_run_filter(filters):
         cut += ", whole runs: neither model, provider, status nor tag narrows hours"
     return spend_stack(
         name,

@@ -14,17 +14,18 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from agents.pricing.names import provider_and_model
-from budgets.moving import DEFAULT_PERCENT, LONGEST_NAME, clean_model
-from budgets.policies import By, move
+from budgets.model_moves import DEFAULT_PERCENT, LONGEST_NAME, clean_model
+from budgets.policies import By, set_model_move
 from costsite.advice.acts import set_default_model
 from costsite.advice.finding.tasks import KNOWN_MODELS
 from costsite.advice.whatif import FEWER_TOKENS, MORE_TOKENS
 from costsite.advice.whatif_months import what_if as priced_anew
+from costsite.analytics.filters import LARGEST_ID, whole_number
 from costsite.analytics.periods import Days
 from costsite.analytics.queries import agents, budgets
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views import ways
-from costsite.analytics.views.page import found_or_404, page, whole_number
+from costsite.analytics.views.page import found_or_404, page
 from langchain_plugin import wire
 
 RANGES = {"30-days": "Last 30 days", "7-days": "Last 7 days", "this-month": "This month", "last-month": "Last month"}
@@ -36,7 +37,7 @@ AFTERWARDS = "After a what-if."
 @login_required
 def what_if(request: HttpRequest) -> HttpResponse:
     calendar = calendar_now()
-    agent_id = whole_number(request.GET.get("agent", ""), most=2**63 - 1)
+    agent_id = whole_number(request.GET.get("agent", ""), most=LARGEST_ID)
     agent = agents.find_booked_to(request.user, agent_id) if agent_id is not None else None
     chosen = request.GET.get("range", "30-days")
     chosen = chosen if chosen in RANGES else "30-days"
@@ -78,7 +79,7 @@ def _moving(request: HttpRequest, agent: agents.AgentFacts) -> dict[str, Any]:
 
 def _agent_to_change(request: HttpRequest) -> agents.AgentFacts:
     """Owners of its workspace alone."""
-    pk = whole_number(request.POST.get("agent", ""), most=2**63 - 1)
+    pk = whole_number(request.POST.get("agent", ""), most=LARGEST_ID)
     agent = found_or_404(agents.find_booked_to(request.user, pk) if pk is not None else None, "agent")
     if not agent.owned:
         raise PermissionDenied("Only owners of the workspace change its agents.")
@@ -98,7 +99,7 @@ def move_agent(request: HttpRequest) -> HttpResponse:
     percent = whole_number(request.POST.get("percent", str(DEFAULT_PERCENT)), most=100)
     person: Any = request.user
     try:
-        move(own, model, percent, by=By(user=person), reason=AFTERWARDS if model else "")
+        set_model_move(own, model, percent, by=By(user=person), reason=AFTERWARDS if model else "")
     except ValidationError as problem:
         messages.error(request, " ".join(problem.messages))
     else:

@@ -200,7 +200,7 @@ def _chart(
         hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
         return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
-    if by == "agent" and not (filters.of_calls or filters.agent or filters.tag):
+    if by == "agent" and not filters.narrows_usage:
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:

@@ -18,10 +18,10 @@ from django.utils import timezone
 from agents.models import Agent, LedgerState, Workspace
 from budgets import price_card
 from budgets.changes import difference
+from budgets.model_moves import LONGEST_NAME, move_told, problem_with_move
 from budgets.models import BudgetChange, BudgetPolicy
 from budgets.months import month_at
-from budgets.moving import LONGEST_NAME, move_told, problem_with_move
-from budgets.policies import By, archive, grant, move, set_budget
+from budgets.policies import By, archive, grant, set_budget, set_model_move
 from langchain_plugin import wire, wire_leases
 from tests.budgets.conftest import CENT, TESTER, spend, text
 from tests.budgets.test_admin_policies import changed, new, page_of
@@ -51,10 +51,10 @@ def policy(support_bot: Agent) -> BudgetPolicy:
 
 @pytest.mark.every_database
 def test_a_move_is_kept_with_who_set_it_and_why(policy: BudgetPolicy, ada: User) -> None:
-    assert move(policy, f" {MINI}\x00", 80, by=By(user=ada), reason="After a what-if.")
-    assert not move(policy, MINI, 80, by=TESTER), "it was so already"
-    assert move(policy, MINI, 90, by=TESTER)
-    assert move(policy, "", None, by=TESTER)
+    assert set_model_move(policy, f" {MINI}\x00", 80, by=By(user=ada), reason="After a what-if.")
+    assert not set_model_move(policy, MINI, 80, by=TESTER), "it was so already"
+    assert set_model_move(policy, MINI, 90, by=TESTER)
+    assert set_model_move(policy, "", None, by=TESTER)
 
     told = [(change.by_name, difference(change), change.reason) for change in BudgetChange.objects.order_by("pk")[1:]]
     assert told == [
@@ -79,7 +79,7 @@ def test_what_is_no_move_is_refused_with_the_mend(
     model: str, percent: int | None, mend: str, policy: BudgetPolicy
 ) -> None:
     with pytest.raises(ValidationError, match=mend):
-        move(policy, model, percent, by=TESTER)
+        set_model_move(policy, model, percent, by=TESTER)
 
     policy.refresh_from_db()
     assert (policy.moves_to, policy.moves_at_percent) == ("", None)
@@ -89,7 +89,7 @@ def test_the_longest_names_fit(policy: BudgetPolicy) -> None:
     model = f"{'p' * 200}/{'m' * 200}"
     assert len(model) == LONGEST_NAME
 
-    assert move(policy, model, 100, by=TESTER)
+    assert set_model_move(policy, model, 100, by=TESTER)
 
 
 def test_only_an_agents_own_budget_moves_it(workspace: Workspace) -> None:
@@ -97,7 +97,7 @@ def test_only_an_agents_own_budget_moves_it(workspace: Workspace) -> None:
     assert of_workspace is not None
 
     with pytest.raises(ValidationError, match="Only an agent's own budget"):
-        move(of_workspace, MINI, 80, by=TESTER)
+        set_model_move(of_workspace, MINI, 80, by=TESTER)
 
 
 @pytest.mark.every_database
@@ -120,7 +120,7 @@ def test_nothing_is_said_of_a_budget_that_moves_nobody() -> None:
     at = datetime(2026, 12, 1, tzinfo=UTC)
 
     assert problem_with_move("", None, of_an_agent=False) == {}
-    assert move_told("", None, limit=100, spent=100, month_ends_at=at) is None
+    assert move_told(BudgetPolicy(), limit=100, spent=100, month_ends_at=at) is None
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,9 @@ def test_nothing_is_said_of_a_budget_that_moves_nobody() -> None:
 )
 def test_it_is_due_from_the_first_amount_that_has_passed_the_percent(spent: int, limit: int, due: bool) -> None:
     at = datetime(2026, 12, 1, tzinfo=UTC)
+    own = BudgetPolicy(moves_to="gpt-5-mini", moves_at_percent=80)
 
-    told = move_told("gpt-5-mini", 80, limit=limit, spent=spent, month_ends_at=at)
+    told = move_told(own, limit=limit, spent=spent, month_ends_at=at)
 
     assert told == wire.ModelMove(model="gpt-5-mini", at_percent=80, due_until=at if due else None)
 
@@ -160,7 +161,7 @@ def told(key: KeyHolder, cents: float, agent: str = "support-bot") -> list[wire.
     assert lease.agent_settings is not None
     again = key.report(event)  # a duplicate is answered with what holds now, too
     assert again.agent_settings == receipt.agent_settings
-    return [receipt.agent_settings[0].moves_to, lease.agent_settings.moves_to]
+    return [receipt.agent_settings[0].model_move, lease.agent_settings.model_move]
 
 
 @pytest.mark.every_database
@@ -168,7 +169,7 @@ def test_receipts_and_leases_tell_the_move_and_from_when_it_is_due(
     key: KeyHolder, policy: BudgetPolicy, zone: LedgerState
 ) -> None:
     assert told(key, 10) == [None, None]
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
     waits = wire.ModelMove(provider="openai", model="gpt-5-mini", at_percent=80)
     ends_at = month_at(timezone.now(), zone.days()).ends_at
 
@@ -183,7 +184,7 @@ def test_receipts_and_leases_tell_the_move_and_from_when_it_is_due(
 def test_another_agent_and_a_wider_budget_are_not_what_counts(
     key: KeyHolder, policy: BudgetPolicy, workspace: Workspace
 ) -> None:
-    move(policy, "house-70b", 80, by=TESTER)
+    set_model_move(policy, "house-70b", 80, by=TESTER)
     set_budget(workspace, by=TESTER, limit_cents=1_000)
     AgentFactory(workspace=workspace, slug="other-bot")
     waits = wire.ModelMove(model="house-70b", at_percent=80)
@@ -193,13 +194,13 @@ def test_another_agent_and_a_wider_budget_are_not_what_counts(
 
 
 def test_a_key_of_one_agent_is_told_its_move(workspace: Workspace, support_bot: Agent, policy: BudgetPolicy) -> None:
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
 
     assert all(told(KeyHolder(workspace, agent=support_bot), 81))
 
 
 def test_the_price_of_the_model_it_moves_to_comes_with_the_lease(key: KeyHolder, policy: BudgetPolicy) -> None:
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
 
     (entry,) = leased(key).price_card
     assert (entry.provider, entry.model) == ("openai", "gpt-5-mini")
@@ -207,7 +208,7 @@ def test_the_price_of_the_model_it_moves_to_comes_with_the_lease(key: KeyHolder,
 
 
 def test_the_api_says_where_a_budget_moves_its_agent(key: KeyHolder, policy: BudgetPolicy) -> None:
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
 
     said = key.read(f"budgets/{policy.pk}")
 
@@ -215,7 +216,7 @@ def test_the_api_says_where_a_budget_moves_its_agent(key: KeyHolder, policy: Bud
 
 
 def test_what_last_month_spent_makes_nothing_due(key: KeyHolder, policy: BudgetPolicy, support_bot: Agent) -> None:
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
     BudgetPolicy.objects.filter(pk=policy.pk).update(first_month="2020-01")
     now = datetime.now(UTC)
     spend(support_bot, 95, at=now.replace(day=1) - timedelta(days=2), received_at=now)
@@ -281,7 +282,7 @@ def test_it_can_be_set_with_a_new_budget_of_an_agent_and_of_nothing_wider(
 def test_a_workspaces_budget_has_no_such_field_and_a_viewer_reads_an_agents(
     policy: BudgetPolicy, workspace: Workspace, owner: User, viewer: User, client: Client
 ) -> None:
-    move(policy, MINI, 80, by=TESTER)
+    set_model_move(policy, MINI, 80, by=TESTER)
     wide = set_budget(workspace, by=TESTER, limit_cents=100)
     assert wide is not None
     client.force_login(owner)

@@ -6,7 +6,7 @@ Without Django: the tables know it too.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from agents.pricing.names import provider_and_model
 from budgets.lines import line_at
@@ -39,12 +39,26 @@ def problem_with_move(model: str, percent: int | None, *, of_an_agent: bool) -> 
     return {}
 
 
-def move_told(
-    model: str, percent: int | None, *, limit: int, spent: int, month_ends_at: datetime
-) -> wire.ModelMove | None:
+def is_due(percent: int, limit: int, spent: int) -> bool:
+    """So much of the budget is spent that the agent is on the other model. `limit` and `spent` in the same unit."""
+    return spent >= line_at(percent, limit)
+
+
+class Movable(Protocol):
+    """A budget, as far as it says where its agent goes."""
+
+    @property
+    def moves_to(self) -> str: ...
+
+    @property
+    def moves_at_percent(self) -> int | None: ...
+
+
+def move_told(budget: Movable, *, limit: int, spent: int, month_ends_at: datetime) -> wire.ModelMove | None:
     """What processes are told; None where the agent stays with its own model. Money in microcents."""
+    model, percent = budget.moves_to, budget.moves_at_percent
     if not model or percent is None:
         return None
     provider, name = provider_and_model(model)
-    due = spent >= line_at(percent, limit)
-    return wire.ModelMove(provider=provider, model=name, at_percent=percent, due_until=month_ends_at if due else None)
+    due_until = month_ends_at if is_due(percent, limit, spent) else None
+    return wire.ModelMove(provider=provider, model=name, at_percent=percent, due_until=due_until)
