@@ -29,6 +29,7 @@ from agents.models import (
     CostCorrection,
     LedgerState,
     LLMCall,
+    Membership,
     ReportedRefusal,
     TagDay,
     UsageDay,
@@ -335,10 +336,15 @@ def test_a_merged_agent_stays_in_the_archive(bots: tuple[Agent, Agent]) -> None:
 
 
 def test_owners_and_who_runs_the_site_may(
-    bots: tuple[Agent, Agent], owner: User, viewer: User, superuser: User, elsewhere: Workspace
+    owner: User, viewer: User, superuser: User, workspace: Workspace, elsewhere: Workspace
 ) -> None:
-    assert [may_merge(person, bots[0]) for person in (owner, viewer, superuser)] == [True, False, True]
-    assert not may_merge(owner, AgentFactory(workspace=elsewhere))
+    def may(person: User, home: Workspace) -> bool:
+        return may_merge(person, owned=home.memberships.filter(user=person, role=Membership.Role.OWNER).exists())
+
+    assert [may(person, workspace) for person in (owner, viewer, superuser)] == [True, False, True]
+    assert [may(person, elsewhere) for person in (owner, viewer, superuser)] == [False, False, True]
+    superuser.is_active = False
+    assert not may(superuser, workspace)
 
 
 def test_what_cannot_be_merged_is_said_with_the_reason(
