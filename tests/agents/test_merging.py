@@ -414,7 +414,7 @@ def test_a_merge_queues_its_moving_and_the_tick_makes_up_for_a_lost_task(
         made = merge(*bots, by_name="test")
     assert queued == [("agents.tasks.move_merged", made.pk)]
 
-    assert sweep() == "2 rows moved, 1 merges finished"
+    assert sweep() == "2 rows moved, 1 merge finished"
     assert sweep() == "nothing due"
     assert move_merged(made.pk) == f"merge #{made.pk}: nothing due"
 
@@ -425,7 +425,7 @@ def test_a_sweep_that_has_no_time_goes_on_next_time(workspace: Workspace, bots: 
     said = [sweep(seconds=-1) for _ in range(9)]
 
     assert all(text.endswith("more is left") for text in said)
-    assert sweep() == "0 rows moved, 1 merges finished"
+    assert sweep() == "0 rows moved, 1 merge finished"
 
 
 def test_a_merge_that_fails_keeps_no_other_from_its_own(
@@ -442,7 +442,7 @@ def test_a_merge_that_fails_keeps_no_other_from_its_own(
 
     moving_on = moving.move
     monkeypatch.setattr(moving, "move", fail)
-    assert f"1 merges finished; merge #{stuck.pk} failed" in sweep()
+    assert f"1 merge finished; merge #{stuck.pk} failed" in sweep()
     fine.refresh_from_db()
     assert fine.finished_at is not None
 
@@ -452,11 +452,14 @@ def test_the_command_says_what_would_move_and_then_moves_it(workspace: Workspace
     out = StringIO()
 
     call_command("merge_agents", "acme", "suport-bot", "support-bot", stdout=out)
-    assert "suport-bot has 2 runs and 2 calls, 0.036 cents and 1 calls without a price." in out.getvalue()
+    assert "suport-bot has 2 runs and 2 calls, 0.036 cents and 1 call without a price." in out.getvalue()
     assert AgentMerge.objects.count() == 0
     call_command("merge_agents", "acme", "suport-bot", "support-bot", "--apply", stdout=out)
 
-    assert "Merged suport-bot into support-bot: 2 runs and 2 calls moved, 0.036 cents." in out.getvalue()
+    assert (
+        "Merged suport-bot into support-bot: 2 runs and 2 calls moved, 0.036 cents and 1 call without a price."
+        in out.getvalue()
+    )
     made = AgentMerge.objects.get()
     assert (made.by_name, made.percent) == ("manage.py merge_agents", 100)
     for names, said in (
