@@ -22,7 +22,7 @@ from agents.models import (
     UsageDay,
     Workspace,
 )
-from agents.registration import agent_named, agents_named
+from agents.registration import agent_named, agents_named, names_of_key
 from agents.storage import storage
 from tests.agents.conftest import finish, record, whose
 from tests.factories import NOON, AgentFactory, llm_call
@@ -71,6 +71,19 @@ def test_a_key_bound_to_the_one_reports_for_the_other_under_both_names(
     finish(begun)
     assert whose(LLMCall) == {"support-bot"}
     assert not Agent.objects.filter(slug="triage").exists()
+
+
+def test_a_key_speaks_for_all_names_of_its_agent_as_they_are_now(
+    workspace: Workspace, bots: tuple[Agent, Agent], django_assert_num_queries: Any
+) -> None:
+    source, target = bots  # `source` as a key has it that was read before the merge
+    AgentFactory(workspace=workspace, slug="triage")
+    merge(Agent.objects.get(pk=source.pk), target, by_name="test")
+    for agent in bots:
+        with django_assert_num_queries(1):
+            known, mine = names_of_key(agent, ["suport-bot", " support-bot", "triage", "nobody"], storage())
+
+        assert (known.id, mine) == (target.pk, {"suport-bot", " support-bot"})
 
 
 def test_what_is_known_of_a_name_is_asked_of_the_database_once(

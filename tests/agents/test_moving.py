@@ -304,6 +304,9 @@ def test_the_command_says_what_would_move_and_then_moves_it(workspace: Workspace
     )
     made = AgentMerge.objects.get()
     assert (made.by_name, made.percent) == ("manage.py merge_agents", 100)
+    record(workspace, llm_call(agent="nobodys", request_model="house-model"))
+    call_command("merge_agents", "acme", "nobodys", "support-bot", stdout=out)
+    assert "nobodys has 1 run and 1 call, without a price." in out.getvalue()
     for names, said in (
         (("nowhere", "a", "b"), "no workspace 'nowhere'"),
         (("acme", "nobody", "support-bot"), "No agent 'nobody' in acme"),

@@ -66,6 +66,6 @@ def _account_of(agent: Agent) -> str:
 
 def _cost_of(spent: AgentMerge | Spend) -> str:
     if spent.cost is None:
-        return "none of them with a price"
+        return "without a price"
     unpriced = f" and {many(spent.unpriced_calls, 'call')} without a price" if spent.unpriced_calls else ""
     return f"{cents_text(spent.cost)} cents{unpriced}"
