@@ -207,7 +207,7 @@ class _Batch:
 
     def _turn_away_names_of_others(self, key_agent: Agent) -> KnownAgent:
         """The agent that the key may report for."""
-        bound_to, mine = names_of_key(key_agent, self._names(), self.storage)
+        bound_to, mine = names_of_key(key_agent, self._names())
         self._turn_away(lambda one: "" if one.event.agent in mine else _not_allowed(bound_to, one.event.agent))
         return bound_to
 

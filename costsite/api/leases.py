@@ -16,7 +16,6 @@ from agents import server_clock
 from agents.clock import TOLERATED_SKEW
 from agents.models import Agent, ApiKey
 from agents.registration import agent_named, names_of_key, slug_of
-from agents.storage import storage
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.models import SpendLease
@@ -106,7 +105,7 @@ def _agent(key: ApiKey, name: str) -> Agent:
     if key.agent is not None:
         if slug_of(name) == key.agent.slug:
             return key.agent  # nearly always, and without asking the database
-        bound_to, mine = names_of_key(key.agent, [name], storage())
+        bound_to, mine = names_of_key(key.agent, [name])
         if name not in mine:
             raise ApiError(
                 403,

@@ -81,7 +81,7 @@ def test_a_key_speaks_for_all_names_of_its_agent_as_they_are_now(
     merge(Agent.objects.get(pk=source.pk), target, by_name="test")
     for agent in bots:
         with django_assert_num_queries(1):
-            known, mine = names_of_key(agent, ["suport-bot", " support-bot", "triage", "nobody"], storage())
+            known, mine = names_of_key(agent, ["suport-bot", " support-bot", "triage", "nobody"])
 
         assert (known.id, mine) == (target.pk, {"suport-bot", " support-bot"})
 
