@@ -1,4 +1,4 @@
-"""How one amount of money and one share are written, wherever people read them. Pure.
+"""How one amount of money, one share and one count are written, wherever people read them. Pure.
 
 Money comes in as microcents (10^-8 USD), as the ledger stores it. An unknown cost is None and is never written as 0.
 """
@@ -59,3 +59,8 @@ def percent(part: int, whole: int) -> str:
     if abs(rounded(value, 1)) >= 10:
         return f"{rounded(value, 0):,f} %"
     return f"{rounded(value, 1):f} %" if rounded(value, 1) else "<0.1 %"
+
+
+def many(count: int, what: str) -> str:
+    """`1 call`, `1,200 calls`: of what takes an s."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -9,7 +9,7 @@ itself decides: which agent a run belongs to, and which of two provisional repor
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +24,7 @@ from agents.clock import TOLERATED_LEAD, Days, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
-from agents.registration import KnownAgent, agents_known, agents_named, note_runs, slug_of
+from agents.registration import KnownAgent, agents_named, names_of_key, note_runs, slug_of
 from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
@@ -109,6 +109,13 @@ def _not_allowed(bound_to: KnownAgent, reported: str) -> str:
     return (
         f"This key may report for the agent {bound_to.slug!r} only, not for {reported!r}: give the handler"
         f" agent={bound_to.slug!r}, or a key of the whole workspace."
+    )
+
+
+def _not_its_run(bound_to: KnownAgent) -> str:
+    return (
+        f"This run belongs to another agent, and this key may report for {bound_to.slug!r} only:"
+        " use a key of the whole workspace where one run spans agents."
     )
 
 
@@ -199,27 +206,16 @@ class _Batch:
         self.told = [told for told in self.told if told.at >= horizon]
 
     def _turn_away_names_of_others(self, key_agent: Agent) -> KnownAgent:
-        """The agent that the key may report for. Its other names are those of agents that were merged into it, up to
-        this moment: that is why it is asked here and not before.
-        """
-        named = {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
-        slugs = {name: slug_of(name) for name in named}
-        known = agents_known(self.workspace_id, sorted({key_agent.slug, *slugs.values()}), self.storage)
-        bound_to = known[key_agent.slug]
-        mine = {name for name, slug in slugs.items() if slug in known and known[slug].id == bound_to.id}
-
-        def kept(index: int, name: str) -> bool:
-            if name not in mine:
-                self.recorded.reject(index, "agent_not_allowed", _not_allowed(bound_to, name))
-            return name in mine
-
-        self.calls = [call for call in self.calls if kept(call.index, call.event.agent)]
-        self.told = [told for told in self.told if kept(told.index, told.event.agent)]
+        """The agent that the key may report for."""
+        bound_to, mine = names_of_key(key_agent, self._names())
+        self._turn_away(lambda one: "" if one.event.agent in mine else _not_allowed(bound_to, one.event.agent))
         return bound_to
 
+    def _names(self) -> set[str]:
+        return {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
+
     def _find_agents(self) -> None:
-        reported = {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
-        if reported:
+        if reported := self._names():
             by_slug = agents_named(self.workspace_id, map(slug_of, reported), self.storage)
             self.recorded.agents = {name: by_slug[slug_of(name)] for name in reported}
 
@@ -249,24 +245,21 @@ class _Batch:
 
     def _turn_away_runs_of_others(self, bound_to: KnownAgent) -> None:
         others = {run.agent_id for run in self.runs.values()} - {bound_to.id}
-        if not others:
-            return
-        # A run that began before its agent was merged is moved soon, and its own already.
-        mine = {bound_to.id, *Agent.objects.filter(pk__in=others, merged_into=bound_to.id).values_list("pk", flat=True)}
+        if others:
+            # A run that began before its agent was merged is moved soon, and its own already.
+            others -= set(Agent.objects.filter(pk__in=others, merged_into=bound_to.id).values_list("pk", flat=True))
+            self._turn_away(lambda one: _not_its_run(bound_to) if self.runs[one.run_id].agent_id in others else "")
 
-        def kept(index: int, run_id: str) -> bool:
-            if self.runs[run_id].agent_id in mine:
-                return True
-            self.recorded.reject(
-                index,
-                "agent_not_allowed",
-                f"This run belongs to another agent, and this key may report for {bound_to.slug!r} only:"
-                " use a key of the whole workspace where one run spans agents.",
-            )
-            return False
+    def _turn_away(self, why_not: Callable[[CallArrival | RunArrival], str]) -> None:
+        """What a bound key may not report: `why_not` is the mend, empty for what it may."""
 
-        self.calls = [call for call in self.calls if kept(call.index, call.run_id)]
-        self.told = [told for told in self.told if kept(told.index, told.run_id)]
+        def is_kept(one: CallArrival | RunArrival) -> bool:
+            if problem := why_not(one):
+                self.recorded.reject(one.index, "agent_not_allowed", problem)
+            return not problem
+
+        self.calls = [call for call in self.calls if is_kept(call)]
+        self.told = [told for told in self.told if is_kept(told)]
 
     # ── what is told of runs ─────────────────────────────────────────────────────────────────────────────────────
 

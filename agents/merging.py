@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from agents.models import Agent, AgentMerge, ApiKey, UsageDay, Workspace
+from agents.admin_history import note_change
+from agents.models import Agent, AgentMerge, ApiKey, UsageDay
 from agents.models.people import UNREGISTERED
 from agents.models.visibility import is_superuser
 from agents.signals import agents_merged
@@ -39,9 +38,11 @@ class MergeError(ValueError):
     """The two cannot be merged; the message says why, and the mend where there is one."""
 
 
-def may_merge(user: AnyUser, agent: Agent) -> bool:
-    """Owners of the workspace may, and who runs the site."""
-    return is_superuser(user) or Workspace.objects.owned_by(user).filter(pk=agent.workspace_id).exists()
+def may_merge(user: AnyUser, *, owned: bool) -> bool:
+    """Whether `user` may merge agents of a workspace: its owners may (`owned`: they are one), and who runs the site.
+    Which agents can be, says `why_not`.
+    """
+    return is_superuser(user) or owned
 
 
 def why_not(source: Agent, target: Agent | None = None) -> str:
@@ -113,20 +114,8 @@ def merge(source: Agent, target: Agent, *, by: User | None = None, by_name: str 
             later = Q(last_run_at=None) | Q(last_run_at__lt=source.last_run_at)
             Agent.objects.filter(later, pk=target.pk).update(last_run_at=source.last_run_at)
         if by is not None:
-            _note(by, source, f"Merged into {target.slug}.")
-            _note(by, target, f"{source.slug} was merged into it.")
+            note_change(source, by, f"Merged into {target.slug}.")
+            note_change(target, by, f"{source.slug} was merged into it.")
         agents_merged.send(AgentMerge, merge=made)
         after_writing(lambda: async_task("agents.tasks.move_merged", made.pk))
     return made
-
-
-def _note(by: User, agent: Agent, message: str) -> None:
-    """In the admin's history of the agent."""
-    LogEntry.objects.create(
-        user_id=by.pk,
-        content_type=ContentType.objects.get_for_model(Agent),
-        object_id=str(agent.pk),
-        object_repr=str(agent)[:200],
-        action_flag=CHANGE,
-        change_message=message,
-    )

@@ -23,6 +23,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from agents.clock import month_of
+from agents.figures import many
 from agents.models import (
     Agent,
     AgentMerge,
@@ -92,7 +93,7 @@ def sweep(seconds: float = 60.0) -> str:
                 for moved in move(merge):
                     rows += moved
                     if time.monotonic() > until:
-                        return f"{rows:,} rows moved, {finished} merges finished; more is left"
+                        return f"{many(rows, 'row')} moved, {many(finished, 'merge')} finished; more is left"
             except AlreadyRunningError as busy:
                 left = f"; merge #{merge.pk} waits: {busy}"
             except Exception:
@@ -101,7 +102,7 @@ def sweep(seconds: float = 60.0) -> str:
                 left = f"; merge #{merge.pk} failed"
             else:
                 finished += 1
-    return f"{rows:,} rows moved, {finished} merges finished{left}"
+    return f"{many(rows, 'row')} moved, {many(finished, 'merge')} finished{left}"
 
 
 def move(merge: AgentMerge) -> Iterator[int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -11,7 +9,7 @@ from django.utils import timezone
 
 from agents.models.people import Agent, Workspace
 from agents.models.visibility import VisibleQuerySet
-from agents.spend import cents, known_cost
+from agents.spend import known_cost
 
 
 class AgentMerge(models.Model):
@@ -50,11 +48,6 @@ class AgentMerge(models.Model):
     def cost(self) -> int | None:
         """Microcents, by `known_cost`."""
         return known_cost(self.calls, self.unpriced_calls, self.cost_microcents)
-
-    @property
-    def estimated_cost_cents(self) -> Decimal | None:
-        """`cost` in cents, exact."""
-        return None if self.cost is None else cents(self.cost)
 
     @property
     def percent(self) -> int:

@@ -85,9 +85,9 @@ def parts_of_cost(
     """What a call's `cost` was made of. The unit prices of its time are not kept: they are looked up as they are known
     now, and None says that they no longer come to what the call cost and saved.
     """
-    priced = book.unit_prices(provider, request_model, response_model, service_tier, at, tokens.input_tokens)
     if served_from_local_cache and not cost:
         return NOTHING
+    priced = book.unit_prices(provider, request_model, response_model, service_tier, at, tokens.input_tokens)
     if priced.prices is None:
         return None
     now = wire.cost_of(tokens, priced.prices, served_from_local_cache=served_from_local_cache)

@@ -95,8 +95,8 @@ class PostgreSQLStorage(Storage):
         """All of them are there. By their key all the same: for a join, a server that has not counted a young table yet
         reads all of it.
         """
-        settings = [f"{column} = excluded.{column}" for column in columns[2:]]
-        self._add_up(AgentRunLog, columns[:2], [*columns[2:], *SUM_COLUMNS], settings, SUM_COLUMNS, sorted(rows))
+        assignments = [f"{column} = excluded.{column}" for column in columns[2:]]
+        self._add_up(AgentRunLog, columns[:2], [*columns[2:], *SUM_COLUMNS], assignments, SUM_COLUMNS, sorted(rows))
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         rows = sorted(rows)
@@ -160,7 +160,7 @@ class PostgreSQLStorage(Storage):
         model: type[models.Model],
         key: Sequence[str],
         others: Sequence[str],
-        settings: Sequence[str],
+        assignments: Sequence[str],
         sums: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
@@ -173,7 +173,7 @@ class PostgreSQLStorage(Storage):
             cursor.execute(
                 f"INSERT INTO {table} AS kept ({names(columns)}) SELECT {names(columns)}"
                 f" FROM json_populate_recordset(NULL::{table}, %s::json)"
-                f" ON CONFLICT ({names(key)}) DO UPDATE SET {', '.join([*settings, *additions])}",
+                f" ON CONFLICT ({names(key)}) DO UPDATE SET {', '.join([*assignments, *additions])}",
                 [_document(columns, rows)],
             )
 
@@ -182,14 +182,14 @@ class PostgreSQLStorage(Storage):
         model: type[models.Model],
         columns: Sequence[str],
         keys: int,
-        settings: Sequence[str],
+        assigned: Sequence[str],
         additions: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
         if not rows:
             return
         table = model._meta.db_table
-        changes = ", ".join([*(f"{column} = new.{column}" for column in settings), *additions])
+        changes = ", ".join([*(f"{column} = new.{column}" for column in assigned), *additions])
         where = " AND ".join(f"kept.{column} = new.{column}" for column in columns[:keys])
         with self.cursor() as cursor:
             cursor.execute(

@@ -66,10 +66,10 @@ class SQLiteStorage(Storage):
         return self.find(AgentRunLog, columns, "run_id", workspace_id, [seed[0] for seed in seeds])
 
     def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        settings = ", ".join(f"{column} = excluded.{column}" for column in columns[2:])
+        assignments = ", ".join(f"{column} = excluded.{column}" for column in columns[2:])
         self._for_each(
             f"{_insert(AgentRunLog, [*columns, *SUM_COLUMNS])}"
-            f" ON CONFLICT (workspace_id, run_id) DO UPDATE SET {settings}, {_RUN_SUMS}",
+            f" ON CONFLICT (workspace_id, run_id) DO UPDATE SET {assignments}, {_RUN_SUMS}",
             rows,
         )
 
@@ -84,10 +84,11 @@ class SQLiteStorage(Storage):
         return {row[at] for row in rows if row[at] not in new}
 
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
-        settings = ", ".join(f"{column} = ?" for column in columns[keys:])
+        assignments = ", ".join(f"{column} = ?" for column in columns[keys:])
         where = " AND ".join(f"{column} = ?" for column in columns[:keys])
         self._for_each(
-            f"UPDATE {model._meta.db_table} SET {settings} WHERE {where}", [(*row[keys:], *row[:keys]) for row in rows]
+            f"UPDATE {model._meta.db_table} SET {assignments} WHERE {where}",
+            [(*row[keys:], *row[:keys]) for row in rows],
         )
 
     def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
+from agents.admin_history import note_change
 from agents.models import Agent, LedgerState
 from agents.write_lock import writing
 from costsite.advice.models import Advice, AdviceChange
@@ -59,11 +58,4 @@ def set_default_model(agent_id: int, model: str, by: User) -> None:
         agent = Agent.objects.select_for_update().get(pk=agent_id)
         before, agent.default_model = agent.default_model, model
         agent.save(update_fields=["default_model"])
-        LogEntry.objects.create(
-            user_id=by.pk,
-            content_type=ContentType.objects.get_for_model(Agent),
-            object_id=str(agent.pk),
-            object_repr=str(agent)[:200],
-            action_flag=CHANGE,
-            change_message=f"Default model from {before or 'none'} to {model}, after a what-if.",
-        )
+        note_change(agent, by, f"Default model from {before or 'none'} to {model}, after a what-if.")

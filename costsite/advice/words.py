@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agents.figures import money, percent
+from agents.figures import many, money, percent
 from costsite.advice import causes, kinds
 
 Figures = Mapping[str, Any]
@@ -17,10 +17,6 @@ def tokens(count: int) -> str:
         if count >= unit:
             return f"{count / unit:.3g}{suffix}" if count < 999 * unit else f"{round(count / unit):,}{suffix}"
     return f"{count:,}"
-
-
-def many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def of_cause(kind: str, figures: Figures) -> str:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents import server_clock
 from agents.clock import TOLERATED_SKEW
 from agents.models import Agent, ApiKey
-from agents.registration import agent_named, slug_of
+from agents.registration import agent_named, names_of_key, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.model_moves import move_told
@@ -103,18 +103,16 @@ def _read(adapter: TypeAdapter[Asked], request: HttpRequest) -> Asked:
 def _agent(key: ApiKey, name: str) -> Agent:
     """The agent of that name; one that is seen for the first time registers itself, as by its first event."""
     if key.agent is not None:
-        slug = slug_of(name)
-        if slug == key.agent.slug:
-            return key.agent
-        merged = Agent.objects.filter(workspace=key.workspace_id, slug=slug, merged_into=key.agent).first()
-        if merged is None:
+        if slug_of(name) == key.agent.slug:
+            return key.agent  # nearly always, and without asking the database
+        bound_to, mine = names_of_key(key.agent, [name])
+        if name not in mine:
             raise ApiError(
                 403,
                 "agent_not_allowed",
-                f"This key may spend for the agent {key.agent.slug!r} only: give the handler agent={key.agent.slug!r}, "
+                f"This key may spend for the agent {bound_to.slug!r} only: give the handler agent={bound_to.slug!r}, "
                 "or a key of the whole workspace.",
             )
-        return merged
     return agent_named(key.workspace_id, name)
 
 

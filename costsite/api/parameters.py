@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Literal
 
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from pydantic import BaseModel, ConfigDict
 
@@ -43,9 +44,10 @@ def ledger_days() -> Days:
 
 def agent_of(key: ApiKey, slug: str) -> Agent:
     """The agent the key may read, by any of its names. One of another workspace is as unknown as one that never was."""
-    named = Agent.objects.filter(workspace=key.workspace_id, slug=slug).select_related("merged_into").first()
-    found = named and named.booked_to
-    if found is None or key.agent_id not in (None, found.pk):
+    named = Agent.objects.filter(workspace=key.workspace_id, slug=slug)
+    stands_for = named.values(agent=Coalesce("merged_into", "pk"))
+    found = Agent.objects.all().readable_with(key).filter(pk__in=stands_for).first()
+    if found is None:
         raise ApiError(
             404, "unknown_agent", "This key reads no agent of that name; GET /api/v1/agents lists those it does."
         )

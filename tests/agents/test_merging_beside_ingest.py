@@ -1,4 +1,4 @@
-"""Merging agents in one process, killed again and again, while others record: nothing lost, nothing counted twice.
+"""Merging agents in one process while others record or review: nothing lost, nothing counted twice.
 
 Run on SQLite in a folder of its own, and by tests/test_postgresql.py on a database of its own.
 """
@@ -6,8 +6,6 @@ Run on SQLite in a folder of its own, and by tests/test_postgresql.py on a datab
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -15,10 +13,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.agents.own_ledger import own_ledger, python, result, said
 
 START = """
-import os, sys, time
+import os, select, sys, time
 from datetime import timedelta
 os.environ["DJANGO_SETTINGS_MODULE"] = "costsite.settings"
 import django
@@ -49,8 +47,8 @@ print(LLMCall.objects.count())
 """
 
 RECORD = """
-recorded, guessed, runs, last = 0, [], [], time.monotonic() + 120
-while not (merged := AgentMerge.objects.exclude(finished_at=None).exists()) and time.monotonic() < last:
+recorded, guessed, runs = 0, [], []
+while not select.select([sys.stdin], [], [], 0)[0]:  # until the test is done with it
     now = timezone.now()
     # New runs and runs that go on, some of them misnamed; measured reports replace what was guessed before.
     calls = [
@@ -65,7 +63,6 @@ while not (merged := AgentMerge.objects.exclude(finished_at=None).exists()) and 
     ledger.record(workspace, list(enumerate(calls + measured + measured[:3])), client=None, received_at=now)
     recorded += len(calls)
     time.sleep(0.02)
-assert merged
 print(recorded)
 """
 
@@ -97,16 +94,19 @@ assert merge.calls >= 800, merge.calls
 print(LLMCall.objects.count())
 """
 
+REVIEW = """
+from agents.write_lock import only_job
+from costsite.advice.nightly import JOB
+with only_job(JOB):
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
 
-def python(environment: dict[str, str], *code: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", START + "".join(code)]
-    return subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
-
-
-def result(process: subprocess.Popen[str]) -> int:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0
-    return int(said)
+COMMAND = """
+for name in ("suport-bot", "support-bot"):
+    ledger.record(workspace, [(0, llm_call(agent=name))], client=None, received_at=timezone.now())
+call_command("merge_agents", "acme", "suport-bot", "support-bot", "--apply")
+"""
 
 
 @pytest.fixture
@@ -126,28 +126,33 @@ def database() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def environment(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
-        **database,
-        "COSTSITE_STATE_DIR": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    return environment
+    return own_ledger(tmp_path, **database)
 
 
 @pytest.mark.every_database
 def test_a_merge_that_is_killed_again_and_again_beside_recording_ends_with_every_sum_right(
     environment: dict[str, str],
 ) -> None:
-    there = result(python(environment, PREPARE))
-    recording = [python(environment, RECORD), python(environment, RECORD)]
-    for steps in (45, 3, 7):
-        killed = python(environment, f"KILLED_AFTER = {steps}\n", MERGE)
-        killed.communicate(timeout=240)
-        assert killed.returncode == -9
-    assert result(python(environment, "KILLED_AFTER = 0\n", MERGE)) > 0
-    recorded = sum(map(result, recording))
+    there = result(python(environment, START, PREPARE))
+    with python(environment, START, RECORD) as one, python(environment, START, RECORD) as other:
+        for steps in (45, 3, 7):
+            killed = python(environment, START, f"KILLED_AFTER = {steps}\n", MERGE)
+            killed.communicate(timeout=240)
+            assert killed.returncode == -9
+        assert result(python(environment, START, "KILLED_AFTER = 0\n", MERGE)) > 0
+        recorded = result(one) + result(other)
 
     assert recorded > 0
-    assert result(python(environment, CHECK)) == there + recorded
+    assert result(python(environment, START, CHECK)) == there + recorded
+
+
+@pytest.mark.every_database
+def test_beside_a_nightly_review_the_command_says_that_what_is_left_follows(environment: dict[str, str]) -> None:
+    with python(environment, START, REVIEW) as review:
+        assert review.stdout is not None
+        assert review.stdout.readline() == "at work\n"
+        told = said(python(environment, START, COMMAND))
+        said(review)
+
+    assert told == "Merged suport-bot into support-bot; what is left to move follows in the background.\n"
+    assert said(python(environment, START, "print(moving.sweep())")) == "0 rows moved, 1 merge finished\n"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -19,9 +16,8 @@ from agents import ledger
 from agents.models import LedgerState, LLMCall, ModelPrice
 from agents.repricing import Selection, reprice
 from agents.write_lock import writing
+from tests.agents.own_ledger import own_ledger, python, result
 from tests.factories import WorkspaceFactory, llm_call
-
-ROOT = Path(__file__).parents[2]
 
 START = """
 import os, random, sys, time
@@ -33,6 +29,7 @@ from django.utils import timezone
 from agents import ledger
 from agents.models import LLMCall, ModelPrice, Workspace
 from agents.repricing import Selection, reprice
+from tests.agents.own_ledger import own_ledger, python, result
 from tests.factories import llm_call
 workspace, _ = Workspace.objects.get_or_create(slug="acme", defaults={"name": "Acme"})
 stop = time.monotonic() + 3
@@ -80,36 +77,19 @@ print(LLMCall.objects.count())
 """
 
 
-def python(environment: dict[str, str], *code: str) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-c", START + "".join(code)]
-    return subprocess.Popen(arguments, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
-
-
-def result(process: subprocess.Popen[str]) -> int:
-    said, _ = process.communicate(timeout=180)
-    assert process.returncode == 0
-    return int(said)
-
-
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
-        "COSTSITE_STATE_DIR": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    return environment
+    return own_ledger(tmp_path)
 
 
 def test_repricing_beside_recording_loses_nothing_and_counts_nothing_twice(environment: dict[str, str]) -> None:
-    result(python(environment, "stop = 0", RECORD))  # the workspace is there before the race begins
-    recording = [python(environment, RECORD), python(environment, RECORD)]
-    repricing = python(environment, REPRICE)
+    result(python(environment, START, "stop = 0", RECORD))  # the workspace is there before the race begins
+    recording = [python(environment, START, RECORD), python(environment, START, RECORD)]
+    repricing = python(environment, START, REPRICE)
     recorded = sum(map(result, recording))
 
     assert result(repricing) > 0
-    assert result(python(environment, CHECK)) == recorded > 0
+    assert result(python(environment, START, CHECK)) == recorded > 0
 
 
 @pytest.mark.postgresql

@@ -6,13 +6,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db.models import Sum
 
+from agents.cost_tracker import CostTracker
+from agents.figures import many
 from agents.management.alone import alone
 from agents.merging import MergeError, merge, target_named
-from agents.models import Agent, AgentRunLog, UsageDay, Workspace
+from agents.models import Agent, AgentMerge, AgentRunLog, Workspace
 from agents.moving import JOB, move
-from agents.spend import cents_text
+from agents.spend import Spend, cents_text
+from agents.write_lock import AlreadyRunningError
 
 
 class Command(BaseCommand):
@@ -40,25 +42,30 @@ class Command(BaseCommand):
                 return
             with alone(JOB):
                 made = merge(agent, target, by_name="manage.py merge_agents")
-                for _ in move(made):
-                    pass
+                said = _moved(made)
         except MergeError as error:
             raise CommandError(str(error)) from None
-        made.refresh_from_db()
-        self.stdout.write(
-            self.style.SUCCESS(
-                f"Merged {made}: {made.runs:,} runs and {made.calls:,} calls moved,"
-                f" {cents_text(made.cost_microcents)} cents."
-            )
-        )
+        self.stdout.write(self.style.SUCCESS(said))
+
+
+def _moved(made: AgentMerge) -> str:
+    """Move what the merge left to be moved, and say what came of it. The merge itself stands in any case."""
+    try:
+        for _ in move(made):
+            pass
+    except AlreadyRunningError:  # the nightly review, which what is left waits for
+        return f"Merged {made}; what is left to move follows in the background."
+    made.refresh_from_db()
+    return f"Merged {made}: {many(made.runs, 'run')} and {many(made.calls, 'call')} moved, {_cost_of(made)}."
 
 
 def _account_of(agent: Agent) -> str:
-    sums = UsageDay.objects.filter(agent=agent).aggregate(
-        calls=Sum("calls", default=0), cost=Sum("cost_microcents", default=0), unpriced=Sum("unpriced_calls", default=0)
-    )
-    unpriced = f" and {int(sums['unpriced']):,} calls without a price" if sums["unpriced"] else ""
-    return (
-        f"{agent.slug} has {AgentRunLog.objects.filter(agent=agent).count():,} runs and {int(sums['calls']):,} calls,"
-        f" {cents_text(int(sums['cost']))} cents{unpriced}."
-    )
+    runs, spend = AgentRunLog.objects.filter(agent=agent).count(), CostTracker().agent(agent).total()
+    return f"{agent.slug} has {many(runs, 'run')} and {many(spend.calls, 'call')}, {_cost_of(spend)}."
+
+
+def _cost_of(spent: AgentMerge | Spend) -> str:
+    if spent.cost is None:
+        return "without a price"
+    unpriced = f" and {many(spent.unpriced_calls, 'call')} without a price" if spent.unpriced_calls else ""
+    return f"{cents_text(spent.cost)} cents{unpriced}"

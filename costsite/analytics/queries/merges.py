@@ -12,9 +12,8 @@ from django.db.models import Count, Exists, OuterRef, Q, Sum
 from django.db.models.functions import TruncMonth
 
 from agents.clock import days_of, month_of
-from agents.merging import why_not
+from agents.merging import may_merge, why_not
 from agents.models import Agent, AgentMerge, AgentRunLog, Membership, UsageDay
-from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
 from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
@@ -88,7 +87,7 @@ def find_source(user: User, pk: int) -> Source | None:
     )
     if found is None:
         return None
-    return Source(found, is_superuser(user) or found.owned, found.all_runs, found.bound_keys)
+    return Source(found, may_merge(user, owned=found.owned), found.all_runs, found.bound_keys)
 
 
 def names_to_choose(source: Agent) -> tuple[list[str], list[str]]:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import reverse
 
+from agents.merging import may_merge
 from agents.models.people import UNREGISTERED
 from agents.models.visibility import is_superuser
 from budgets.granting import may_grant
@@ -49,7 +50,7 @@ def grant_more(user: User, policy: BudgetPolicy, *, owned: bool) -> str:
 
 def merge_agent(user: User, agent_id: int, slug: str, *, owned: bool, into: str = "") -> str:
     """`into`: the slug of the one that is proposed."""
-    if slug == UNREGISTERED or not (owned or is_superuser(user)):
+    if slug == UNREGISTERED or not may_merge(user, owned=owned):
         return ""
     return reverse("merge-agent", args=[agent_id]) + (f"?{urlencode({'into': into})}" if into else "")
 
