@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from agents.management.named import agent_in
 from agents.models import Agent, LedgerState, Workspace
 from budgets.enforcement import standings_of
 from budgets.models import BudgetPolicy
@@ -37,12 +38,7 @@ def subject_of(options: dict[str, Any]) -> Subject:
     home = Workspace.objects.live().filter(slug=workspace).first()
     if home is None:
         raise CommandError(f"No workspace {workspace!r}; make it with `manage.py create_workspace {workspace}`.")
-    if not agent:
-        return home
-    found = Agent.objects.live().filter(workspace=home, slug=agent).first()
-    if found is None:
-        raise CommandError(f"No agent {agent!r} in {workspace}; add it in the admin, or let it report once.")
-    return found
+    return agent_in(home, agent) if agent else home
 
 
 def name_of(subject: Subject) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
 from costsite.api import agents, budgets, errors, events, key, leases, openapi, runs, spend
 from costsite.api.authentication import BearerKey
@@ -15,4 +15,4 @@ for topic in (events, leases, key, agents, runs, spend, budgets):
 
 @api.get("/openapi.json", auth=BearerKey(None), include_in_schema=False)
 def show_openapi(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(api.get_openapi_schema())
+    return HttpResponse(api.as_json(), content_type="application/json")

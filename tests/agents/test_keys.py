@@ -181,6 +181,9 @@ def test_create_api_key_says_what_is_missing(workspace: Workspace) -> None:
         run("create_api_key", "nowhere")
     with pytest.raises(CommandError, match="No agent 'spy' in acme; add it in the admin"):
         run("create_api_key", "acme", "--agent", "spy")
+    AgentFactory(workspace=workspace, slug="kept", archived_at=timezone.now())
+    with pytest.raises(CommandError, match="kept is archived; take it out of the archive in the admin first"):
+        run("create_api_key", "acme", "--agent", "kept")
     with pytest.raises(CommandError, match="invalid choice: 'all'"):
         run("create_api_key", "acme", "--scope", "all")
     assert not ApiKey.objects.exists()

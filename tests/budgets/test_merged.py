@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from agents import moving
@@ -286,3 +286,23 @@ def test_a_budget_that_is_made_while_calls_move_counts_each_once(
         assert list(differences()) == []
 
     assert counted(policy) == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("set_budget", ("--limit-cents", "5")),
+        ("grant_budget", ("--cents", "5", "--reason", "a fair")),
+        ("create_api_key", ()),
+    ],
+)
+def test_a_command_that_names_a_merged_agent_says_which_one_to_name(
+    support_bot: Agent, misspelt: Agent, command: str, rest: tuple[str, ...]
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=100)
+    merge(misspelt, support_bot)
+
+    with pytest.raises(CommandError) as raised:
+        call_command(command, support_bot.workspace.slug, "--agent", "suport-bot", *rest)
+    assert str(raised.value) == "suport-bot was merged into support-bot; name that."
+    call_command(command, support_bot.workspace.slug, "--agent", "support-bot", *rest)

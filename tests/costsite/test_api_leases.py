@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -103,13 +104,49 @@ def test_what_others_spend_is_told_to_no_key(key: KeyHolder, workspace: Workspac
     assert granted(ask(key)).budget is None
 
     _, facts = refused(ask(key, least_microcents=7 * CENT))
-    assert (facts.scope, facts.left_microcents) == ("site", 6 * CENT)
+    assert facts.scope == "site"
     assert (facts.limit_microcents, facts.spent_microcents, facts.held_microcents) == (None, None, None)
 
     set_budget(workspace, by=TESTER, limit_cents=5)
     of_one_agent = KeyHolder(workspace, agent=support_bot)
     assert granted(ask(of_one_agent)).budget is None
     assert granted(ask(key)).budget is not None
+
+
+@pytest.mark.parametrize(
+    ("spent_cents", "asked", "kind", "told"),
+    [
+        (52.3, 60 * CENT, "too_large", 40 * CENT),  # 47.7 cents are left
+        (53.1, 60 * CENT, "too_large", 40 * CENT),  # 46.9: what others spent between is not to be seen
+        (99.96, 60 * CENT, "too_large", 40_000),
+        (100, 60 * CENT, "exhausted", 0),
+        (110, 60 * CENT, "exhausted", 0),
+        (40, 37 * CENT, "held", 30 * CENT),  # 60 are left, of which another process holds 30
+    ],
+)
+def test_of_what_others_spend_a_refusal_tells_one_digit_of_what_is_left(
+    key: KeyHolder, support_bot: Agent, spent_cents: float, asked: int, kind: str, told: int
+) -> None:
+    elsewhere = AgentFactory(workspace=WorkspaceFactory(), slug="elsewhere")
+    set_budget(None, by=TESTER, limit_cents=100)
+    spend(elsewhere, spent_cents)
+    if kind == "held":
+        granted(ask(key, client_id=str(uuid4()), least_microcents=30 * CENT))
+
+    body, facts = refused(ask(key, least_microcents=asked))
+    assert (facts.kind, facts.left_microcents, facts.asked_microcents) == (kind, told, asked)
+    assert not re.search(r"\d", body.message.replace(facts.blocked_until_text or "-", ""))
+
+
+def test_a_refusal_by_a_budget_of_ones_own_has_what_is_left_to_the_microcent(
+    key: KeyHolder, support_bot: Agent, workspace: Workspace
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=100)
+    spend(support_bot, 52.3)
+    of_one_agent = KeyHolder(workspace, agent=support_bot)
+
+    _, facts = refused(ask(of_one_agent, least_microcents=60 * CENT))
+    assert facts.left_microcents == 47_700_000
 
 
 def test_who_must_wait_for_others_is_told_how_long(key: KeyHolder, support_bot: Agent) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from django.test import Client
+from ninja.openapi.schema import OpenAPISchema
+
 from costsite.api import api
+from costsite.api.openapi import CostsiteAPI
 from tests.costsite.api_client import KeyHolder
+from tests.factories import WorkspaceFactory
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "http-api.md"
 
@@ -48,3 +54,27 @@ def test_every_address_has_its_heading_and_every_parameter_its_row_in_the_docs()
             for parameter in operation["parameters"]:
                 assert f"`{parameter['name']}`" in text or f"{{{parameter['name']}}}" in path, parameter["name"]
     assert headings == served | {"GET /api/v1/openapi.json"}
+
+
+def test_it_is_built_once_however_many_ask() -> None:
+    class Counting(CostsiteAPI):
+        built = 0
+
+        def get_openapi_schema(self, **_options: Any) -> OpenAPISchema:
+            self.built += 1
+            return api.get_openapi_schema()
+
+    counting = Counting(title="Costsite", docs_url=None, openapi_url=None)
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(lambda _: counting.as_json(), range(16)))
+    assert (len(answers), counting.built) == (1, 1)
+    assert json.loads(answers.pop()) == json.loads(json.dumps(api.get_openapi_schema()))
+
+
+def test_every_key_gets_the_very_same_answer_and_no_key_none(acme: KeyHolder) -> None:
+    other = KeyHolder(WorkspaceFactory(), scopes=["events:write"])
+    first, second = (holder.client.get("/api/v1/openapi.json") for holder in (acme, other))
+
+    assert (first.status_code, first["Content-Type"]) == (200, "application/json")
+    assert second.content is first.content is api.as_json()  # the same bytes in memory: no copy was built
+    assert Client().get("/api/v1/openapi.json").status_code == 401

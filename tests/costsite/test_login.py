@@ -104,14 +104,52 @@ def test_an_address_is_the_same_whatever_the_port_and_the_spelling(
 @pytest.mark.parametrize("username", ["olive", "nobody"])
 def test_while_two_passwords_are_checked_a_third_comes_again_and_is_no_guess(at: str, username: str) -> None:
     with ExitStack() as checked:
-        for _ in range(passwords.AT_A_TIME):
-            checked.enter_context(passwords._room)
+        for number in range(passwords.AT_A_TIME):
+            checked.enter_context(passwords.place_for(f"198.51.100.{number}"))
         for _ in range(12):
             answer = Client(REMOTE_ADDR="192.0.2.1").post(at, {"username": username, "password": RIGHT})
             assert (answer.status_code, answer["Retry-After"]) == (429, "2")
             assert "yours was not looked at" in answer.content.decode()
         assert Client().get("/healthz").status_code == 200
     assert log_in(RIGHT, username=username, at=at) == (302 if username == "olive" else 200)
+
+
+@pytest.mark.parametrize("at", ["/login/", "/admin/login/"])
+@pytest.mark.parametrize(
+    ("stranger", "same", "person"),
+    [
+        ("198.51.100.7", "198.51.100.7", "192.0.2.1"),
+        ("2001:db8:0:1::7", "2001:db8:0:1:ffff::8", "2001:db8:0:2::7"),
+    ],
+)
+def test_a_stranger_takes_one_place_and_others_find_the_other(at: str, stranger: str, same: str, person: str) -> None:
+    with passwords.place_for(passwords._one_holder(stranger)):
+        for number in range(12):
+            assert log_in("guess", username=f"nobody {number}", address=same, at=at) == 429
+        assert log_in(RIGHT, address=person, at=at) == 302
+    assert log_in(RIGHT, address=same, at=at) == 302
+
+
+def test_behind_a_proxy_the_place_is_that_of_the_address_the_proxy_saw(settings: Any) -> None:
+    settings.HTTPS = True
+
+    def through_proxy(seen: str) -> int:
+        browser = Client(REMOTE_ADDR="127.0.0.1", headers={"x-forwarded-for": f"192.0.2.1, {seen}"})
+        return browser.post("/login/", {"username": "olive", "password": RIGHT}).status_code
+
+    with passwords.place_for("198.51.100.7"):
+        assert (through_proxy("198.51.100.7"), through_proxy("192.0.2.1")) == (429, 302)
+
+
+def test_a_command_that_sets_a_password_is_nobodys_address() -> None:
+    with passwords.place_for(""):
+        UserFactory(username="eve").set_password(RIGHT)
+
+
+def test_a_password_that_could_not_be_hashed_leaves_its_place() -> None:
+    for _ in range(2 * passwords.AT_A_TIME):
+        with pytest.raises(ZeroDivisionError), passwords.place_for("192.0.2.1"):
+            raise ZeroDivisionError
 
 
 def test_a_password_that_was_checked_makes_room_for_the_next() -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,29 @@ def test_a_person_logs_in_over_https_and_the_cookies_travel_on_it_alone(browser:
 def test_the_address_that_counts_is_the_one_nginx_saw(proxy: Proxy, browser: httpx.Client) -> None:
     assert login(browser, "wrong", **{"X-Forwarded-For": "198.51.100.7"}).status_code == 200
     assert proxy.site.manage("shell", "-v0", "-c", ATTEMPTS).split() == ["127.0.0.1"]
+
+
+@NEEDS_NGINX
+@pytest.mark.parametrize(
+    ("address", "at"), [("127.0.0.2", "/login/"), ("127.0.0.3", "/admin/login/"), ("127.0.0.4", "/password/")]
+)
+def test_who_sends_passwords_in_a_burst_is_told_429_by_nginx_and_nobody_else_is(
+    proxy: Proxy, browser: httpx.Client, address: str, at: str
+) -> None:
+    trusted = ssl.create_default_context(cafile=proxy.certificate)
+    elsewhere = httpx.HTTPTransport(verify=trusted, local_address=address)
+    # Without a form's token the site refuses each at once (403): sixty take less time than earns leave for all of them.
+    with httpx.Client(base_url=proxy.url, transport=elsewhere, timeout=60) as stranger:
+        began = time.monotonic()
+        answers = [stranger.post(at, data={"username": "ada", "password": "guess"}) for _ in range(60)]
+        earned = (time.monotonic() - began) / 2
+        assert [answer.status_code for answer in answers[:10]] == [403] * 10
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert 50 - earned - 1 <= len(refused) <= 50
+        assert all("nginx" in answer.text for answer in refused), "or the site would have had to answer"
+        assert stranger.get("/login/").status_code == 200
+        assert stranger.post("/api/v1/leases").status_code == 401
+    assert login(browser, PASSWORD).status_code == 302
 
 
 @NEEDS_NGINX

@@ -7,7 +7,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents.keys import DEFAULT_SCOPES, create_key
-from agents.models import Agent, ApiKey, Workspace
+from agents.management.named import agent_in
+from agents.models import ApiKey, Workspace
+
+_REPORTS = "let it report once with a key for the whole workspace"
 
 
 class Command(BaseCommand):
@@ -32,16 +35,6 @@ class Command(BaseCommand):
         home = Workspace.objects.live().filter(slug=workspace).first()
         if home is None:
             raise CommandError(f"No workspace {workspace!r}; make it with `manage.py create_workspace {workspace}`.")
-        _, key = create_key(home, agent=self._agent(home, agent), name=name, scopes=scope)
+        only = agent_in(home, agent, how_it_reports=_REPORTS) if agent else None
+        _, key = create_key(home, agent=only, name=name, scopes=scope)
         self.stdout.write(key)
-
-    def _agent(self, workspace: Workspace, slug: str) -> Agent | None:
-        if not slug:
-            return None
-        found = Agent.objects.live().filter(workspace=workspace, slug=slug).first()
-        if found is None:
-            raise CommandError(
-                f"No agent {slug!r} in {workspace.slug}; add it in the admin, or let it report once with a key"
-                " for the whole workspace."
-            )
-        return found
