@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-
-from langchain_plugin.active_file import ActiveFile
-from langchain_plugin.held_file import TURNS
-from langchain_plugin.named_file import create
 
 START = """
 import os, resource, sys
@@ -42,51 +37,64 @@ def run(code: str, folder: Path, limit: int) -> None:
     )
 
 
-def file_in(folder: Path, name: str = "own.jsonl") -> ActiveFile:
-    return ActiveFile(create(folder / name), folder / name, lambda events: None)
-
-
 def test_its_number_is_far_above_those_that_a_program_s_own_files_get(tmp_path: Path) -> None:
-    file = file_in(tmp_path)
-    own = os.open(tmp_path / "other", os.O_CREAT | os.O_RDWR)
-    assert file.is_out_of_the_way
-    assert own < file.fd / 2
-    assert not os.get_inheritable(file.fd)
-    os.close(own)
-    file.close()
+    run(
+        """
+        file = file_named("own.jsonl")
+        [own] = opened(1)
+        assert file.is_out_of_the_way
+        assert own < file.fd / 2
+        assert not os.get_inheritable(file.fd)
+        """,
+        tmp_path,
+        1_024,
+    )
 
 
 def test_each_file_gets_another_number_though_those_before_it_are_closed(tmp_path: Path) -> None:
-    numbers = []
-    for name in range(TURNS):
-        file = file_in(tmp_path, str(name))
-        numbers.append(file.fd)
-        file.close()
-    assert len(set(numbers)) == TURNS
+    run(
+        """
+        numbers = []
+        for name in range(32):
+            file = file_named(str(name))
+            numbers.append(file.fd)
+            file.close()
+        assert sorted(numbers) == list(range(1_024 - 32, 1_024))
+        """,
+        tmp_path,
+        1_024,
+    )
 
 
 def test_what_waits_in_a_deleted_file_is_written_to_one_that_is_out_of_the_way_too(tmp_path: Path) -> None:
-    file = file_in(tmp_path)
-    assert file.append(b"1\n", 1) is None
-    file.path.unlink()
-    again = file.written_again()
-    assert again.is_out_of_the_way
-    assert again.fd != file.fd
-    file.close()
-    again.close()
+    run(
+        """
+        file = file_named("own.jsonl")
+        assert file.append(b"1\\n", 1) is None
+        file.path.unlink()
+        again = file.written_again()
+        assert again.is_out_of_the_way
+        assert again.fd != file.fd
+        """,
+        tmp_path,
+        1_024,
+    )
 
 
 def test_a_write_says_at_once_that_something_closed_it_however_many_files_were_opened_since(tmp_path: Path) -> None:
-    file = file_in(tmp_path)
-    assert file.append(b"1\n", 1) is None
-    os.close(file.fd)
-    others = [os.open(tmp_path / f"{number}", os.O_CREAT | os.O_RDWR) for number in range(50)]
-    error = file.append(b"2\n", 1)
-    assert error is not None
-    assert file.fd == -1
-    assert [os.fstat(other).st_size for other in others] == [0] * 50
-    for other in others:
-        os.close(other)
+    run(
+        """
+        file = file_named("own.jsonl")
+        assert file.append(b"1\\n", 1) is None
+        os.close(file.fd)
+        others = opened(50)
+        assert file.append(b"2\\n", 1) is not None
+        assert file.fd == -1
+        assert [os.fstat(other).st_size for other in others] == [0] * 50
+        """,
+        tmp_path,
+        1_024,
+    )
 
 
 @pytest.mark.parametrize("limit", [64, 199, 256])
