@@ -13,26 +13,29 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from langchain_plugin.held_file import HeldFile, is_out_of_the_way
+from langchain_plugin.held_file import HeldFile, moved_out_of_the_way
 from langchain_plugin.named_file import is_gone, read_at, write_again
 from langchain_plugin.segment import Line, Segment, count_lines, read_lines
 
 LOOK_SECONDS = 0.1
-"""How long an append believes that its descriptor is this file's still, where the number is far from all others."""
+"""How long an append believes that its descriptor is this file's still, where its number is far from all others."""
 
 
 class ActiveFile(HeldFile):
     """One open, locked file. Whoever calls this holds the spool's lock, but for `read`.
 
     Args:
-        fd: As `named_file.create` made it.
+        fd: As `named_file` made it just now; the file may get another.
         path: Where it has its name.
         on_left: Told how many lines wait no longer: they were settled, or are lost with the file.
 
     """
 
     def __init__(self, fd: int, path: Path, on_left: Callable[[int], None]) -> None:
-        super().__init__(fd)
+        far = moved_out_of_the_way(fd)
+        super().__init__(fd if far is None else far)
+        self.is_out_of_the_way = far is not None
+        """Its number is far from those that other files get."""
         self.path = path
         self.events = 0
         """Lines that wait in it, a torn one among them."""
@@ -42,7 +45,7 @@ class ActiveFile(HeldFile):
         self.opened_monotonic = time.monotonic()
         self._on_left = on_left
         self._ends_torn = False
-        self._look_seconds = LOOK_SECONDS if is_out_of_the_way(fd) else 0.0
+        self._look_seconds = LOOK_SECONDS if self.is_out_of_the_way else 0.0
         self._look_again_monotonic = 0.0
 
     def append(self, data: bytes, events: int) -> OSError | None:

@@ -4,8 +4,10 @@ A program that becomes a daemon closes every descriptor there is. The number of 
 that anybody opens, and what is written under it then goes into that file. So it is looked at before each use.
 
 Before each append that costs more than the append itself: a second system call, which gives the interpreter's lock to
-whoever waits for it. So the file that is appended to has a number far above those that a program's own files get, the
-lowest that are free. Closed by something else it is no file at all for a long time, which the next write is told.
+whoever waits for it. So the file that is appended to has a number of the highest that the process may have, each file
+another one. Closed by something else it is no file at all for a long time, which the next write is told. That holds
+only while the numbers that a program's own files get, the lowest that are free, are far below; where they are not,
+each append looks.
 """
 
 from __future__ import annotations
@@ -13,32 +15,50 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 try:
     import fcntl
+    import resource
 except ImportError:  # pragma: no cover - Windows, where numbers cannot be chosen
     fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
-FAR_NUMBERS = (3_000, 900, 200)
-"""Where to look for a free one; most systems let a process have 1,024, some 256."""
+HIGHEST_NUMBERS = 4_096
+"""No higher than this, where a process may have more: the system keeps a table as long as the highest one in use."""
+FEWEST_NUMBERS = 200
+"""Of a process that may have less, none is far from the others."""
+TURNS = 32
+"""How many numbers are handed out before the first of them is again: two files that were closed by something else at
+once must not get each other's, while an append still believes that it has its own."""
+
+_turns = count()
 
 
-def out_of_the_way(fd: int) -> int:
-    """The same open file under a high number, where the system gives one; else under the number it has."""
+def moved_out_of_the_way(fd: int) -> int | None:
+    """The same open file under a number that no other file will get soon; None where there is none, and nothing done.
+
+    Args:
+        fd: Just opened, so the lowest number that was free.
+
+    """
     if fcntl is None:
-        return fd
-    for number in FAR_NUMBERS:
-        try:
-            far = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
-        except OSError:
-            continue  # beyond what this process may have
-        os.close(fd)
-        return far
-    return fd
-
-
-def is_out_of_the_way(fd: int) -> bool:
-    return fd >= FAR_NUMBERS[-1]
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        limit = HIGHEST_NUMBERS
+    number = min(limit, HIGHEST_NUMBERS) - 1 - next(_turns) % TURNS
+    if limit < FEWEST_NUMBERS or fd >= number // 2:
+        return None
+    try:
+        far = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number)
+    except OSError:
+        return None  # beyond what this process may have, or all above it are taken
+    if far != number:
+        # Something uses these numbers too: the next one that is free there is as likely the next file's.
+        os.close(far)
+        return None
+    os.close(fd)
+    return far
 
 
 class HeldFile:

@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from langchain_plugin.file_lock import try_lock
-from langchain_plugin.held_file import out_of_the_way
 from langchain_plugin.own_file import make_folder, open_own
 
 _BLOCK_BYTES = 1_000_000
@@ -92,7 +91,7 @@ def _unnamed(path: Path) -> tuple[int, Path]:
     if not is_ours:
         _undo(fd, unnamed)
         raise OSError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), str(unnamed))
-    return out_of_the_way(fd), unnamed
+    return fd, unnamed
 
 
 def _undo(fd: int, unnamed: Path) -> None:

@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import socket
+import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_plugin._version import __version__
@@ -59,6 +64,57 @@ class _NotOurs(logging.Filter):
 logging.getLogger("httpx").addFilter(_NotOurs())
 
 
+class HeldConnection:
+    """A connection whose socket is known to be its own still, as `HeldFile` is of a file: a program that closes what it
+    does not know, and uses the number again, would be sent the API key in the middle of its own connection.
+
+    Args:
+        stream: httpx's network stream.
+
+    """
+
+    def __init__(self, stream: Any) -> None:
+        made = stream.get_extra_info("socket")
+        self._socket = made if isinstance(made, socket.socket) else None
+        self._state = _state_of(self._socket)
+        self.is_lost = False
+
+    def look(self) -> None:
+        """See whether the number is its socket's still. If not, the socket object forgets it, and whatever is asked of
+        it from here on fails, or does nothing where it is closed.
+        """
+        if self._socket is None or self._state is None or self._socket.fileno() < 0:
+            return
+        if _state_of(self._socket) != self._state:
+            self._socket.detach()
+            self.is_lost = True
+
+    def get_extra_info(self, info: str) -> Any:
+        """The "socket", as httpx's stream has it; None where the number is another's by now."""
+        self.look()
+        return None if info != "socket" or self.is_lost else self._socket
+
+    def close_in_child(self) -> None:
+        """Close a forked child's copy. At once: left to the garbage collector, it may be closed when the number has
+        become another's. Not a byte is sent, and the parent's stays open.
+        """
+        self.look()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.close()
+
+
+def _state_of(connection: socket.socket | None) -> tuple[int, int] | None:
+    """What no other open socket of this system has; None where it has no such thing, or is closed."""
+    if connection is None or sys.platform == "win32":  # there a socket has no descriptor
+        return None
+    try:
+        state = os.fstat(connection.fileno())
+    except OSError:
+        return None
+    return state.st_ino, state.st_dev
+
+
 @dataclass(frozen=True)
 class KeyInfo:
     """What a site says of a key."""
@@ -85,12 +141,14 @@ class Transport:
         self._config = config
         self._http = http
         self._client: httpx.Client | None = None
-        self._stream: Any = None
-        """The connection, as httpx's network stream, so that a deadline can reach it."""
+        self._connection: HeldConnection | None = None
+        """The one that was kept from the last exchange, or that this one is made on."""
 
     def after_fork(self) -> None:
         """The parent's connection stays the parent's."""
-        self._client = self._stream = None
+        if self._connection is not None:
+            self._connection.close_in_child()
+        self._client = self._connection = None
 
     def post_events(self, body: bytes, *, timeout: float = ANSWER_SECONDS) -> bytes:
         """Send a gzipped batch; the content of a 200.
@@ -158,10 +216,26 @@ class Transport:
 
     def close(self) -> None:
         if self._client is not None:
+            if self._connection is not None:
+                self._connection.look()
             self._client.close()
-            self._client = self._stream = None
+            self._client = self._connection = None
+
+    def _note(self, deadline: AnswerDeadline, event: str, info: dict[str, Any]) -> None:
+        """Told by httpx of each connection that it makes, and of each step, before it sends or closes among them."""
+        made = info.get("return_value")
+        if hasattr(made, "get_extra_info"):
+            self._connection = HeldConnection(made)
+            info = {"return_value": self._connection}
+        elif self._connection is not None:
+            self._connection.look()
+        deadline.note(event, info)
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> bytes:
+        if self._connection is not None:
+            self._connection.look()
+            if self._connection.is_lost:
+                self._client = self._connection = None
         with no_fork():
             import httpx
 
@@ -179,7 +253,7 @@ class Transport:
         limits = httpx.Timeout(min(timeout, READ_SECONDS), connect=min(timeout, CONNECT_SECONDS))
         content = bytearray()
         deadline = AnswerDeadline(timeout)
-        deadline.begin(self._stream)
+        deadline.begin(self._connection)
         _asking.now = True
         try:
             with self._client.stream(
@@ -188,7 +262,7 @@ class Transport:
                 content=body,
                 headers=headers,
                 timeout=limits,
-                extensions={"trace": deadline.note},
+                extensions={"trace": partial(self._note, deadline)},
             ) as response:
                 is_plain = response.headers.get("Content-Encoding", "identity").strip().lower() == "identity"
                 # What is encoded is not read at all; of an error the status says enough.
@@ -205,7 +279,7 @@ class Transport:
                 "start the site, or set COSTSITE_URL to its address."
             ) from error
         finally:
-            self._stream = deadline.end()
+            deadline.end()
             _asking.now = False
             # A server's cookies are of no use here, and each would be kept and sent back.
             self._client.cookies.clear()
