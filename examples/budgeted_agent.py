@@ -1,10 +1,14 @@
 """An agent that works until its monthly budget is spent, and is then refused.
 
-Run it: python examples/budgeted_agent.py
+COSTSITE_URL and COSTSITE_API_KEY say where to report. A site gives budgets to agents it has heard of, so one letter
+comes first:
 
-COSTSITE_URL and COSTSITE_API_KEY say where to report; give the agent `thrifty-bot` a budget there first
-(`manage.py set_budget WORKSPACE --agent thrifty-bot --limit-cents 5`). The model is a script that counts its tokens and
-is priced as gpt-5-mini: nothing is bought.
+    python examples/budgeted_agent.py 1
+    python manage.py set_budget WORKSPACE --agent thrifty-bot --limit-cents 5
+    python examples/budgeted_agent.py
+
+The site of `make run` knows the agent and has given it a budget: there the last line is enough. The model is a script
+that counts its tokens and is priced as gpt-5-mini: nothing is bought.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ def main() -> None:
     print(f"Asking {SCRIPTED}.", flush=True)
     agent = create_agent(FrugalModel(), tools=[look_up_order], system_prompt=INSTRUCTIONS)
     costs = CostCallbackHandler(agent="thrifty-bot", held_wait_seconds=10)
-    for run in range(MOST_RUNS):
+    most = int(sys.argv[1]) if len(sys.argv) > 1 else MOST_RUNS
+    for run in range(most):
         try:
             agent.invoke({"messages": [{"role": "user", "content": LETTER}]}, config={"callbacks": [costs]})
         except BudgetExceeded as refusal:
@@ -40,7 +45,9 @@ def main() -> None:
             print(f"thrifty-bot answered {run} letters. {refusal}")
             return
     costs.flush()
-    sys.exit(f"thrifty-bot answered {MOST_RUNS} letters and was never refused: it has no budget at this site.")
+    if most == MOST_RUNS:
+        sys.exit(f"thrifty-bot answered {MOST_RUNS} letters and was never refused: it has no budget at this site.")
+    print(f"thrifty-bot answered {most} {'letter' if most == 1 else 'letters'}.")
 
 
 if __name__ == "__main__":

@@ -141,6 +141,14 @@ def same_provider(one: str, other: str) -> bool:
     )
 
 
+def home_of(provider: str, model: str) -> str:
+    """Whose model it is: the provider, or of a bare name the one that the price library is asked for.
+
+    Empty where a name alone does not tell.
+    """
+    return provider.strip() or next((home for home, _ in spellings("", model)), "")
+
+
 def is_local(provider: str) -> bool:
     """True for what runs on one's own machine, where no price list can know the cost."""
     return provider.strip().lower().replace("-", "_") in _LOCAL

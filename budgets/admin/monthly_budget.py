@@ -114,9 +114,12 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         policy = policy_of(row)
         more = ""
         if policy is not None:
+            # Only an agent's own budget moves it to another model.
+            model = "model near the end, " if policy.scope == BudgetPolicy.Scope.AGENT else ""
             more = format_html(
-                ' <a href="{}">Thresholds, mode, model near the end, and grants</a>',
+                ' <a href="{}">Thresholds, mode, {}and grants</a>',
                 reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]),
+                model,
             )
         return format_html("{} {} {}{}", plain, spent, covered_too(request, self.standings_above(row)), more)
 

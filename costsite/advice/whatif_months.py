@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from agents.models.sums import spend_from, sums
 from agents.price_books import price_book
-from agents.pricing.names import same_provider
+from agents.pricing.names import home_of, same_provider
 from agents.spend import Spend
 from costsite.advice.models import UsageSlice
 from costsite.advice.whatif import Repriced, Tokens, repriced
@@ -66,7 +66,8 @@ def what_if(
         )
         for row in rows
     ]
-    same = all(same_provider(row["provider"], provider) for row in rows)
+    home = home_of(provider, model)
+    same = all(same_provider(row["provider"], home) for row in rows)
     return WhatIf(
         spend=sum((spend_from(row) for row in rows), Spend()),
         first=min((row["first"] for row in rows), default=None),

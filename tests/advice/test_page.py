@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from agents.models import Agent as AgentRow
 from agents.models import AgentRunLog, Workspace
@@ -162,10 +165,17 @@ def test_what_was_done_is_measured_before_and_after_with_n(book: Book, client: C
     assert "0.1000¢ n 20" in page
 
 
-def test_before_the_first_review_the_page_says_when_it_comes(client: Client, viewer: User) -> None:
+def test_before_the_first_review_the_page_says_when_it_comes_and_the_command_that_does_it_now(
+    book: Book, client: Client, viewer: User
+) -> None:
     client.force_login(viewer)
+    # Of today alone: days that are over have nothing to review.
+    book(Month(Agent(), timezone.now(), days=1).events())
 
-    assert "Not reviewed yet" in text(client)
+    (command,) = re.findall(r"manage\.py ([-a-z_ ]+) does it now", text(client))
+
+    call_command(*command.split(), verbosity=0, stdout=StringIO())
+    assert "Not reviewed yet" not in text(client)
 
 
 def test_a_quiet_month_says_that_there_is_nothing_to_advise(book: Book, client: Client, viewer: User) -> None:
@@ -283,12 +293,12 @@ def test_one_click_has_its_budget_move_it_for_owners_alone(
     for person, status in ((stranger, 404), (viewer, 403)):
         client.force_login(person)
         assert moved(client, agent.pk)[0] == status
-        assert "from there on" not in text(client, address)
+        assert "Move to" not in text(client, address)
     client.force_login(owner)
     with CaptureQueriesContext(connection) as queries:
         offered = text(client, address)
     assert client.get(reverse("what-if-move")).status_code == 405
-    assert f"Move to {MINI} from there on" in offered
+    assert re.search(rf"From percent of the budget on Move to {MINI} Now:", offered)
     assert "Now: it stays with its own model." in offered
     assert len(queries) <= MOST_QUERIES
 
@@ -375,4 +385,4 @@ def test_a_model_without_a_price_is_not_offered_to_be_moved_to(
     page = text(client, f"/optimization/what-if/?agent={budgeted.agent_id}&range=this-month&model=acme-ai/unheard-of")
 
     assert "No price is known" in page
-    assert "from there on" not in page
+    assert "Move to" not in page

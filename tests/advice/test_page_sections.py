@@ -95,7 +95,7 @@ def test_agents_with_next_to_nothing_are_said_to_be_new(
 @pytest.mark.parametrize(
     ("slug", "says"),
     [
-        ("idle", "No reviewed calls of idle"),
+        ("idle", "manage.py review_runs --today does it now"),
         ("once", "n 2 calls"),
         ("failing", "n 3 calls"),
         ("unpriced", "n 3 calls"),

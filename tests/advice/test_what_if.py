@@ -91,6 +91,29 @@ def test_the_range_is_wider_where_another_vendor_counts_tokens(month: AgentRow, 
     assert other.repriced.most == max(other.repriced.with_cache, other.repriced.without_cache) * 135 // 100
 
 
+@pytest.mark.parametrize(
+    ("calls_of", "model", "same"),
+    [
+        ("openai", "gpt-5-nano", True),
+        ("google_genai", "gemini-2.5-flash", True),
+        ("openai", "claude-haiku-4-5", False),
+        ("", "gpt-5-nano", False),
+    ],
+)
+def test_a_bare_name_is_the_vendors_under_which_its_price_is_found(
+    book: Book, workspace: Workspace, superuser: User, calls_of: str, model: str, same: bool
+) -> None:
+    month = Month(Agent(), FIRST)
+    book([month.call(month.uuid(FIRST), FIRST, 0, provider=calls_of, input_tokens=900_000, output_tokens=9_000)])
+    review(YESTERDAY)
+
+    found = what_if(superuser, workspace.pk, AgentRow.objects.get().pk, FIRST.date(), YESTERDAY, "", model)
+
+    assert found.repriced is not None
+    assert found.same_vendor is same
+    assert (found.repriced.most == found.repriced.with_cache == found.repriced.least) is same
+
+
 def test_a_model_without_a_price_is_no_figure(month: AgentRow, superuser: User) -> None:
     found = what_if(superuser, month.workspace_id, month.pk, FIRST.date(), YESTERDAY, "acme-ai", "unheard-of")
 

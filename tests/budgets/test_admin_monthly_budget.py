@@ -150,6 +150,21 @@ def test_the_help_says_what_is_spent_and_which_other_budgets_cover_it(
     assert "The budget of the whole site" in help_of(client.get(page_of(workspace)).content.decode())
 
 
+def test_the_help_links_to_what_else_a_budget_has(
+    support_bot: Agent, workspace: Workspace, owner: User, client: Client
+) -> None:
+    client.force_login(owner)
+    for row, more in (
+        (support_bot, "Thresholds, mode, model near the end, and grants"),
+        (workspace, "Thresholds, mode, and grants"),
+    ):
+        set_budget(row, by=TESTER, limit_cents=5_000)
+        policy = policy_of(row)
+        assert policy is not None
+        address = reverse("admin:budgets_budgetpolicy_change", args=[policy.pk])
+        assert f'<a href="{address}">{more}</a>' in help_of(client.get(page_of(row)).content.decode())
+
+
 def test_a_name_is_text_on_the_page_and_nothing_else(support_bot: Agent, owner: User, client: Client) -> None:
     workspace = support_bot.workspace
     workspace.name = "<script>alert(1)</script>"

@@ -19,6 +19,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from langchain_plugin import BudgetExceeded, CostCallbackHandler
+from tests.end_to_end.agents import agent_environment
 from tests.end_to_end.live_site import LiveSite
 from tests.langchain_plugin.models import ScriptedModel
 
@@ -151,6 +152,31 @@ def test_an_agent_spends_past_its_lines_is_refused_and_runs_again_after_a_grant(
     assert costs.flush(SECONDS)
     assert (model.calls, budget()["spent_cents"], budget()["state"]) == (27, "54", "blocked")
     site.manage("rebuild_budget_periods", "--check")
+
+
+@pytest.mark.newer_langchain
+def test_the_budgeted_example_does_at_a_new_site_what_its_first_lines_say(site: LiveSite, tmp_path: Path) -> None:
+    site.start()
+    example = (ROOT / "examples" / "budgeted_agent.py").read_text()
+    said, told = "", agent_environment("", url=site.url, key=site.key, state_dir=tmp_path / "agent")
+    del told["COSTSITE_AGENT"]
+    told["PYTHONPATH"] = str(ROOT)
+    commands = re.findall(r"^    python ((?:examples|manage)\S+\.?py.*)$", example, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        script, *arguments = command.replace("WORKSPACE", "acme").split()
+        if script == "manage.py":
+            site.manage(*arguments)
+            continue
+        ran = subprocess.run(
+            [sys.executable, script, *arguments], cwd=ROOT, env=told, capture_output=True, text=True, timeout=SECONDS
+        )
+        assert ran.returncode == 0, ran.stderr
+        said += ran.stdout
+
+    assert "thrifty-bot answered 1 letter.\n" in said
+    # One of more than a hundred, of 0.03 cents each, was answered before.
+    assert re.search(r"thrifty-bot answered \d{3} letters\. Blocked: \S+¢ of 5\.00¢ is left", said), said
 
 
 def signed_in(site: LiveSite) -> httpx.Client:

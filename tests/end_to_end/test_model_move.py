@@ -73,7 +73,8 @@ def test_a_running_agent_moves_to_the_model_its_owner_chose_near_the_end_of_its_
     page.get_by_label("Model", exact=True).fill("openai/gpt-4o-mini")
     page.get_by_role("button", name="Price it").click()
     page.get_by_text("Now: it stays with its own model.").wait_for()
-    page.get_by_role("button", name="Move to openai/gpt-4o-mini from there on").click()
+    assert page.get_by_role("spinbutton", name="From percent of the budget on").input_value() == "80"
+    page.get_by_role("button", name="Move to openai/gpt-4o-mini").click()
     page.get_by_text("mover moves to openai/gpt-4o-mini from 80 % of its budget on.").wait_for()
     assert page.get_by_text("From 80 % on the agent is moved to openai/gpt-4o-mini.").is_visible()
     assert page.get_by_text("moves to: none → openai/gpt-4o-mini; at percent: none → 80").is_visible()

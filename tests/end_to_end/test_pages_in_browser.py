@@ -311,7 +311,11 @@ def test_the_admin_runs_its_scripts_under_the_content_policy(
     page.goto(f"{live_server.url}/admin/agents/apikey/add/")
     page.locator("#id_workspace").select_option(label="Acme")
     page.get_by_role("button", name="Save", exact=True).click()
-    assert page.locator("#key").inner_text().startswith("cs_")
+    key = page.locator("#key").inner_text()
+    assert key.startswith("cs_")
+    assert page.locator("#setting-up").inner_text().splitlines() == [
+        "pip install ./", f"export COSTSITE_URL={live_server.url}", f"export COSTSITE_API_KEY={key}",
+    ]  # fmt: skip
     assert complaints == []
 
 

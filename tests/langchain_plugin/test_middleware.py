@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from tests.langchain_plugin.test_guard import CENT, PRICES, handler_of, with_pri
 from tests.langchain_plugin.ways import look_up, state, tool_call
 
 pytestmark = pytest.mark.newer_langchain
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "budgets.md"
 
 RUNS: dict[str, Callable[[Any, Any], Any]] = {
     "invoke": lambda agent, config: agent.invoke(state(), config),
@@ -37,6 +41,34 @@ def test_a_spent_budget_is_answered_with_a_message(way: str, site: StubSite, tmp
     assert model.calls == 0
     assert costs.flush(60)
     assert [event["kind"] for event in site.events if event["type"] == "refused"] == ["exhausted"]
+
+
+@pytest.mark.parametrize("way", RUNS)
+def test_the_warning_that_langchain_writes_of_a_refusal_is_left_out_as_the_docs_say(
+    way: str, site: StubSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(asked: dict[str, Any]) -> Any:
+        if asked["least_microcents"]:
+            return refusal("too_large", left_microcents=0)(asked)
+        return with_prices(asked, asked["keep_microcents"] // CENT)
+
+    site.lease_answer = answer
+    costs = handler_of(site, tmp_path, held_wait_seconds=60)
+    agent = create_agent(ScriptedModel(), tools=[look_up], middleware=[BudgetMiddleware(costs)])
+    ((code, name),) = re.findall(r'^(logging\.getLogger\("(.+?)"\)\.addFilter.+)$', DOCS.read_text(), re.MULTILINE)
+    logger = logging.getLogger(name)
+
+    RUNS[way](agent, {"callbacks": [costs]})
+    assert "Error in CostCallbackHandler.on_chat_model_start callback: BudgetExceeded(" in caplog.text
+    caplog.clear()
+    exec(code, {"logging": logging})
+    try:
+        RUNS[way](agent, {"callbacks": [costs]})
+        logger.warning("Error in another callback: ValueError()")
+    finally:
+        del logger.filters[:]
+
+    assert [record.getMessage() for record in caplog.records] == ["Error in another callback: ValueError()"]
 
 
 @pytest.mark.parametrize("way", RUNS)
