@@ -63,8 +63,10 @@ def sentence_of(facts: RefusalFacts) -> str:
         return "Blocked: the site that keeps the budget does not answer, and on_unreachable is set to block."
     if facts.kind == "run_limit":
         return f"Blocked: {left} of this run's {limit} is left; the next call may cost {asked}."
-    of_what = f"of {limit}" if limit else f"of the budget of {whose}"
-    sentence = f"Blocked: {left} {of_what} is left; the next call may cost {asked}."
+    if limit:
+        sentence = f"Blocked: {left} of {limit} is left; the next call may cost {asked}."
+    else:  # what is left is told roughly then, as no figure to show
+        sentence = f"Blocked: the next call may cost {asked}, and less is free of the budget of {whose}."
     if facts.kind == "held":
         return f"{sentence} Calls that are under way hold the rest: try again shortly."
     return f"{sentence} Set a smaller max_tokens, take a cheaper model, or have more granted to {whose}."

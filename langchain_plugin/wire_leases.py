@@ -77,6 +77,7 @@ class RefusalFacts(AnswerModel):
     """With the grants in force; like the next, None of a budget that others' spend counts against too."""
     spent_microcents: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)] | None
     left_microcents: Count
+    """At least so much: one digit of it where the limit is None."""
     held_microcents: Count | None
     """Set aside for others."""
     asked_microcents: Count
