@@ -306,6 +306,8 @@ class LeaseKeeper:
                     self._news.tell_settings(answer.agent_settings)
             allowance.granted(asking, answer)
         self._serve(allowance)
+        if self._news is not None:
+            self._news.keep()
 
     def _body(self, agent: str, asking: Asking) -> bytes:
         body: dict[str, Any] = {
