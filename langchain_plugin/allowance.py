@@ -141,19 +141,28 @@ class Allowance:
             known = self._is_valid(now)
             if known and not self._bounded:
                 return self._hold(call_id, None, 0)
-            if known and may_wait and size.model not in self._answered_models:
+            if known and may_wait and not self._knows_price_of(size.model):
                 return Ask(0)  # its price is a moment away, and the fallback may be many times as dear
             hold = self.prices.worst_case(size)
             if hold is None:
                 return self._stopped("unpriced")
             if known and self._taken + hold <= self._authorised:
                 return self._hold(call_id, self._lease_id, hold)
+            least = self.least_for(size)
             refusal = self._refusal
-            if refusal is not None and self._holds_still(refusal) and _is_in_the_way(refusal.facts, hold):
+            if refusal is not None and self._holds_still(refusal) and _is_in_the_way(refusal.facts, least):
                 return Stopped(refusal.facts)
             if now < self._open_circuit_until:
                 return self._without_the_site()
-            return Ask(hold)
+            return Ask(least)
+
+    def least_for(self, size: Size) -> int:
+        """What to ask the site for where a call does not fit: what it may cost; 0 to hear its price first.
+
+        A fallback's price is to hold by, not to ask by: the site would refuse a call that does fit at its own.
+        """
+        with self._mutex:
+            return (self.prices.worst_case(size) or 0) if self._knows_price_of(size.model) else 0
 
     def take_without_asking(self) -> Taken | Stopped:
         """What becomes of a call when there was no time to hear the site, or nobody to hear."""
@@ -374,6 +383,10 @@ class Allowance:
     @staticmethod
     def _is_this_month(facts: RefusalFacts) -> bool:
         return facts.blocked_until is None or time.time() < facts.blocked_until.timestamp()
+
+    def _knows_price_of(self, model: Model) -> bool:
+        """The last answer says what it costs, or, where it was asked, that nobody knows."""
+        return model in self.prices or model in self._answered_models
 
     def _note_model(self, model: Model) -> None:
         if model not in self._models:

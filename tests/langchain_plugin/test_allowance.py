@@ -264,6 +264,29 @@ def test_a_model_that_is_not_on_the_card_waits_for_its_price_where_it_may(allowa
     assert allowance.wants_renewal()
 
 
+def test_a_model_whose_price_was_not_asked_is_not_asked_for_at_the_fallbacks(allowance: Allowance) -> None:
+    dear = PRICES.model_copy(update={"input": 10**9, "output": 10**9})
+    granted(allowance, 2 * HOLD, fallback=dear)
+    other = CALL._replace(model=("openai", "new-model", ""))
+    # On an event loop, where no price is waited for: neither is it asked for so much, nor refused by what others asked.
+    assert allowance.take("1", other) == Ask(0)
+    allowance.refused(allowance.asking(), facts("too_large", left_microcents=2 * HOLD))
+    assert allowance.take("1", other) == Ask(0)
+
+    entry = wire_leases.LeasePrice(provider="openai", model="new-model", prices=PRICES, output_bound_tokens=5_000)
+    granted(allowance, 2 * HOLD, fallback=dear, price_card=[entry])
+    assert allowance.take("1", other, may_wait=True) == Taken(str(LEASE), HOLD)
+
+
+def test_a_model_that_the_site_was_asked_about_and_knows_no_price_of_is_asked_for_at_the_fallbacks(
+    allowance: Allowance,
+) -> None:
+    other = CALL._replace(model=("openai", "new-model", ""))
+    allowance.take("1", other)
+    granted(allowance, HOLD - 1)
+    assert allowance.take("1", other, may_wait=True) == Ask(HOLD)
+
+
 def test_an_allowance_is_renewed_when_half_of_it_is_spent_or_over(allowance: Allowance, clock: Clock) -> None:
     allowance.is_unbounded(MODEL)
     granted(allowance, 4 * HOLD)
