@@ -4,7 +4,8 @@ Nothing here waits or talks to anyone: a decision is arithmetic under a lock. `l
 answers. Money in microcents; times are of the monotonic clock in seconds, unless they say otherwise.
 
 An answer's amount counts beyond what the request said was outstanding. So each request is remembered by what had been
-taken when it was made, and calls that began meanwhile come off the answer.
+taken when it was made, and calls that began meanwhile come off the answer. What calls cost beyond the lease the site
+does not believe before it has their events, and grants once more: that comes off here, and is asked for on top.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Asking:
     outstanding: int
     keep: int
     """What is left, and may be spent while the answer is on its way."""
+    owed: int
+    """Of `outstanding`, what goes beyond the lease: the answer does not count it."""
     models: tuple[Model, ...]
     taken: int
     asked_at: float
@@ -157,12 +160,13 @@ class Allowance:
             return Ask(least)
 
     def least_for(self, size: Size) -> int:
-        """What to ask the site for where a call does not fit: what it may cost; 0 to hear its price first.
+        """What to ask the site for where a call does not fit: what it may cost, on top of what is owed; 0 to hear its
+        price first.
 
         A fallback's price is to hold by, not to ask by: the site would refuse a call that does fit at its own.
         """
         with self._mutex:
-            return (self.prices.worst_case(size) or 0) if self._knows_price_of(size.model) else 0
+            return (self.prices.worst_case(size) or 0) + self._owed if self._knows_price_of(size.model) else 0
 
     def take_without_asking(self) -> Taken | Stopped:
         """What becomes of a call when there was no time to hear the site, or nobody to hear."""
@@ -256,7 +260,13 @@ class Allowance:
             keep = max(0, self._authorised - self._taken) if self._bounded and self._is_valid(now) else 0
             models = tuple(self._models)
             self._is_asked = True
-            return Asking(least, self.outstanding, keep, models, self._taken, now, time.time())
+            return Asking(least, self.outstanding, keep, self._owed, models, self._taken, now, time.time())
+
+    @property
+    def _owed(self) -> int:
+        """What calls took beyond what was authorised, as far as the site does not know of it: it counts the rest."""
+        beyond = self._taken - self._authorised
+        return min(beyond, self.outstanding) if beyond > 0 else 0
 
     @property
     def outstanding(self) -> int:
@@ -309,7 +319,7 @@ class Allowance:
             self._lease_id = str(answer.lease_id) if answer.lease_id is not None else None
             self._bounded = answer.available_microcents is not None
             self._granted_amount = answer.available_microcents or 0
-            self._authorised = asking.taken + self._granted_amount
+            self._authorised = asking.taken - asking.owed + self._granted_amount
             self._valid_until = asking.asked_at + answer.valid_for_seconds
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
