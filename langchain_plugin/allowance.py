@@ -4,7 +4,8 @@ Nothing here waits or talks to anyone: a decision is arithmetic under a lock. `l
 answers. Money in microcents; times are of the monotonic clock in seconds, unless they say otherwise.
 
 An answer's amount counts beyond what the request said was outstanding. So each request is remembered by what had been
-taken when it was made, and calls that began meanwhile come off the answer.
+taken when it was made, and calls that began meanwhile come off the answer. What calls cost beyond the lease the site
+does not believe before it has their events, and grants once more: that comes off here, and is asked for on top.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Asking:
     outstanding: int
     keep: int
     """What is left, and may be spent while the answer is on its way."""
+    owed: int
+    """Of `outstanding`, what goes beyond the lease: the answer does not count it."""
     models: tuple[Model, ...]
     taken: int
     asked_at: float
@@ -141,19 +144,29 @@ class Allowance:
             known = self._is_valid(now)
             if known and not self._bounded:
                 return self._hold(call_id, None, 0)
-            if known and may_wait and size.model not in self._answered_models:
+            if known and may_wait and not self._knows_price_of(size.model):
                 return Ask(0)  # its price is a moment away, and the fallback may be many times as dear
             hold = self.prices.worst_case(size)
             if hold is None:
                 return self._stopped("unpriced")
             if known and self._taken + hold <= self._authorised:
                 return self._hold(call_id, self._lease_id, hold)
+            least = self.least_for(size)
             refusal = self._refusal
-            if refusal is not None and self._holds_still(refusal) and _is_in_the_way(refusal.facts, hold):
+            if refusal is not None and self._holds_still(refusal) and _is_in_the_way(refusal.facts, least):
                 return Stopped(refusal.facts)
             if now < self._open_circuit_until:
                 return self._without_the_site()
-            return Ask(hold)
+            return Ask(least)
+
+    def least_for(self, size: Size) -> int:
+        """What to ask the site for where a call does not fit: what it may cost, on top of what is owed; 0 to hear its
+        price first.
+
+        A fallback's price is to hold by, not to ask by: the site would refuse a call that does fit at its own.
+        """
+        with self._mutex:
+            return (self.prices.worst_case(size) or 0) + self._owed if self._knows_price_of(size.model) else 0
 
     def take_without_asking(self) -> Taken | Stopped:
         """What becomes of a call when there was no time to hear the site, or nobody to hear."""
@@ -247,7 +260,13 @@ class Allowance:
             keep = max(0, self._authorised - self._taken) if self._bounded and self._is_valid(now) else 0
             models = tuple(self._models)
             self._is_asked = True
-            return Asking(least, self.outstanding, keep, models, self._taken, now, time.time())
+            return Asking(least, self.outstanding, keep, self._owed, models, self._taken, now, time.time())
+
+    @property
+    def _owed(self) -> int:
+        """What calls took beyond what was authorised, as far as the site does not know of it: it counts the rest."""
+        beyond = self._taken - self._authorised
+        return min(beyond, self.outstanding) if beyond > 0 else 0
 
     @property
     def outstanding(self) -> int:
@@ -300,7 +319,7 @@ class Allowance:
             self._lease_id = str(answer.lease_id) if answer.lease_id is not None else None
             self._bounded = answer.available_microcents is not None
             self._granted_amount = answer.available_microcents or 0
-            self._authorised = asking.taken + self._granted_amount
+            self._authorised = asking.taken - asking.owed + self._granted_amount
             self._valid_until = asking.asked_at + answer.valid_for_seconds
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
@@ -374,6 +393,10 @@ class Allowance:
     @staticmethod
     def _is_this_month(facts: RefusalFacts) -> bool:
         return facts.blocked_until is None or time.time() < facts.blocked_until.timestamp()
+
+    def _knows_price_of(self, model: Model) -> bool:
+        """The last answer says what it costs, or, where it was asked, that nobody knows."""
+        return model in self.prices or model in self._answered_models
 
     def _note_model(self, model: Model) -> None:
         if model not in self._models:

@@ -41,6 +41,10 @@ class LeasePrices:
             self._fallback_output_tokens = answer.fallback_output_bound_tokens
             self._unpriced = answer.unpriced
 
+    def __contains__(self, model: Model) -> bool:
+        """It is on the card: the fallback is not for it."""
+        return model in self._by_model
+
     def worst_case(self, size: Size) -> int | None:
         """What a call may cost; None: it has no price, and is to be refused for that."""
         entry = self._by_model.get(size.model)

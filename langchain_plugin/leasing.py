@@ -257,9 +257,7 @@ class LeaseKeeper:
             wishes, self._wishes = self._wishes, {}
             for agent, waiters in self._waiters.items():
                 if waiters:  # the one that waits longest; what the answer has beyond it goes to the others
-                    wishes[agent] = max(
-                        wishes.get(agent, 0), self._allowances[agent].prices.worst_case(waiters[0].size) or 0
-                    )
+                    wishes[agent] = max(wishes.get(agent, 0), self._allowances[agent].least_for(waiters[0].size))
             return wishes
 
     def _serve(self, allowance: Allowance) -> None:
@@ -281,6 +279,9 @@ class LeaseKeeper:
         with no_fork():
             from langchain_plugin import wire_leases
 
+        with self._wake:
+            if self._wishes.get(allowance.agent, 0) <= least:
+                self._wishes.pop(allowance.agent, None)  # what was wished for meanwhile, this asks for too
         asking = allowance.asking(least)
         try:
             content = self._transport.lease(self._body(allowance.agent, asking), timeout=ANSWER_SECONDS)
@@ -306,6 +307,8 @@ class LeaseKeeper:
                     self._news.tell_settings(answer.agent_settings)
             allowance.granted(asking, answer)
         self._serve(allowance)
+        if self._news is not None:
+            self._news.keep()
 
     def _body(self, agent: str, asking: Asking) -> bytes:
         body: dict[str, Any] = {

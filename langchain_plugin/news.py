@@ -36,7 +36,7 @@ _Model = tuple[str, str, str]
 
 
 class News:
-    """Read from any thread without a lock; told by the sender's.
+    """Read from any thread without a lock; told by the sender's thread and by that of the leases.
 
     Args:
         folder: Where it is kept; None keeps it in memory only.
@@ -51,15 +51,20 @@ class News:
         self._desktop = desktop
         self._hasten = hasten
         """Called when somebody waits for news: what waits is sent at once."""
-        self._condition = threading.Condition()
+        self.after_fork()
         self._hash_key = ""
         self._prices: dict[_Model, tuple[wire.PriceCardEntry, ...]] = {}
         self._agent_settings: dict[str, wire.AgentSettings] = {}
         self._budgets: dict[str, wire.BudgetNews] = {}
         self._is_loaded = folder is None
+        self._kept = self._to_keep
+        """What the file says, as far as is known here."""
 
     def after_fork(self) -> None:
         self._condition = threading.Condition()
+        self._telling = threading.Lock()
+        self._keeping = threading.Lock()
+        """Apart from `_telling`: an answer that is taken in does not wait for the disk."""
 
     # ── for the handler ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,18 +119,17 @@ class News:
     def tell(self, receipt: wire.Receipt) -> None:
         """Take in a Receipt, keep what outlives the process, and wake who waits."""
         self._load()
-        before = (self._hash_key, self._prices, self._agent_settings)
-        if _HASH_KEY.fullmatch(receipt.hash_key):
-            self._hash_key = receipt.hash_key
-        if receipt.price_card:
-            self._prices = _newest({**self._prices, **_by_model(receipt.price_card)}, MAX_MODELS_KEPT)
-        if receipt.agent_settings:
-            told = {settings.agent: settings for settings in receipt.agent_settings}
-            self._agent_settings = _newest({**self._agent_settings, **told}, MAX_AGENTS_KEPT)
-        if receipt.budgets:
-            self._budgets = _newest({**self._budgets, **{b.agent: b for b in receipt.budgets}}, MAX_AGENTS_KEPT)
-        if before != (self._hash_key, self._prices, self._agent_settings):
-            self._keep()
+        with self._telling:
+            if _HASH_KEY.fullmatch(receipt.hash_key):
+                self._hash_key = receipt.hash_key
+            if receipt.price_card:
+                self._prices = _newest({**self._prices, **_by_model(receipt.price_card)}, MAX_MODELS_KEPT)
+            if receipt.agent_settings:
+                told = {settings.agent: settings for settings in receipt.agent_settings}
+                self._agent_settings = _newest({**self._agent_settings, **told}, MAX_AGENTS_KEPT)
+            if receipt.budgets:
+                self._budgets = _newest({**self._budgets, **{b.agent: b for b in receipt.budgets}}, MAX_AGENTS_KEPT)
+        self.keep()
         with self._condition:
             self._condition.notify_all()
         self.tell_lines(receipt.lines_passed)
@@ -136,16 +140,41 @@ class News:
             self._desktop.tell(lines)
 
     def tell_settings(self, settings: wire.AgentSettings) -> None:
-        """Take in what a lease came with. A Receipt says it again, and that is kept."""
+        """Take in what a lease came with; `keep` writes it down, when nobody waits for the answer any more."""
         self._load()
-        self._agent_settings = _newest({**self._agent_settings, settings.agent: settings}, MAX_AGENTS_KEPT)
+        with self._telling:
+            self._agent_settings = _newest({**self._agent_settings, settings.agent: settings}, MAX_AGENTS_KEPT)
 
     def tell_budget(self, agent: str, budget: wire.BudgetNews | None) -> None:
         """Take in what a lease came with; None: nothing covers the agent whose figures the key may read."""
-        if budget is not None:
-            self._budgets = _newest({**self._budgets, agent: budget}, MAX_AGENTS_KEPT)
-        elif agent in self._budgets:
-            self._budgets = {name: known for name, known in self._budgets.items() if name != agent}
+        with self._telling:
+            if budget is not None:
+                self._budgets = _newest({**self._budgets, agent: budget}, MAX_AGENTS_KEPT)
+            elif agent in self._budgets:
+                self._budgets = {name: known for name, known in self._budgets.items() if name != agent}
+
+    def keep(self) -> None:
+        """Write down what outlives the process, when it is not what the file says: the next process believes that."""
+        if self._folder is None:
+            return
+        self._load()
+        with self._keeping:
+            hash_key, prices, settings = to_keep = self._to_keep
+            if to_keep == self._kept:
+                return
+            kept = {
+                "hash_key": hash_key,
+                "price_card": [entry.model_dump() for entries in prices.values() for entry in entries],
+                "agent_settings": [entry.model_dump(mode="json") for entry in settings.values()],
+            }
+            with suppress(OSError):
+                make_folder(self._folder)
+                replace_own(self._folder / FILE_NAME, json.dumps(kept).encode("ascii"))
+                self._kept = to_keep
+
+    @property
+    def _to_keep(self) -> tuple[str, dict[_Model, tuple[wire.PriceCardEntry, ...]], dict[str, wire.AgentSettings]]:
+        return self._hash_key, self._prices, self._agent_settings
 
     def _load(self) -> None:
         """Read what was kept, once. A file that cannot be read is as good as none: the next Receipt writes another."""
@@ -168,19 +197,8 @@ class News:
                 self._agent_settings = _newest({entry.agent: entry for entry in settings}, MAX_AGENTS_KEPT)
             except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 pass
+            self._kept = self._to_keep
             self._is_loaded = True
-
-    def _keep(self) -> None:
-        if self._folder is None:
-            return
-        kept = {
-            "hash_key": self._hash_key,
-            "price_card": [entry.model_dump() for entries in self._prices.values() for entry in entries],
-            "agent_settings": [settings.model_dump(mode="json") for settings in self._agent_settings.values()],
-        }
-        with suppress(OSError):
-            make_folder(self._folder)
-            replace_own(self._folder / FILE_NAME, json.dumps(kept).encode("ascii"))
 
 
 def _readable(model: type[Told], entries: Iterable[Any]) -> list[Told]:

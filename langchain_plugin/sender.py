@@ -378,6 +378,8 @@ class Sender:
             raise not_a_site(self._config, "its receipt is not for what was sent")
         if dead is None:
             self._known_losses = health["dropped"]
+        # Before its news are told: what they say is spent counts these calls, and who waits for them looks at once.
+        self._on_confirmed(batch.call_ids)
         self._news.tell(receipt)
         for notice in receipt.notices:
             self._sayings.notice(notice.code, notice.message)

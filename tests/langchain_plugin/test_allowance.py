@@ -264,6 +264,29 @@ def test_a_model_that_is_not_on_the_card_waits_for_its_price_where_it_may(allowa
     assert allowance.wants_renewal()
 
 
+def test_a_model_whose_price_was_not_asked_is_not_asked_for_at_the_fallbacks(allowance: Allowance) -> None:
+    dear = PRICES.model_copy(update={"input": 10**9, "output": 10**9})
+    granted(allowance, 2 * HOLD, fallback=dear)
+    other = CALL._replace(model=("openai", "new-model", ""))
+    # On an event loop, where no price is waited for: neither is it asked for so much, nor refused by what others asked.
+    assert allowance.take("1", other) == Ask(0)
+    allowance.refused(allowance.asking(), facts("too_large", left_microcents=2 * HOLD))
+    assert allowance.take("1", other) == Ask(0)
+
+    entry = wire_leases.LeasePrice(provider="openai", model="new-model", prices=PRICES, output_bound_tokens=5_000)
+    granted(allowance, 2 * HOLD, fallback=dear, price_card=[entry])
+    assert allowance.take("1", other, may_wait=True) == Taken(str(LEASE), HOLD)
+
+
+def test_a_model_that_the_site_was_asked_about_and_knows_no_price_of_is_asked_for_at_the_fallbacks(
+    allowance: Allowance,
+) -> None:
+    other = CALL._replace(model=("openai", "new-model", ""))
+    allowance.take("1", other)
+    granted(allowance, HOLD - 1)
+    assert allowance.take("1", other, may_wait=True) == Ask(HOLD)
+
+
 def test_an_allowance_is_renewed_when_half_of_it_is_spent_or_over(allowance: Allowance, clock: Clock) -> None:
     allowance.is_unbounded(MODEL)
     granted(allowance, 4 * HOLD)
@@ -285,8 +308,12 @@ def test_an_allowance_that_nobody_uses_is_not_renewed(allowance: Allowance, cloc
     assert not allowance.wants_renewal()
 
 
-def test_no_order_of_events_takes_more_than_was_granted() -> None:
-    """Against a site that keeps its own books, as `budgets.enforcement` does: it must never owe."""
+@pytest.mark.parametrize("most", [HOLD, 2 * HOLD], ids=["bounded", "dearer than held"])
+def test_no_order_of_events_takes_more_than_was_granted(most: int) -> None:
+    """Against a site that keeps its own books, as `budgets.enforcement` does: it must never owe, but by what calls cost
+    beyond what they held; and while it owes, no call begins.
+    """
+    begun = 0
     for seed in range(200):
         dice = random.Random(seed)
         clock = Clock()
@@ -301,8 +328,10 @@ def test_no_order_of_events_takes_more_than_was_granted() -> None:
                 call = str(step)
                 if isinstance(allowance.take(call, CALL), Taken):
                     open_calls.append(call)
+                    begun += 1
+                    assert used + allowance.outstanding <= limit
             elif act == "end" and open_calls:
-                allowance.settle(open_calls.pop(dice.randrange(len(open_calls))), dice.randint(0, HOLD))
+                allowance.settle(open_calls.pop(dice.randrange(len(open_calls))), dice.randint(0, most))
             elif act == "report":
                 for call, (cost, _) in list(allowance._unreported.items()):
                     used += cost
@@ -312,18 +341,50 @@ def test_no_order_of_events_takes_more_than_was_granted() -> None:
                 pending.append(allowance.asking(least=dice.choice([0, 0, HOLD])))
             elif act == "hear" and pending:
                 asking = pending.pop()
-                outstanding = min(asking.outstanding, lease)
-                keep = min(asking.keep, lease - outstanding)
+                outstanding = min(asking.outstanding, max(0, lease))
+                keep = min(asking.keep, max(0, lease) - outstanding)
                 free = limit - used - outstanding
                 if asking.least > free:
                     lease = outstanding + keep
                     allowance.refused(asking, facts("held"))
                 else:
-                    amount = max(keep, min(free, max(asking.least, free // 2)))
+                    amount = max(keep, 0, min(free, max(asking.least, free // 2)))
                     lease = outstanding + amount
                     allowance.granted(asking, answer(amount))
-            assert used + allowance.outstanding <= limit
+            if most <= HOLD:
+                assert used + allowance.outstanding <= limit
             clock.now += dice.choice([0, 0, 3])
+    assert begun > 200 * 10
+
+
+def test_what_a_call_cost_beyond_the_lease_comes_off_the_next_until_the_site_has_its_event(
+    allowance: Allowance,
+) -> None:
+    granted(allowance, HOLD)
+    allowance.take("1", CALL)
+    allowance.settle("1", 3 * HOLD)
+    # The lease is for one hold, and two are owed: the site believes one, and grants what it thinks is free.
+    assert allowance.take("2", CALL) == Ask(3 * HOLD)
+    granted(allowance, 2 * HOLD)
+    assert allowance.take("2", CALL) == Ask(HOLD)
+    granted(allowance, 2 * HOLD)
+    assert allowance.take("2", CALL) == Taken(str(LEASE), HOLD)
+    allowance.settle("2", HOLD)
+
+    allowance.confirmed(["1", "2"])
+    granted(allowance, HOLD)
+    assert allowance.take("3", CALL) == Taken(str(LEASE), HOLD), "the site counts it all by now"
+
+
+def test_a_refusal_of_a_call_and_what_is_owed_is_believed_for_a_while(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, HOLD)
+    allowance.take("1", CALL)
+    allowance.settle("1", 3 * HOLD)
+    allowance.refused(allowance.asking(3 * HOLD), facts("too_large", left_microcents=2 * HOLD))
+    # The call alone would fit into what the site says is left: asked again at once, it would be refused again at once.
+    assert isinstance(allowance.take("2", CALL), Stopped)
+    allowance.confirmed(["1"])
+    assert allowance.take("2", CALL) == Ask(HOLD)
 
 
 def test_a_budget_that_is_set_and_spent_meanwhile_ends_what_was_without_bound(allowance: Allowance) -> None:

@@ -17,8 +17,9 @@ from pydantic import PrivateAttr
 
 from langchain_plugin import BudgetExceeded, CostCallbackHandler
 from langchain_plugin.leasing import BETWEEN_WAITS_ON_LOOP_SECONDS, WAIT_FOR_AN_ANSWER_ON_LOOP_SECONDS, LeaseKeeper
+from langchain_plugin.news import News
 from tests.langchain_plugin.models import ScriptedModel, StreamingModel
-from tests.langchain_plugin.stub_site import StubSite, leave, page, refusal
+from tests.langchain_plugin.stub_site import StubSite, leave, page, receipt, refusal
 from tests.langchain_plugin.ways import AGENT_WAYS, QUESTION, WAYS, look_up, state, tool_call
 
 USD = 100_000_000
@@ -278,6 +279,27 @@ def test_what_is_left_is_said_before_the_site_has_the_calls(site: StubSite, tmp_
     ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
     # 500 cents, of which this call took 120.
     assert str(costs.last_run).endswith("380.00¢ of 500.00¢ left")
+
+
+def test_what_a_receipt_counts_is_not_counted_here_once_more(
+    site: StubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = {"agent": "support-bot", "spent_microcents": 120 * CENT, "limit_microcents": 500 * CENT}
+    site.answer = lambda batch: receipt(batch, budgets=[budget] if batch["events"] else [])
+    site.lease_answer = lambda asked: with_prices(asked, 400)
+    costs = handler_of(site, tmp_path)
+    spent: list[int] = []
+    tell = News.tell
+
+    def watched(news: News, told: Any) -> None:
+        tell(news, told)
+        known = costs.reporter.budget("support-bot")  # as early as somebody who waits for the news can ask
+        spent.append(known.spent_microcents if known is not None else 0)
+
+    monkeypatch.setattr(News, "tell", watched)
+    ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    assert costs.flush(60)
+    assert spent[-1] == 120 * CENT
 
 
 def test_a_run_that_was_refused_says_what_is_left(site: StubSite, tmp_path: Path) -> None:

@@ -130,6 +130,34 @@ def test_a_call_too_large_for_what_is_left_goes_to_the_cheaper_model(way: str, s
     assert (dear.calls, cheap.calls) == (0, 1)
 
 
+@pytest.mark.parametrize("way", RUNS)
+@pytest.mark.parametrize(("tokens", "calls"), [(20, 1), (2_000_000, 0)], ids=["it fits", "too large at its own price"])
+def test_the_first_call_of_a_process_is_decided_by_its_own_price_and_not_by_the_fallbacks(
+    way: str, tokens: int, calls: int, site: StubSite, tmp_path: Path
+) -> None:
+    """The middleware has the site asked before any model is known; the fallback is dearer than what is left."""
+    left = 1_000_000
+
+    def answer(asked: dict[str, Any]) -> Any:
+        if asked["least_microcents"] > left:
+            return refusal("too_large", left_microcents=left, asked_microcents=asked["least_microcents"])(asked)
+        card = [
+            {**model, "prices": dict.fromkeys(PRICES, 100_000_000), "output_bound_tokens": tokens}  # 1 USD a million
+            for model in asked["models"]
+        ]
+        return with_prices(asked, None, available_microcents=left, price_card=card)
+
+    site.lease_answer = answer
+    costs, model = handler_of(site, tmp_path, held_wait_seconds=60), ScriptedModel()
+    agent = create_agent(model, tools=[look_up], middleware=[BudgetMiddleware(costs)])
+
+    messages = RUNS[way](agent, {"callbacks": [costs]})["messages"]
+
+    assert model.calls == calls
+    assert messages[-1].content.startswith("Hello" if calls else "I cannot go on: Blocked: 1.00¢")
+    assert site.lease_requests[0][1]["models"] == []
+
+
 def test_on_an_event_loop_it_waits_for_calls_that_hold_the_rest(site: StubSite, tmp_path: Path) -> None:
     refusals = iter([True, True, False])
 

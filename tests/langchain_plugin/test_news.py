@@ -11,6 +11,8 @@ import pytest
 
 from langchain_plugin import wire
 from langchain_plugin.news import MAX_SIZES_KEPT, News
+from tests.langchain_plugin.conftest import MakeReporter
+from tests.langchain_plugin.stub_site import StubSite, leave
 
 
 def prices(price: int) -> wire.UnitPrices:
@@ -119,6 +121,39 @@ def test_a_receipt_without_news_does_not_touch_the_disk(tmp_path: Path) -> None:
     time.sleep(0.02)
     news.tell(told)
     assert (tmp_path / "news.json").stat().st_mtime_ns == before
+
+
+def test_what_a_lease_ended_is_ended_for_the_next_process_too(tmp_path: Path) -> None:
+    effort, none = (wire.AgentSettings(agent="bot", effort=effort) for effort in ("high", ""))
+    first = News(tmp_path)
+    first.tell(receipt(agent_settings=[effort]))
+    assert News(tmp_path).agent_settings("bot") == effort
+
+    first.tell_settings(none)
+    first.keep()
+    assert News(tmp_path).agent_settings("bot") == none
+
+    # A process that learned it from the file, and hears it from a lease and a Receipt: no change from either.
+    before = (tmp_path / "news.json").stat().st_ino
+    second = News(tmp_path)
+    second.tell_settings(none)
+    second.keep()
+    second.tell(receipt(agent_settings=[none]))
+    assert (tmp_path / "news.json").stat().st_ino == before, "every writing makes a new file"
+
+
+def test_a_lease_that_a_process_is_granted_writes_down_the_settings_it_came_with(
+    make_reporter: MakeReporter, site: StubSite
+) -> None:
+    site.lease_answer = lambda asked: leave(asked, agent_settings={"agent": "bot", "compact_at_tokens": 9_000})
+    earlier = make_reporter()
+    earlier.news.tell(receipt(agent_settings=[wire.AgentSettings(agent="bot", compact_at_tokens=5_000)]))
+    assert earlier.leases is not None
+    earlier.leases.of("bot")
+    deadline = time.monotonic() + 60
+    while (settings := make_reporter().news.agent_settings("bot")) is None or settings.compact_at_tokens != 9_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_who_waits_hears_of_the_receipt_that_makes_it_true_and_hastens_it() -> None:
