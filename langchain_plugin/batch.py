@@ -88,8 +88,6 @@ def gather(
             else:
                 call_id = event.get("call_id")
                 keyed = fingerprints.keyed(call_id, hash_key) if isinstance(call_id, str) else None
-                if isinstance(call_id, str):
-                    batch.call_ids.append(call_id)
                 if keyed is not None:
                     event["prompt_hash"] = keyed.prompt
                     if keyed.arguments:
@@ -100,6 +98,8 @@ def gather(
                     break
                 free -= len(data) + 1
                 batch.lines.append(data)
+                if isinstance(call_id, str):
+                    batch.call_ids.append(call_id)
             lines += 1
             end = line.end
             batch.spool_bytes += len(line.data) + 1
