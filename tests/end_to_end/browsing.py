@@ -21,4 +21,5 @@ def log_in(page: Page, site: str) -> list[str]:
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="Dashboard").wait_for()
+    page.wait_for_load_state()  # its scripts listen by then: what is focused before is told to nobody
     return complaints
