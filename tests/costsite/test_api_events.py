@@ -198,10 +198,11 @@ LEFT_OUT: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
 def test_what_a_call_can_do_without_does_not_cost_the_call(
     acme: KeyHolder, changes: dict[str, Any], named: str, kept: dict[str, Any]
 ) -> None:
-    receipt = acme.report(soon(), spoiled(**changes))
+    event = spoiled(**changes)
+    receipt = acme.report(soon(), event)
 
     assert (receipt.accepted, receipt.rejected) == ([0, 1], [])
-    call = LLMCall.objects.latest("pk")
+    call = LLMCall.objects.get(call_id=event["call_id"])
     assert (call.input_tokens, call.output_tokens, call.provider) == (1_200, 300, "openai")
     assert {name: getattr(call, name) for name in kept} == kept
     assert [notice.code for notice in receipt.notices] == (["left_out"] if named else [])

@@ -277,13 +277,12 @@ def test_what_is_too_large_is_refused_before_it_is_read(site: Site, sent: bytes,
 def test_an_answer_to_head_has_no_body_and_the_connection_is_kept(site: Site, path: str) -> None:
     head = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = "GET /login/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    with connections(site, 1, (head + head + last).encode()) as (client,):
+    with connections(site, 1, (head + last).encode()) as (client,):
         answer = whole_answer(client)
-    first, second, page = answer.split(b"\r\n\r\n", 2)
+    first, page = answer.split(b"\r\n\r\n", 1)
     length = re.search(rb"Content-Length: (\d+)", first)
     assert length is not None
     assert int(length[1]) > 0
-    assert first.split(b"\r\n")[0] == second.split(b"\r\n")[0]
     assert page.startswith(b"HTTP/1.1 200 ")
 
 
