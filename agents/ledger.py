@@ -319,9 +319,7 @@ class _Batch:
         # Nearly every call is new, so they are inserted first, and looked up only where the table had them already.
         sorted_in = self._sort_in({})
         self._price(sorted_in.new.values())
-        # By their ids: two writers of the same calls in another order would wait for each other in a circle.
-        in_order = [sorted_in.new[call_id] for call_id in sorted(sorted_in.new)]
-        there = self.storage.insert(LLMCall, arrivals.COLUMNS, "call_id", self._rows(in_order))
+        there = self.storage.insert(LLMCall, arrivals.COLUMNS, "call_id", self._rows(sorted_in.new.values()))
         if there:
             sorted_in = self._sort_in(self._stored_reports(there))
         self.recorded.accepted += sorted_in.accepted
