@@ -264,7 +264,8 @@ class EventBatch(WireModel):
 class AnswerModel(BaseModel):
     """Answers may grow: an older plugin ignores what it does not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # Pydantic keeps names that begin with model_ for itself, all of them until 2.10, and warns of ours.
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
 
 RejectionCode = Literal[
