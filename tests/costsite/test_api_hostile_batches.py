@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
 import httpx
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,15 +34,6 @@ CHANGES = st.dictionaries(
 )
 KINDS = st.sampled_from(["llm_call", "run_started", "run_ended", "refused", "unheard_of"])
 ITEMS = st.lists(st.one_of(st.just(GOOD), JUNK, st.tuples(KINDS, CHANGES)), min_size=1, max_size=12)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
-    site.start()
-    yield site
-    site.kill()
 
 
 def good() -> dict[str, Any]:

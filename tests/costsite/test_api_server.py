@@ -6,24 +6,12 @@ import gzip
 import json
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from langchain_plugin import wire
 from tests.costsite.api_client import batch
 from tests.end_to_end.live_site import LiveSite
 from tests.factories import llm_call
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
-    site.start()
-    yield site
-    site.kill()
 
 
 class Connection:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
 
@@ -15,15 +14,6 @@ from tests.end_to_end.live_site import LiveSite
 HONEST_SECONDS = 60.0
 MOST_READ_AT_ONCE = 64 * 1024
 MORE_THAN_THREADS = 12
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
-    site.start()
-    yield site
-    site.kill()
 
 
 def connected(port: int) -> socket.socket:

@@ -33,15 +33,6 @@ def _files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
-    site.start()
-    yield site
-    site.kill()
-
-
 def honest(port: int, path: str = "/healthz") -> int:
     """The status that somebody gets who connects now, and asks."""
     connection = HTTPConnection("127.0.0.1", port, timeout=HONEST_SECONDS)
