@@ -84,6 +84,8 @@ class Allowance:
         self._valid_until = 0.0
         self._valid_until_wall = 0.0
         self._renew_at = 0.0
+        self._free_until = 0.0
+        """Until then every call may be made, and nothing needs asking, by an answer without an amount."""
         self._authorised = 0
         """The running total of `_taken` that may be reached."""
         self._granted_amount = 0
@@ -128,6 +130,17 @@ class Allowance:
                 if refusal is not None and refusal.facts.kind == "exhausted" and self._holds_still(refusal):
                     return Stopped(refusal.facts)
             return None
+
+    def is_free(self, model: Model) -> bool:
+        """No budget stops this agent inside a run, and nothing needs asking yet: the answer of most agents' calls.
+
+        Without the lock, which an answer may hold just now: a call a moment earlier had gone by the old one too.
+        """
+        now = self._clock()
+        if now < self._free_until and time.time() < self._valid_until_wall and model in self._answered_models:
+            self._seen_at = now
+            return True
+        return False
 
     def is_unbounded(self, model: Model) -> bool:
         """No budget stops this agent inside a run: nothing needs to be worked out."""
@@ -323,6 +336,7 @@ class Allowance:
             self._valid_until = asking.asked_at + answer.valid_for_seconds
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
+            self._free_until = 0.0 if self._bounded else self._renew_at
             self.budget = answer.budget
             self._answered_models = frozenset(asking.models)
             self.prices = LeasePrices(answer)
@@ -332,6 +346,7 @@ class Allowance:
         """The site answered with a refusal. What the lease had left was given back."""
         with self.lock:
             self._answered()
+            self._free_until = 0.0
             self._refusal = Refusal(facts, self._clock())
             self._authorised = min(self._authorised, asking.taken + asking.keep)
             if not self._bounded:
@@ -349,6 +364,7 @@ class Allowance:
         """The site could not be asked: nobody waits for it for a while."""
         with self.lock:
             self._has_failed = True
+            self._free_until = 0.0
             now = self._clock()
             self._open_circuit_until = now + CIRCUIT_SECONDS
             self._retry_at = now + min(CIRCUIT_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10))
@@ -359,7 +375,7 @@ class Allowance:
         """What was set aside was given back; the next call asks again."""
         with self.lock:
             self._lease_id = None
-            self._valid_until = 0.0
+            self._valid_until = self._free_until = 0.0
             self._authorised = self._taken
 
     def _answered(self) -> None:

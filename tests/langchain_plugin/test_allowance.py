@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -404,3 +405,42 @@ def test_a_call_that_takes_long_is_no_idleness(allowance: Allowance, clock: Cloc
 
     allowance.settle("1", HOLD)
     assert (allowance.is_idle(), allowance.wants_renewal()) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda allowance: granted(allowance, HOLD),
+        lambda allowance: allowance.refused(allowance.asking(), facts("exhausted")),
+        lambda allowance: allowance.failed(),
+        lambda allowance: allowance.released(),
+    ],
+    ids=["an amount", "a refusal", "a failure", "given back"],
+)
+def test_a_call_needs_no_thought_until_the_site_says_or_does_something_else(
+    allowance: Allowance, end: Callable[[Allowance], None]
+) -> None:
+    allowance.is_unbounded(MODEL)
+    assert not allowance.is_free(MODEL)  # nobody answered yet
+    granted(allowance, None)
+    assert allowance.is_free(MODEL)
+    end(allowance)
+    assert not allowance.is_free(MODEL)
+
+
+def test_a_call_that_gives_a_reason_to_ask_is_not_free(
+    allowance: Allowance, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowance.is_unbounded(MODEL)
+    granted(allowance, None)
+    assert not allowance.is_free(("openai", "gpt-5", ""))  # its price is not known here
+
+    clock.now += 59.9
+    assert allowance.is_free(MODEL)
+    clock.now += 0.1  # half over: it is renewed
+    assert not allowance.is_free(MODEL)
+
+    granted(allowance, None)
+    later = time.time() + 3_600
+    monkeypatch.setattr(time, "time", lambda: later)  # a laptop slept: only the wall's clock went on
+    assert not allowance.is_free(MODEL)
