@@ -195,7 +195,7 @@ def rebuilding(site: Any) -> Callable[[], str]:
 def background_service(site: Any) -> Iterator[None]:
     with (site.state_dir / "background.log").open("ab") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "costsite.serve.background"], cwd=ROOT, env=site._environment(),
+            [sys.executable, "-m", "costsite.serve.background"], cwd=ROOT, env=site.environment(),
             stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
