@@ -28,7 +28,7 @@ from typing import Any
 
 from figures import note
 from handler_overhead import InstantModel, added, compare, invokes, receiver
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import BaseMessage, HumanMessage
 
 from langchain_plugin import BudgetExceeded, CostCallbackHandler
 from langchain_plugin.request import Request
@@ -38,7 +38,7 @@ from langchain_plugin.wire import TokenCounts
 CENT = 1_000_000
 PLACES = 5
 KEY = "cs_0000000000_benchmark"
-PROMPT = [HumanMessage("x" * 200)]
+PROMPT: list[BaseMessage] = [HumanMessage("x" * 200)]
 
 
 def handler(url: str, folder: Path, agent: str) -> CostCallbackHandler:
@@ -82,8 +82,9 @@ def show_decision(bounded: CostCallbackHandler, free: CostCallbackHandler, round
             if number:
                 took[name].append(each)
     print("decision, µs of the caller's thread a call:")
-    for name, each in took.items():
-        print(f"  {name:12}{statistics.median(each):6.1f}   ({min(each):.1f} to {max(each):.1f})")
+    for name, all_of_it in took.items():
+        low, high = min(all_of_it), max(all_of_it)
+        print(f"  {name:12}{statistics.median(all_of_it):6.1f}   ({low:.1f} to {high:.1f})")
     note(
         "decision under a live lease", statistics.median(took["lease"]), "µs", beside="no budget",
         baseline=statistics.median(took["no budget"]), at_most=20, limits_value=True,

@@ -31,9 +31,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from figures import note
+
+if TYPE_CHECKING:
+    from tests.end_to_end.live_site import LiveSite
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -217,7 +220,7 @@ def held_by_client(folder: Path) -> dict[str, int]:
     return {str(client_id): int(held) for client_id, held in rows}
 
 
-def flush(site: Any, folder: Path) -> None:
+def flush(site: LiveSite, folder: Path) -> None:
     """Send what a killed client left in its spool, as the next process would."""
     environment = os.environ | {
         "COSTSITE_URL": site.url,

@@ -222,7 +222,8 @@ def compare(
         "empty": [EmptyHandler()],
         "usage": [UsageMetadataCallbackHandler()],
         "costsite": [costs],
-    } | {other.name: [other.handler] for other in others}
+        **{other.name: [other.handler] for other in others},
+    }
     times: dict[str, list[Took]] = {name: [] for name in variants}
     for handlers in variants.values():
         make(messages, handlers, calls)()
@@ -239,9 +240,10 @@ def compare(
 
 
 def added(times: dict[str, list[Took]], name: str, clock: str = "thread") -> float:
-    return statistics.median(
+    differences: list[float] = [
         getattr(one, clock) - getattr(bare, clock) for one, bare in zip(times[name], times["bare"], strict=True)
-    )
+    ]
+    return statistics.median(differences)
 
 
 def import_milliseconds(rounds: int = 7) -> float:

@@ -264,6 +264,7 @@ def account(bodies: list[bytes], key: str) -> dict[str, float]:
     from django.db import connection
 
     from agents import ledger
+    from agents.rollups import Postings
     from agents.storage import storage
     from costsite.api import authentication, events
 
@@ -286,7 +287,7 @@ def account(bodies: list[bytes], key: str) -> dict[str, float]:
         ("ledger: zone and price list", ledger, "price_book"),
         ("ledger: runs", ledger._Batch, "_claim_runs"),
         ("ledger: runs", ledger._Batch, "_write_runs"),
-        ("ledger: rollups", ledger.Postings, "post_rollups"),
+        ("ledger: rollups", Postings, "post_rollups"),
         ("SQL: insert calls", store, "insert"),
         ("SQL: known runs", store, "claim_runs"),
         ("SQL: write runs", store, "save_runs"),
@@ -341,6 +342,14 @@ def fill(path: Path, row: tuple[Any, ...], calls: int) -> None:
     connection.close()
 
 
+def over(things: list[Any], do: Callable[[Any], object]) -> Callable[[], None]:
+    def work() -> None:
+        for thing in things:
+            do(thing)
+
+    return work
+
+
 def compare(
     arguments: argparse.Namespace,
     raw: Raw,
@@ -362,12 +371,13 @@ def compare(
         calls = sum(map(calls_in, batches))
         rows = [finished_rows(batch, agent.pk) for batch in batches]
         ways: dict[str, Callable[[], None]] = {
-            "raw executemany": lambda rows=rows: [raw.write(each) for each in rows],  # type: ignore[misc]
-            "ledger, in process": lambda batches=batches: [  # type: ignore[misc]
-                ledger.record(workspace, list(enumerate(each.events)), client=None, received_at=NOW) for each in batches
-            ],
-            "application": lambda bodies=others: [application.post(body) for body in bodies],  # type: ignore[misc]
-            "HTTP": lambda bodies=bodies: [server.post(body) for body in bodies],  # type: ignore[misc]
+            "raw executemany": over(rows, raw.write),
+            "ledger, in process": over(
+                batches,
+                lambda batch: ledger.record(workspace, list(enumerate(batch.events)), client=None, received_at=NOW),
+            ),
+            "application": over(others, application.post),
+            "HTTP": over(bodies, server.post),
         }
         gc.collect()
         for name in random.sample(list(ways), len(ways)):

@@ -26,10 +26,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from figures import note
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.end_to_end.live_site import LiveSite
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -47,7 +52,7 @@ get_user_model().objects.create_superuser("root", password="benchmark-1")
 """
 
 
-def http(site: Any) -> Any:
+def http(site: LiveSite) -> httpx.Client:
     import httpx
 
     return httpx.Client(base_url=site.url, headers={"Authorization": f"Bearer {site.key}"}, timeout=60)
@@ -56,7 +61,7 @@ def http(site: Any) -> Any:
 class Asking:
     """Leases, one after another on four threads, each timed."""
 
-    def __init__(self, site: Any, until: float) -> None:
+    def __init__(self, site: LiveSite, until: float) -> None:
         self.site, self.until = site, until
         self.took: list[float] = []
         self.answers: Counter[int] = Counter()
@@ -119,7 +124,7 @@ def all_the_while(*works: Callable[[], str], errors: list[str]) -> Iterator[Coun
             thread.join()
 
 
-def reporting(site: Any, number: int) -> Callable[[], str]:
+def reporting(site: LiveSite, number: int) -> Callable[[], str]:
     from ingest import POSTED
 
     from langchain_plugin.batch import Batch
@@ -145,7 +150,7 @@ def reporting(site: Any, number: int) -> Callable[[], str]:
     return report
 
 
-def saving(site: Any) -> Callable[[], str]:
+def saving(site: LiveSite) -> Callable[[], str]:
     """Somebody signed in, who saves one agent's form after the other."""
     import httpx
 
@@ -177,10 +182,12 @@ def saving(site: Any) -> Callable[[], str]:
 
 
 def _token(page: str) -> str:
-    return re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[0]
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert found is not None, page[:2_000]
+    return found[1]
 
 
-def rebuilding(site: Any) -> Callable[[], str]:
+def rebuilding(site: LiveSite) -> Callable[[], str]:
     turn = iter(range(10**9))
 
     def rebuild() -> str:
@@ -192,7 +199,7 @@ def rebuilding(site: Any) -> Callable[[], str]:
 
 
 @contextmanager
-def background_service(site: Any) -> Iterator[None]:
+def background_service(site: LiveSite) -> Iterator[None]:
     with (site.state_dir / "background.log").open("ab") as log:
         service = subprocess.Popen(
             [sys.executable, "-m", "costsite.serve.background"], cwd=ROOT, env=site.environment(),
@@ -208,7 +215,7 @@ def background_service(site: Any) -> Iterator[None]:
             os.killpg(service.pid, signal.SIGKILL)
 
 
-def fill(site: Any, calls: int) -> None:
+def fill(site: LiveSite, calls: int) -> None:
     """Put so many older calls into the ledger, by its own code."""
     code = f"""
 import datetime, uuid

@@ -20,15 +20,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from processes import cpu_nanoseconds, tree
+
+if TYPE_CHECKING:
+    from tests.end_to_end.live_site import LiveSite
 
 SIZE = 100
 CLIENTS = 4
 
 
-def take_in(site: Any, calls: int) -> None:
+def take_in(site: LiveSite, calls: int) -> None:
     import httpx
     from ingest import POSTED, body_of
 
@@ -67,7 +70,7 @@ def proportional_kb(leader: int) -> int:
 
 
 @contextmanager
-def a_site(folder: Path, database_url: str) -> Iterator[Any]:
+def a_site(folder: Path, database_url: str) -> Iterator[LiveSite]:
     from tests.end_to_end.live_site import LiveSite
 
     site = LiveSite(folder, database_url=database_url)
@@ -83,13 +86,13 @@ def a_site(folder: Path, database_url: str) -> Iterator[Any]:
         site.stop()
 
 
-def stored_bytes(site: Any) -> int:
+def stored_bytes(site: LiveSite) -> int:
     if site.database_url:
         import psycopg
 
-        with psycopg.connect(site.database_url, autocommit=True) as connection:
-            connection.execute("VACUUM")
-            (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
+        with psycopg.connect(site.database_url, autocommit=True) as server:
+            server.execute("VACUUM")
+            (size,) = server.execute("SELECT pg_database_size(current_database())").fetchone() or (0,)
         return int(size)
     file = site.state_dir / "costsite.sqlite3"
     connection = sqlite3.connect(file, timeout=60)
@@ -98,7 +101,7 @@ def stored_bytes(site: Any) -> int:
     return int(file.stat().st_size)
 
 
-def measure(name: str, site: Any, calls: int, server: Path | None) -> None:
+def measure(name: str, site: LiveSite, calls: int, server: Path | None) -> None:
     from postgresql_writers import server_nanoseconds
 
     from tests.end_to_end.background import background_of
@@ -108,7 +111,7 @@ def measure(name: str, site: Any, calls: int, server: Path | None) -> None:
         size = stored_bytes(site)
 
         def spent() -> int:
-            return cpu_nanoseconds(site._process.pid) + (server_nanoseconds(server) if server else 0)
+            return cpu_nanoseconds(site.pid) + (server_nanoseconds(server) if server else 0)
 
         begun = spent()
         take_in(site, calls)
@@ -116,8 +119,8 @@ def measure(name: str, site: Any, calls: int, server: Path | None) -> None:
         print(
             f"{name}: {per_call:.0f} µs of CPU a call, {1e6 / per_call:,.0f} calls a second and core;"
             f" {(stored_bytes(site) - size) / calls:,.0f} bytes a call in the database;"
-            f" web {proportional_kb(site._process.pid) / 1024:.0f} MB,"
-            f" background {proportional_kb(background._process.pid) / 1024:.0f} MB",
+            f" web {proportional_kb(site.pid) / 1024:.0f} MB,"
+            f" background {proportional_kb(background.pid) / 1024:.0f} MB",
             flush=True,
         )
 

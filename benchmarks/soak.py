@@ -32,7 +32,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,6 +40,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 
 from figures import note  # noqa: E402  (found once the checkout is on the path, as a script or from a test)
 from processes import tree  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.end_to_end.live_site import LiveSite
 
 MOST_GROWTH = 1.1
 """Of the last third's median over that of the third before. Not less: each connection to SQLite keeps up to 64 MB of
@@ -99,12 +102,12 @@ def be_a_client(number: int, rate: float) -> None:
             counts = {"input_tokens": sum(len(one.content) for one in messages) // 4, "output_tokens": 180}
             usage: Any = counts | {"total_tokens": sum(counts.values())}
             calls = [{"name": "search", "args": {"q": str(random.random())}, "id": "1", "type": "tool_call"}]
-            message = AIMessage("Yes.", usage_metadata=usage, tool_calls=calls)  # type: ignore[arg-type]
+            message = AIMessage("Yes.", usage_metadata=usage, tool_calls=calls)
             return ChatResult(generations=[ChatGeneration(message=message)])
 
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
             for word in ("Yes, ", "that ", "is ", "so."):
-                yield ChatGenerationChunk(message=AIMessageChunk(word))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=word))
 
     stop = threading.Event()
     made = [0] * THREADS
@@ -250,7 +253,7 @@ def main() -> None:
             serve.wait(timeout=120)
 
 
-def soak(site: Any, serve: int, minutes: float, rate: float, processes: int) -> None:
+def soak(site: LiveSite, serve: int, minutes: float, rate: float, processes: int) -> None:
     environment = os.environ | {
         "COSTSITE_URL": site.url,
         "COSTSITE_API_KEY": site.key,
@@ -303,8 +306,8 @@ def soak(site: Any, serve: int, minutes: float, rate: float, processes: int) -> 
             baseline=before, at_most=MOST_GROWTH,
         )  # fmt: skip
         flat &= bool(figure.met)
-        said = "flat" if figure.met else "GROWS"
-        print(f"{name:<12}{before:8.1f} MB, then {last:8.1f} MB: {last / before:.3f} times, {said}")
+        verdict = "flat" if figure.met else "GROWS"
+        print(f"{name:<12}{before:8.1f} MB, then {last:8.1f} MB: {last / before:.3f} times, {verdict}")
     print("flat" if flat else "NOT as it should be")
     sys.exit(not flat)
 

@@ -30,8 +30,10 @@ def resident_mb() -> float:
 
 def measure(calls: int, url: str | None) -> dict[str, float]:
     """Resident MB before the callback, after the first 100 calls, at half, and at the end."""
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage
+    from langchain_core.messages.ai import UsageMetadata
     from langchain_core.outputs import ChatGeneration, ChatResult
 
     from langchain_plugin import CostCallbackHandler
@@ -42,15 +44,17 @@ def measure(calls: int, url: str | None) -> dict[str, float]:
             return "benchmark"
 
         def _generate(self, *args: object, **kwargs: object) -> ChatResult:
-            usage = {"input_tokens": 1200, "output_tokens": 300, "total_tokens": 1500}
-            return ChatResult(generations=[ChatGeneration(message=AIMessage("Yes.", usage_metadata=usage))])  # type: ignore[arg-type]
+            usage = UsageMetadata(input_tokens=1200, output_tokens=300, total_tokens=1500)
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("Yes.", usage_metadata=usage))])
 
     model = Model()
     prompt = "How much is the fish? " * 50
     for _ in range(100):
         model.invoke(prompt)
     found = {"before": resident_mb()}
-    callbacks = [] if url is None else [CostCallbackHandler("benchmark", api_key="cs_0123456789_benchmark", url=url)]
+    callbacks: list[BaseCallbackHandler] = []
+    if url is not None:
+        callbacks.append(CostCallbackHandler("benchmark", api_key="cs_0123456789_benchmark", url=url))
     for number in range(1, calls + 1):
         model.invoke(f"{prompt}{number}", config={"callbacks": callbacks})
         if number == 100:

@@ -230,7 +230,7 @@ def _budgets(people: list[Any], places: list[Any], end: datetime) -> None:
             policy=policy, workspace_id=policy.workspace_id, agent=policy.agent or people[0], kind="exhausted",
             count=3, minute=(end - timedelta(days=day)).replace(second=0, microsecond=0),
         )
-        for policy in policies for day in range(30)
+        for policy in policies if policy.workspace_id is not None for day in range(30)
     )  # fmt: skip
 
 

@@ -38,6 +38,12 @@ class Background:
         until(lambda: b" running." in self.log.read_bytes()[said:] or self._has_ended(), "the start of its workers")
         assert not self._has_ended(), self.log.read_text()
 
+    @property
+    def pid(self) -> int:
+        """Of the service, which was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """Every process of it at once, as when the machine's memory runs out."""
         assert self._process is not None

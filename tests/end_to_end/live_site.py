@@ -124,10 +124,15 @@ class LiveSite:
         """As a crash or a power cut would: nothing is finished, nothing said."""
         self._end(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Of the web service, which was started."""
+        assert self._process is not None
+        return self._process.pid
+
     def processes(self) -> list[int]:
         """Of the web service: all of its session."""
-        assert self._process is not None
-        leader = self._process.pid
+        leader = self.pid
         found = []
         for folder in Path("/proc").iterdir():
             with suppress(OSError):  # one that ended meanwhile

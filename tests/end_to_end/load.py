@@ -44,7 +44,7 @@ class Load:
     for before each batch, whose calls name it.
     """
 
-    urls: Sequence[str]
+    urls: tuple[str, ...]
     key: str
     clients: int = 4
     agents: Sequence[str] = ("reader", "writer")
@@ -117,7 +117,7 @@ class Load:
         lease = wire_leases.LeaseAnswer.model_validate_json(answer.content).lease_id
         with self._guard:
             self.leases += lease is not None
-        return lease and str(lease)
+        return str(lease) if lease is not None else None
 
     def _send(
         self, http: httpx.Client, url: str, sites: Iterator[str], events: list[dict[str, Any]], client_id: str
