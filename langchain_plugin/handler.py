@@ -415,10 +415,7 @@ class CostCallbackHandler(BaseCallbackHandler):
 
     def _sums(self, run: OpenRun) -> LastRun:
         if run.totals is None:
-            reporter, agent = self.reporter, run.agent  # not the run: it would hold itself
-            run.totals = LastRun(
-                agent, run.run_id, reporter.news, sends=reporter.sends, budget=lambda: reporter.budget(agent)
-            )
+            run.totals = LastRun(run.agent, run.run_id, self.reporter)  # not of the run: it would hold itself
         sums: LastRun = run.totals
         return sums
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +11,7 @@ from langchain_plugin import wire
 from langchain_plugin.shown import show_cents
 
 if TYPE_CHECKING:
-    from langchain_plugin.news import News
+    from langchain_plugin.reporter import Reporter
 
 MAX_CALLS_KEPT = 10_000
 """So many calls of a run are kept, to be priced later; a run with more is summed at the site, and has no cost here."""
@@ -54,15 +54,11 @@ def _sums(calls: Sequence[CountedCall], sums: _Sums) -> _Sums:
 class LastRun:
     """The sums of one run; its cost as soon as the prices are known. Safe to read while the run goes on."""
 
-    def __init__(
-        self, agent: str, run_id: str, news: News, *, sends: bool, budget: Callable[[], wire.BudgetNews | None]
-    ) -> None:
+    def __init__(self, agent: str, run_id: str, reporter: Reporter) -> None:
         self.agent = agent
         self.run_id = run_id
         self.status = "running"
-        self._news = news
-        self._sends = sends
-        self._budget = budget
+        self._reporter = reporter
         # Appended to by any thread, and added up by whoever reads: most runs are read never, or once.
         self._counted: list[CountedCall] = []
         self._beyond = _NO_SUMS
@@ -113,27 +109,29 @@ class LastRun:
         return None if cost is None else Decimal(cost) / wire.MICROCENTS_PER_CENT
 
     def _prices(self, call: CountedCall) -> wire.UnitPrices | None:
-        return self._news.unit_prices(call.provider, call.request_model, call.service_tier, call.counts.input_tokens)
+        return self._reporter.news.unit_prices(
+            call.provider, call.request_model, call.service_tier, call.counts.input_tokens
+        )
 
     def _is_settled(self) -> bool:
         """Every price is known, or known to be missing."""
         return all(
-            self._news.knows_model(call.provider, call.request_model, call.service_tier)
+            self._reporter.news.knows_model(call.provider, call.request_model, call.service_tier)
             for call in tuple(self._counted)
         )
 
     def __str__(self) -> str:
         """One line for people. Waits at most a second, once, where a model was never priced before; never on a loop."""
-        if self._sends and not self._waited and not _on_event_loop():
+        if self._reporter.sends and not self._waited and not _on_event_loop():
             self._waited = True
-            self._news.wait_for(self._is_settled, PRICE_WAIT_SECONDS)
+            self._reporter.news.wait_for(self._is_settled, PRICE_WAIT_SECONDS)
         parts = [
             f"{self.calls} call" + ("" if self.calls == 1 else "s"),
             f"{self.input_tokens:,} in",
             f"{self.output_tokens:,} out",
             self._cost_in_words(),
         ]
-        budget = self._budget()
+        budget = self._reporter.budget(self.agent)
         if budget is not None:
             left = max(0, budget.limit_microcents - budget.spent_microcents)
             parts.append(f"{show_cents(left)} of {show_cents(budget.limit_microcents)} left")
@@ -143,7 +141,7 @@ class LastRun:
         cost = self.cost_microcents
         if cost is not None:
             return show_cents(cost) + (" (estimated usage)" if self.estimated_calls else "")
-        if not self._sends:
+        if not self._reporter.sends:
             return "cost unknown without an API key"
         return "unpriced" if self._is_settled() else "cost not known yet"
 
