@@ -142,13 +142,6 @@ class Allowance:
             return True
         return False
 
-    def is_unbounded(self, model: Model) -> bool:
-        """No budget stops this agent inside a run: nothing needs to be worked out."""
-        with self._mutex:
-            now = self._seen_at = self._clock()
-            self._note_model(model)
-            return not self._bounded and self._is_valid(now)
-
     def take(self, call_id: str, size: Size, *, may_wait: bool = False) -> Taken | Stopped | Ask:
         """Hold a call's worst case, as far as that can be decided here. `may_wait`: for the price of a new model."""
         with self._mutex:

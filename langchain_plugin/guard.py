@@ -62,13 +62,8 @@ class Guard:
         agent = call.run.agent
         allowance = self._leases.of(agent)
         model = _model_of(call)
-        if self._run_limit is None:
-            if allowance.is_free(model):
-                return
-            if allowance.is_unbounded(model):
-                if allowance.wants_renewal():
-                    self._leases.renew(agent)
-                return
+        if self._run_limit is None and allowance.is_free(model):
+            return
         request = call.request
         size = Size(model, input_bound(call.messages, request.tools), request.max_output_tokens, request.answers)
         taken = self._leases.take(agent, call.call_id, size)

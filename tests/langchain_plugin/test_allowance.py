@@ -96,7 +96,6 @@ def test_before_any_answer_a_call_must_be_asked_about(allowance: Allowance) -> N
 
 def test_without_a_budget_nothing_is_held(allowance: Allowance) -> None:
     granted(allowance, None)
-    assert allowance.is_unbounded(MODEL)
     assert allowance.take("1", CALL) == Taken(None, 0)
     assert allowance.outstanding == 0
 
@@ -289,7 +288,7 @@ def test_a_model_that_the_site_was_asked_about_and_knows_no_price_of_is_asked_fo
 
 
 def test_an_allowance_is_renewed_when_half_of_it_is_spent_or_over(allowance: Allowance, clock: Clock) -> None:
-    allowance.is_unbounded(MODEL)
+    allowance.take("0", CALL)
     granted(allowance, 4 * HOLD)
     assert not allowance.wants_renewal()
     clock.now += 60
@@ -390,10 +389,9 @@ def test_a_refusal_of_a_call_and_what_is_owed_is_believed_for_a_while(allowance:
 
 def test_a_budget_that_is_set_and_spent_meanwhile_ends_what_was_without_bound(allowance: Allowance) -> None:
     granted(allowance, None)
-    assert allowance.is_unbounded(MODEL)
+    assert allowance.take("0", CALL) == Taken(None, 0)
     allowance.refused(allowance.asking(), facts("exhausted"))
 
-    assert not allowance.is_unbounded(MODEL)
     assert isinstance(allowance.take("1", CALL), Stopped)
 
 
@@ -420,7 +418,7 @@ def test_a_call_that_takes_long_is_no_idleness(allowance: Allowance, clock: Cloc
 def test_a_call_needs_no_thought_until_the_site_says_or_does_something_else(
     allowance: Allowance, end: Callable[[Allowance], None]
 ) -> None:
-    allowance.is_unbounded(MODEL)
+    assert isinstance(allowance.take("1", CALL), Ask)
     assert not allowance.is_free(MODEL)  # nobody answered yet
     granted(allowance, None)
     assert allowance.is_free(MODEL)
@@ -431,7 +429,7 @@ def test_a_call_needs_no_thought_until_the_site_says_or_does_something_else(
 def test_a_call_that_gives_a_reason_to_ask_is_not_free(
     allowance: Allowance, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    allowance.is_unbounded(MODEL)
+    allowance.take("0", CALL)
     granted(allowance, None)
     assert not allowance.is_free(("openai", "gpt-5", ""))  # its price is not known here
 
