@@ -58,6 +58,8 @@ class Part:
 PARTS = (
     Part("callback", "handler_overhead.py", "", "--rounds 5 --calls 40", minutes=1,
          about="What the callback adds to the thread that calls, beside other handlers, by the size of the prompt."),
+    Part("callback taken apart", "callback_account.py", "", "--rounds 20", minutes=0.3,
+         about="Its parts, each alone in a loop; in a run, with other work in between, each takes several times that."),
     Part("decision under a budget", "budget_decision.py", "", "--rounds 5 --calls 60", minutes=1,
          about="What a budget adds to it, and to an event loop."),
     Part("memory without a server", "spool_memory.py", "20000", "4000", minutes=0.5,
