@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from agents.clock import month_bounds
-from agents.figures import money, percent
+from agents.figures import many, money, percent
 from agents.spend import Spend
 
 MONTHS: Final = (
@@ -93,7 +93,7 @@ def month_ended(
     if not spend.calls:
         return Words(f"{who} in {name}: no calls", _with_free(f"{who} made no model calls in {name}.", free_again))
     cost = money(spend.cost)
-    count = f"{spend.calls:,} call{'' if spend.calls == 1 else 's'}"
+    count = many(spend.calls, "call")
     compared = ""
     if before is not None and before.calls:
         compared = f"; the month before it was {money(before.cost)}"

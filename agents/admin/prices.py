@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from agents.admin.access import MembersOnlyAdmin, is_superuser
+from agents.figures import many
 from agents.models import LedgerState, ModelPrice, Workspace
 from agents.pricing import is_local
 from agents.repricing import calls_it_is_for, current_month_start, reprice_after_saving, unpriced_models
@@ -82,8 +83,8 @@ class ModelPriceAdmin(MembersOnlyAdmin):
         if waiting := calls_it_is_for(obj, self._unpriced(request)):
             messages.info(
                 request,
-                f"It is for {_unpriced_calls(waiting)} of this month. Those that began while it holds get their cost"
-                " within a minute. Earlier months: manage.py reprice --include-closed.",
+                f"It is for {many(waiting, 'unpriced call')} of this month. Those that began while it holds get their"
+                " cost within a minute. Earlier months: manage.py reprice --include-closed.",
             )
 
     @admin.display(description="price")
@@ -115,7 +116,7 @@ class ModelPriceAdmin(MembersOnlyAdmin):
     ) -> HttpResponse:
         # After a form with mistakes `obj` has what was typed, which may be no price.
         if obj and not context["errors"] and (waiting := calls_it_is_for(obj, self._unpriced(request))):
-            context["subtitle"] = f"{obj}, for {_unpriced_calls(waiting)} of this month"
+            context["subtitle"] = f"{obj}, for {many(waiting, 'unpriced call')} of this month"
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -154,7 +155,3 @@ class ModelPriceAdmin(MembersOnlyAdmin):
 
 def _usd(per_million: Decimal | None) -> str:
     return "not entered" if per_million is None else f"${per_million.normalize():f}"
-
-
-def _unpriced_calls(count: int) -> str:
-    return f"{count:,} unpriced call{'' if count == 1 else 's'}"

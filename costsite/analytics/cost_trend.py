@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from agents.figures import many
 from agents.spend import cents_text
 from costsite.analytics import figures
 from costsite.analytics.charts import LogScale, Tick, log_scale, percentile
@@ -88,7 +89,8 @@ def cost_trend(
             median, p95, n = summed[day]
             since = "Week from " if weekly else ""
             so_far = "" if _is_over(day, today, weekly) else ", so far"
-            tip = f"{since}{day:%a %-d %b}{so_far}: median {unit.write(median)}\np95 {unit.write(p95)}\n{_runs(n)}"
+            begun = f"{since}{day:%a %-d %b}{so_far}"
+            tip = f"{begun}: median {unit.write(median)}\np95 {unit.write(p95)}\n{many(n, 'run')}"
             x = round(100 * (index + 0.5) / len(days), 2)
             placed.append(TrendDay(day, x, median, p95, down(median), down(p95), n, tip, day_href(day)))
     over = [one for one in placed if _is_over(one.day, today, weekly)]
@@ -113,10 +115,6 @@ def cost_trend(
         last_named=f"{'week from ' if weekly else ''}{last.day:%-d %b}{'' if over else ', so far'}",
         exact_rows=tuple((f"{one.day}", cents_text(one.median), cents_text(one.p95), one.n) for one in placed),
     )
-
-
-def _runs(count: int) -> str:
-    return f"{count:,} run{'' if count == 1 else 's'}"
 
 
 def _lines(days: Sequence[TrendDay], place: Callable[[TrendDay], float], step: int) -> tuple[str, ...]:

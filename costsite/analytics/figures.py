@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
-from agents.figures import CENT, DOLLAR, HUNDREDTH_OF_A_CENT, rounded, signed
+from agents.figures import CENT, DOLLAR, HUNDREDTH_OF_A_CENT, many, rounded, signed
 from agents.figures import UNPRICED as UNPRICED
 from agents.figures import money as money
 from agents.figures import percent as percent
@@ -18,11 +18,11 @@ NOT_REPORTED = "not reported"
 
 
 def unpriced_calls(count: int) -> str:
-    return f"{count:,} unpriced call{'' if count == 1 else 's'}"
+    return many(count, "unpriced call")
 
 
 def unpriced_runs(count: int) -> str:
-    return f"{count:,} unpriced run{'' if count == 1 else 's'}"
+    return many(count, "unpriced run")
 
 
 def sum_of_money(microcents: int | None, unpriced: int, unit: MoneyUnit | None = None) -> str:

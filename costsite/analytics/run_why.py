@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from agents.figures import MINUS, money, rounded
+from agents.figures import MINUS, many, money, rounded
 from costsite.analytics import figures
 
 
@@ -63,7 +63,7 @@ def why(run: RunSize, usual: RunSize) -> Why | None:
     usual_tokens = Fraction(run.calls * usual.tokens, usual.calls)
     by_tokens = round((run.tokens - usual_tokens) * usual.cost / usual.tokens)
     parts = [
-        (f"{_calls(run.calls)}, usually {usual.calls:,}", by_calls),
+        (f"{many(run.calls, 'call')}, usually {usual.calls:,}", by_calls),
         (f"{_each(run)} tokens a call, usually {_each(usual)}", by_tokens),
         (
             f"{_million(run)} a million tokens, usually {_million(usual)}"
@@ -82,10 +82,6 @@ def _answer(difference: int, usual: int) -> str:
     return (
         f"{money(abs(difference))} {'more' if difference > 0 else 'less'} than the agent's median run of {money(usual)}"
     )
-
-
-def _calls(count: int) -> str:
-    return f"{count:,} call{'' if count == 1 else 's'}"
 
 
 def _each(run: RunSize) -> str:

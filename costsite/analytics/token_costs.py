@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agents.figures import many
 from agents.pricing.parts import NOTHING, Parts
 from agents.spend import cents_text
 from costsite.analytics import charts, figures
@@ -90,9 +91,9 @@ def token_costs(calls: Sequence[PricedCall]) -> TokenCosts:
     unsplit = []
     if changed:
         its = sum(call.cost or 0 for call in changed)
-        unsplit.append(KindRow(f"{_calls(len(changed))} whose price then is no longer known", 0, None, its))
+        unsplit.append(KindRow(f"{many(len(changed), 'call')} whose price then is no longer known", 0, None, its))
     if unpriced:
-        unsplit.append(KindRow(f"{_calls(unpriced)} without a price", 0, None, None))
+        unsplit.append(KindRow(f"{many(unpriced, 'call')} without a price", 0, None, None))
     cost = None if calls and unpriced == len(calls) else sum(call.cost or 0 for call in calls)
     known = [(row.name, row.cost or 0) for row in (*rows, *unsplit)]
     slots = {row.name: row.slot for row in (*rows, *unsplit)}
@@ -133,7 +134,3 @@ def _sum(parts: Iterable[Parts]) -> Parts:
     for one in parts:
         total = total.plus(one)
     return total
-
-
-def _calls(count: int) -> str:
-    return f"{count:,} call{'' if count == 1 else 's'}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from agents.figures import many
 from agents.management.alone import alone
 from budgets.counters import differences, mend
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
                 self.stdout.write(str(difference))
                 if not check:
                     mend(difference)
-        counters = f"{found} counter{'' if found == 1 else 's'}"
+        counters = many(found, "counter")
         if check and found:
             raise CommandError(f"{counters} differ from the ledger; `manage.py rebuild_budget_periods` mends them.")
         self.stdout.write(

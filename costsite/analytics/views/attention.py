@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.urls import reverse
 
-from agents.figures import money, percent
+from agents.figures import many, money, percent
 from budgets.models import BudgetPolicy
 from budgets.state import Kind
 from costsite.analytics.near_names import MOST_LETTERS, are_near_plain, plain
@@ -75,7 +75,7 @@ def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int
         figures = f"{money(standing.spent)} of {money(standing.limit)}"
         after = f"{said}: {figures}" if said else f"has room: {figures} spent"
         if one.refused:
-            after += f". {one.refused:,} refusal{'' if one.refused == 1 else 's'} in 7 days"
+            after += f". {many(one.refused, 'refusal')} in 7 days"
         href = _page_of(one, slugs)
         owns = one.policy.workspace_id in owned
         # Refusals of a week may be older than the grant that mended them: with room left there is nothing to grant.
@@ -95,7 +95,7 @@ def _page_of(one: Watched, slugs: dict[int, str]) -> str:
 
 
 def _unpriced(user: ways.User, model: UnpricedModel, owns_any: bool) -> Notice:
-    calls = f"{model.calls:,} call{'' if model.calls == 1 else 's'} unpriced this month:"
+    calls = f"{many(model.calls, 'call')} unpriced this month:"
     by = f"({model.provider}). " if model.provider else ". "
     way = ways.add_price(user, model.provider, model.model, owns_any=owns_any)
     after = f"{by}{'Its' if model.calls == 1 else 'Their'} cost is in no sum."
@@ -114,7 +114,7 @@ def _failing(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
 def _silent(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
     silent = sorted((agent for agent in agents if agent.reports_nothing), key=lambda agent: -agent.calls)
     for agent in silent[:EACH]:
-        calls = f"{agent.calls:,} call{'' if agent.calls == 1 else 's'}"
+        calls = many(agent.calls, "call")
         after = f"ran, and its provider reported no usage: {calls} in 7 days, all estimated."
         runs = f"{reverse('runs')}?agent={agent.agent_id}"
         yield Notice(False, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Open runs", runs)
@@ -125,13 +125,12 @@ def _lost(clients: Clients) -> Iterable[Notice]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in clients.dropped.items() if count)
         yield Notice(
             True,
-            f"{lost:,} event{'' if lost == 1 else 's'} lost by reporting processes in 7 days: {reasons}."
-            " Totals are too low by them.",
+            f"{many(lost, 'event')} lost by reporting processes in 7 days: {reasons}. Totals are too low by them.",
         )
     if rejected := clients.rejected_events:
         yield Notice(
             False,
-            f"{rejected:,} event{'' if rejected == 1 else 's'} rejected in 7 days; the reporting process keeps them in"
+            f"{many(rejected, 'event')} rejected in 7 days; the reporting process keeps them in"
             " its rejected.jsonl with the reason.",
         )
 
