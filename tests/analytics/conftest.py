@@ -57,15 +57,24 @@ def cast(db: None, now: datetime) -> Cast:
 def spend(cast: Cast) -> Spend:
     """Books one call, by default a priced one of Acme's support-bot at noon of 20 November, as a run of its own."""
 
-    def book(workspace: Workspace | None = None, **changes: Any) -> wire.LLMCall:
-        call = llm_call(**PRICED | {"is_root": "run_id" not in changes} | changes)
-        if "started_at" in changes and "ended_at" not in changes:
-            call = call.model_copy(update={"ended_at": call.started_at})
-        recorded = ledger.record(workspace or cast.acme, [(0, call)], client=None, received_at=AFTERNOON)
-        assert recorded.accepted == [0], recorded.rejected
+    def book_one(workspace: Workspace | None = None, **changes: Any) -> wire.LLMCall:
+        call = priced_call(**changes)
+        book(workspace or cast.acme, [call])
         return call
 
-    return book
+    return book_one
+
+
+def priced_call(**changes: Any) -> wire.LLMCall:
+    call = llm_call(**PRICED | {"is_root": "run_id" not in changes} | changes)
+    if "started_at" in changes and "ended_at" not in changes:
+        call = call.model_copy(update={"ended_at": call.started_at})
+    return call
+
+
+def book(workspace: Workspace, calls: list[wire.LLMCall]) -> None:
+    recorded = ledger.record(workspace, list(enumerate(calls)), client=None, received_at=AFTERNOON)
+    assert len(recorded.accepted) == len(calls), recorded.rejected
 
 
 @pytest.fixture
@@ -145,12 +154,13 @@ STATUSES = ("ok", "ok", "ok", "ok", "error", "abandoned")
 
 
 @pytest.fixture
-def history(cast: Cast, spend: Spend) -> None:
+def history(cast: Cast) -> None:
     """150 runs of one to three calls, from 1 October to this afternoon."""
     price = ModelPrice.objects.get()
     price.cache_read_per_million = Decimal("0.1")
     price.save()
     chance = Random(7)
+    booked: dict[Workspace, list[wire.LLMCall]] = {cast.acme: [], cast.elsewhere: []}
     for number in range(150):
         run_id, agent = uuid4(), chance.choice(AGENTS)
         place = cast.elsewhere if number % 7 == 0 else cast.acme
@@ -158,8 +168,7 @@ def history(cast: Cast, spend: Spend) -> None:
         at = min(at, AFTERNOON - timedelta(minutes=5))
         for call in range(chance.randint(1, 3)):
             tokens = chance.randrange(1_000, 90_000)
-            spend(
-                place,
+            one = priced_call(
                 agent=agent,
                 run_id=run_id,
                 request_model=chance.choice(MODELS),
@@ -174,6 +183,9 @@ def history(cast: Cast, spend: Spend) -> None:
                 usage_basis=chance.choice(("measured", "measured", "estimated")),
                 started_at=at + timedelta(seconds=call),
             )
+            booked[place].append(one)
+    for place, calls in booked.items():
+        book(place, calls)
 
 
 @pytest.fixture
