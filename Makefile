@@ -91,9 +91,14 @@ serve: $(VENV)/.site ## Run the site with your own data: web and background work
 
 # ── testing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-.PHONY: test check format test-oldest
-test: $(VENV)/.tests ## Run the tests (ARGS="-k budget" passes on to pytest)
+.PHONY: test test-sqlite test-postgresql check format test-oldest
+test: test-sqlite test-postgresql ## Run the tests on both databases (ARGS="-k budget" passes on to pytest)
+
+test-sqlite: $(VENV)/.tests ## Run the tests on SQLite
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-postgresql: $(VENV)/.tests ## Run all that needs a database again, on a PostgreSQL server of its own
+	@$(BIN)/python -m tests.postgresql pytest $(ARGS)
 
 check: $(VENV)/.tests ## Lint, formatting, types and import contracts
 	@$(BIN)/ruff check .

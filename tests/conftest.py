@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import override_settings
 
 from agents.models import Membership, Workspace
+from tests.both_databases import pytest_collection_modifyitems, pytest_configure
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.no_skips_in_ci import pytest_sessionfinish
 
-__all__ = ["pytest_sessionfinish", "workspace"]
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish", "workspace"]
 
 
 @pytest.fixture(autouse=True)
@@ -52,13 +52,3 @@ def viewer(workspace: Workspace) -> User:
 def superuser(db: None) -> User:
     person: User = UserFactory(username="root", is_staff=True, is_superuser=True)
     return person
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave what needs PostgreSQL to tests/test_postgresql.py, which starts a server for it."""
-    if settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        return
-    elsewhere = [item for item in items if item.get_closest_marker("postgresql")]
-    if elsewhere:
-        config.hook.pytest_deselected(items=elsewhere)
-        items[:] = [item for item in items if not item.get_closest_marker("postgresql")]

@@ -16,7 +16,7 @@ from tests.access.world import QUARTZ, ZEPHYR, World, make_keys
 from tests.costsite.api_client import batch
 from tests.factories import llm_call
 
-pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.every_database]
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 TABLE: Final = read("keys.txt")
 CALLERS: Final = tuple(TABLE[0].cells)

@@ -44,7 +44,6 @@ def words(row: Advice) -> str:
     return of_advice(row.kind, row.key, row.figures)
 
 
-@pytest.mark.every_database
 def test_where_high_effort_fails_no_less_its_surplus_is_advised_on(book: Book) -> None:
     book(one_call_runs(300, effort="medium", day=3))
     book(one_call_runs(300, effort="high", day=4, output_tokens=2_500, reasoning_tokens=2_000))
@@ -81,7 +80,6 @@ def test_a_cheaper_model_that_fails_no_more_is_advised_for_the_same_tokens(book:
     assert f"Use {MODEL}." in words(row)
 
 
-@pytest.mark.every_database
 def test_a_model_above_its_tasks_row_is_advised_against_with_one_of_the_rows_tier(book: Book) -> None:
     ModelTier.objects.create(model=DEARER, tier="top")
     book(one_call_runs(20, day=3, request_model=DEARER, tags=("production", "task:Formatting")))

@@ -19,7 +19,7 @@ from tests.advice.conftest import FIRST, YESTERDAY, Book
 from tests.advice.planted import Agent, Month
 from tests.factories import UserFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

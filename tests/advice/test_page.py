@@ -110,7 +110,6 @@ def test_another_workspaces_advice_is_not_shown_and_not_to_be_decided(
     assert advice.state == "open"
 
 
-@pytest.mark.every_database
 def test_owners_decide_with_a_reason_and_it_is_written_down(
     month: Month, client: Client, owner: User, viewer: User
 ) -> None:

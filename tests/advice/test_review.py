@@ -21,7 +21,6 @@ from tests.advice.planted import ALL_CAUSES, Agent, Month
 pytestmark = [pytest.mark.django_db]
 
 
-@pytest.mark.every_database
 @pytest.mark.parametrize("cause", ALL_CAUSES)
 def test_a_planted_run_is_found_and_its_cause_named(book: Book, workspace: Workspace, cause: str) -> None:
     month = Month(Agent(), FIRST)
@@ -116,7 +115,6 @@ def test_a_run_without_a_price_is_weighed_by_its_tokens(book: Book, workspace: W
     assert not Advice.objects.exists(), "what has no price has no cents to advise on"
 
 
-@pytest.mark.every_database
 def test_reviewing_again_changes_nothing_and_a_late_call_has_its_day_read_again(book: Book) -> None:
     month = Month(Agent(), FIRST, days=10)
     book(month.events((causes.LOOPS,)))
@@ -204,7 +202,6 @@ def test_agents_without_a_call_are_no_trouble(book: Book, workspace: Workspace) 
     assert not Advice.objects.exists()
 
 
-@pytest.mark.every_database
 def test_calls_that_come_late_and_in_any_order_are_reviewed_as_those_that_come_in_theirs(
     book: Book, workspace: Workspace
 ) -> None:

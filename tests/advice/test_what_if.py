@@ -52,7 +52,6 @@ def month(book: Book) -> AgentRow:
     return AgentRow.objects.get()
 
 
-@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("provider", "model"),
     [

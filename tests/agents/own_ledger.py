@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.own_site import ROOT, make_tables, surroundings
 
 
-def own_ledger(folder: Path, **database: str) -> dict[str, str]:
-    """The environment of processes whose ledger is in `folder`, or where `database` says; its tables are made."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")},
-        **database,
-        "COSTSITE_STATE_DIR": str(folder),
-        "PYTHONPATH": str(ROOT),
-    }
-    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
-    return environment
+def own_ledger(folder: Path) -> dict[str, str]:
+    """The environment of processes whose ledger is that of the site in `folder`; its tables are made."""
+    make_tables(folder)
+    return surroundings(folder, PYTHONPATH=str(ROOT), DJANGO_SETTINGS_MODULE="costsite.settings")
 
 
 def python(environment: dict[str, str], *code: str) -> subprocess.Popen[str]:

@@ -378,13 +378,12 @@ def test_a_row_is_found_by_the_first_digits_of_its_id(
         assert "8 or more hexadecimal digits" in nothing.content.decode()
 
 
+@pytest.mark.sqlite("reads its plans")
 @pytest.mark.parametrize("table", ["agentrunlog", "llmcall"])
 @pytest.mark.parametrize("query", ["", "?q=0193abcd"])
 def test_lists_of_runs_and_calls_read_a_bounded_part_of_an_index(
     filled: None, workspace: Workspace, viewer: User, superuser: User, client: Client, table: str, query: str
 ) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("reads SQLite's query plans")
     MembershipFactory(user=viewer, workspace=WorkspaceFactory())
     more_than_a_page = [(index, llm_call(is_root=True)) for index in range(60)]
     ledger.record(workspace, more_than_a_page, client=None, received_at=timezone.now())

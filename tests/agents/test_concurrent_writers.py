@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests import own_site
 from tests.agents.ledger_writer import CALLS, RUNS
-from tests.postgresql import throwaway_server, why_not
+from tests.agents.own_ledger import own_ledger
 
 CALL = 1_200 * 15 + 300 * 60
 """Microcents of the factory's call."""
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-NEEDS_A_SERVER = pytest.mark.skipif(bool(why_not()), reason=why_not())
+WRITERS = 8 if own_site.SERVER else 4  # on SQLite one writes at a time: more of them only wait longer
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
-    """Starts a Python module on a fresh, migrated database with the workspace acme."""
+def start(tmp_path: Path) -> Start:
+    """Starts a Python module on a fresh database with the workspace acme."""
+    environment = own_ledger(tmp_path)
 
-    def begin(database_url: str) -> Start:
-        environment = {**os.environ, "COSTSITE_STATE_DIR": str(tmp_path), "DATABASE_URL": database_url}
-        environment |= {"DJANGO_SETTINGS_MODULE": "costsite.settings", "COSTSITE_TIME_ZONE": "UTC"}
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
 
-        def start(*arguments: object) -> subprocess.Popen[str]:
-            return subprocess.Popen(
-                [sys.executable, *map(str, arguments)], env=environment, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
-
-        done(start("-c", SET_UP))
-        return start
-
-    if request.param == "sqlite":
-        yield begin("")
-    else:
-        with throwaway_server() as database_url:
-            yield begin(database_url)
+    done(start("-c", SET_UP))
+    return start
 
 
 SET_UP = """
 import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from agents.models import Workspace
 Workspace.objects.create(slug="acme", name="Acme")
 """
@@ -84,19 +71,15 @@ def accepted(outputs: Sequence[str]) -> int:
     return sum(int(line) for output in outputs for line in output.split())
 
 
-@pytest.mark.parametrize(
-    ("start", "writers"), [("sqlite", 4), pytest.param("postgresql", 8, marks=NEEDS_A_SERVER)], indirect=["start"]
-)
-def test_processes_write_at_once_and_every_call_counts_once(start: Start, writers: int) -> None:
+def test_processes_write_at_once_and_every_call_counts_once(start: Start) -> None:
     """No lock error, no deadlock: either would end a writer."""
-    started = [start("-m", "tests.agents.ledger_writer", number + 1, 10, 10) for number in range(writers)]
+    started = [start("-m", "tests.agents.ledger_writer", number + 1, 10, 10) for number in range(WRITERS)]
     outputs = [done(writer) for writer in started]
 
-    assert accepted(outputs) == (writers * 10 + 10) * CALLS, "what all of them sent was accepted once"
-    assert_stands(start, writers * 10 + 10)
+    assert accepted(outputs) == (WRITERS * 10 + 10) * CALLS, "what all of them sent was accepted once"
+    assert_stands(start, WRITERS * 10 + 10)
 
 
-@pytest.mark.parametrize("start", ["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)], indirect=True)
 def test_a_writer_that_is_killed_leaves_whole_batches(start: Start) -> None:
     victim = start("-m", "tests.agents.ledger_writer", 1, 100_000)
     other = start("-m", "tests.agents.ledger_writer", 2, 40)

@@ -19,7 +19,7 @@ from agents.models.sums import SUM_COLUMNS
 from agents.spend import NOTHING, Spend
 from tests.factories import NOON, MembershipFactory, UserFactory, WorkspaceFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 CALL = 1_200 * 15 + 300 * 60
 """36,000 microcents: 0.036 cents. On gpt-4o, 1,200 x 250 + 300 x 1,000 = 600,000."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.own_site import make_tables, surroundings
+
+pytestmark = pytest.mark.sqlite("its database is a file")
+
 SET_UP = """
 import os, shutil
 from pathlib import Path
 import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
@@ -74,10 +75,10 @@ print(refused(record))
 
 def run(folder: Path, script: str) -> str:
     """What the script says on a database of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_"))}
+    make_tables(folder)
     done = subprocess.run(
         [sys.executable, "-c", SET_UP + script], text=True, capture_output=True, timeout=120,
-        env=environment | {"COSTSITE_STATE_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "costsite.settings"},
+        env=surroundings(folder, DJANGO_SETTINGS_MODULE="costsite.settings"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

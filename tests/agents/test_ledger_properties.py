@@ -28,8 +28,6 @@ EVENING = datetime(2026, 11, 20, 22, 50, tzinfo=UTC)
 """Ten minutes before midnight in Berlin: runs and their calls fall on both sides of it."""
 RECEIVED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
-pytestmark = pytest.mark.every_database
-
 
 def ident(kind: int, number: int) -> UUID:
     return UUID(int=(kind << 64) | (0x7000 << 48) | number)

@@ -27,7 +27,7 @@ from agents.storage import storage
 from tests.agents.conftest import finish, record, whose
 from tests.factories import NOON, AgentFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,16 +1,11 @@
-"""Merging agents in one process while others record or review: nothing lost, nothing counted twice.
-
-Run on SQLite in a folder of its own, and by tests/test_postgresql.py on a database of its own.
+"""Merging agents in one process while others record or review, on a database of their own: nothing lost, nothing
+counted twice.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 
 from tests.agents.own_ledger import own_ledger, python, result, said
@@ -110,26 +105,10 @@ call_command("merge_agents", "acme", "suport-bot", "support-bot", "--apply")
 
 
 @pytest.fixture
-def database() -> Iterator[dict[str, str]]:
-    """What the environment says of a database of this test's own: nothing for SQLite, which is in its folder."""
-    url = os.environ.get("DATABASE_URL")
-    if not url:
-        yield {}
-        return
-    name = f"merging_{uuid4().hex}"
-    server, _, _ = url.rpartition("/")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield {"DATABASE_URL": f"{server}/{name}"}
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def environment(tmp_path: Path) -> dict[str, str]:
+    return own_ledger(tmp_path)
 
 
-@pytest.fixture
-def environment(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
-    return own_ledger(tmp_path, **database)
-
-
-@pytest.mark.every_database
 def test_a_merge_that_is_killed_again_and_again_beside_recording_ends_with_every_sum_right(
     environment: dict[str, str],
 ) -> None:
@@ -146,7 +125,6 @@ def test_a_merge_that_is_killed_again_and_again_beside_recording_ends_with_every
     assert result(python(environment, START, CHECK)) == there + recorded
 
 
-@pytest.mark.every_database
 def test_beside_a_nightly_review_the_command_says_that_what_is_left_follows(environment: dict[str, str]) -> None:
     with python(environment, START, REVIEW) as review:
         assert review.stdout is not None

@@ -40,7 +40,7 @@ from tests.agents.conftest import RECEIVED, finish, record, whose
 from tests.agents.test_ledger_properties import assert_adds_up, plans, report, stories
 from tests.factories import NOON, AgentFactory, WorkspaceFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 CALL = 36_000
 """Microcents of `llm_call()`: 1,200 x 0.15 USD and 300 x 0.60 USD a million are 0.00036 USD = 0.036 cents."""

@@ -17,7 +17,7 @@ from agents.price_preview import Preview, preview
 from agents.repricing import Repriced, reprice_unpriced
 from tests.factories import WorkspaceFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
 

@@ -66,7 +66,7 @@ def call_now(workspace: Workspace, **facts: Any) -> None:
     ledger.record(workspace, [(0, llm_call(**facts))], client=None, received_at=now)
 
 
-@pytest.mark.django_db(databases=["default", "queue"])
+@pytest.mark.django_db(databases="__all__")
 def test_a_saved_price_reprices_the_months_unpriced_calls_in_the_background(
     root: Client, workspace: Workspace, django_capture_on_commit_callbacks: Any
 ) -> None:

@@ -224,7 +224,6 @@ def input_price(workspace: Workspace, model: str = "llama3") -> int | None:
     return None if prices is None else prices.input // 100_000_000
 
 
-@pytest.mark.every_database
 def test_every_change_of_a_price_holds_from_the_next_batch_on(workspace: Workspace) -> None:
     assert input_price(workspace) is None
     row = price()
@@ -243,7 +242,6 @@ def test_every_change_of_a_price_holds_from_the_next_batch_on(workspace: Workspa
     assert input_price(workspace) is None
 
 
-@pytest.mark.every_database
 def test_a_price_that_was_rolled_back_is_not_used_again(workspace: Workspace) -> None:
     with transaction.atomic():
         price(input_per_million=Decimal(9)).save()
@@ -261,7 +259,6 @@ def test_a_book_is_one_query_while_no_price_changes(workspace: Workspace, django
         price_book(workspace.pk)
 
 
-@pytest.mark.every_database
 def test_a_workspaces_price_is_its_own(workspace: Workspace) -> None:
     other = WorkspaceFactory()
     price(workspace=workspace, input_per_million=Decimal(7)).save()
@@ -345,7 +342,6 @@ def test_a_chain_that_would_close_through_other_rows_is_refused(db: None) -> Non
     price(model="a", same_as_model="d", **unpriced).full_clean()
 
 
-@pytest.mark.every_database
 def test_the_database_itself_refuses_half_a_price(db: None) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         price(output_per_million=None).save()

@@ -19,7 +19,7 @@ from tests.agents.test_ledger_properties import assert_adds_up, report, what_sta
 from tests.agents.test_record import refused, run_ended, run_started
 from tests.factories import NOON, WorkspaceFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 def rebuild(*arguments: str) -> str:

@@ -18,7 +18,7 @@ from agents.signals import usage_recorded
 from langchain_plugin import wire
 from tests.factories import NOON, AgentFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 CAIRO = timezone(timedelta(hours=2))
 RECEIVED = NOON + timedelta(minutes=1)

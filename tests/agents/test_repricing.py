@@ -32,8 +32,6 @@ from agents.repricing import Corrected, Selection
 from agents.signals import costs_corrected
 from tests.factories import llm_call
 
-pytestmark = pytest.mark.every_database
-
 TODAY = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LAST_MONTH = datetime(2026, 10, 30, 12, 0, tzinfo=UTC)
 

@@ -92,7 +92,7 @@ def test_repricing_beside_recording_loses_nothing_and_counts_nothing_twice(envir
     assert result(python(environment, START, CHECK)) == recorded > 0
 
 
-@pytest.mark.postgresql
+@pytest.mark.postgresql("threads that write to one SQLite in memory lock each other's tables")
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_that_is_still_being_written_by_old_prices_is_repriced_too() -> None:
     workspace = WorkspaceFactory()

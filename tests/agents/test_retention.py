@@ -18,7 +18,7 @@ from agents.retention import let_go
 from tests.agents.test_record import refused
 from tests.factories import llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -134,7 +134,6 @@ def test_the_clock_is_written_down_once_a_day(workspace: Workspace, django_asser
 
 
 @pytest.mark.django_db
-@pytest.mark.every_database
 def test_a_batch_is_not_judged_by_a_clock_that_is_behind_all_that_is_kept(workspace: Workspace) -> None:
     LedgerState.objects.create(pk=1, time_zone="UTC", retained_from=NOON.date())
     behind = NOON - timedelta(days=40)

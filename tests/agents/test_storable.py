@@ -14,7 +14,7 @@ from agents.storable import record_storable
 from langchain_plugin import wire
 from tests.factories import NOON, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 RECEIVED = NOON + timedelta(minutes=1)
 GPT_4O_MINI = 1_200 * 15 + 300 * 60

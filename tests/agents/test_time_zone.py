@@ -27,7 +27,6 @@ LATE = NOON.replace(hour=23, minute=30)
 
 
 @pytest.mark.django_db
-@pytest.mark.every_database
 def test_changing_the_zone_moves_calls_runs_and_sums(workspace: Workspace, settings: Settings) -> None:
     run_id = uuid4()
     report(workspace, [[run_started(run_id, started_at=LATE), llm_call(run_id=run_id, started_at=LATE, tags=["eu"])]])
@@ -65,7 +64,6 @@ def test_an_interrupted_change_keeps_totals_and_is_finished_by_starting_again(
 
 
 @pytest.mark.django_db
-@pytest.mark.every_database
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Pacific/Kiritimati", "Etc/GMT+12"])
 def test_a_rebuild_beside_a_change_or_after_one_that_was_interrupted_finds_nothing_to_mend(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, zone: str

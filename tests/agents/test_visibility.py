@@ -14,7 +14,6 @@ from agents.models import Membership, ModelPrice, Workspace
 from tests.factories import AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory
 
 
-@pytest.mark.every_database
 def test_the_first_workspaces_of_a_member_are_theirs_alone(db: None) -> None:
     mine = [WorkspaceFactory(slug=f"mine-{number}") for number in range(3)]
     WorkspaceFactory(slug="another")

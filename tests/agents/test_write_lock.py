@@ -17,6 +17,7 @@ from pytest_django import Settings
 
 from agents import write_lock
 from agents.write_lock import after_writing, writing
+from tests.busy_elsewhere import job_elsewhere
 
 LONG = 60.0
 """Seconds: what happens within a moment, unless somebody else has the processors."""
@@ -146,12 +147,11 @@ def test_no_file_is_locked_where_there_is_none(vendor: str, name: str) -> None:
     ("job", "options"), [("retention", ["--delete"]), ("rebuild_rollups", ["--check"]), ("change_time_zone", [])]
 )
 def test_a_command_that_runs_already_ends_with_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Settings, job: str, options: list[str]
+    tmp_path: Path, settings: Settings, job: str, options: list[str]
 ) -> None:
     settings.COSTSITE_RETENTION_DAYS = 400
-    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "costsite.sqlite3")
 
-    with write_lock.only_job(job), pytest.raises(CommandError, match=f"{job} runs already.*start it again"):
+    with job_elsewhere(job, tmp_path), pytest.raises(CommandError, match=f"{job} runs already.*start it again"):
         call_command(job, *options)
 
     call_command(job, *options)

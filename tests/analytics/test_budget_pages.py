@@ -22,8 +22,6 @@ from budgets.statements import monthly_rollover
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, file_of, text_of
 from tests.factories import AgentFactory
 
-pytestmark = pytest.mark.every_database
-
 TESTER = By(command="test")
 CENT = 1_000_000
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"

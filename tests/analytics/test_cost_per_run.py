@@ -46,7 +46,6 @@ def mixed(cast: Cast, spend: Spend) -> None:
     assert AgentRunLog.objects.count() == 7
 
 
-@pytest.mark.every_database
 def test_runs_whose_cost_is_not_known_are_left_out_of_the_median_and_counted_beside_it(
     mixed: None, cast: Cast, client: Client
 ) -> None:

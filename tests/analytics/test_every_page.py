@@ -78,9 +78,8 @@ def test_a_page_asks_no_more_when_there_is_more_to_show(pages: list[str], as_vie
     assert asked() == before
 
 
+@pytest.mark.sqlite("reads its plans")
 def test_runs_and_calls_are_read_by_an_index(pages: list[str], cast: Cast, client: Client) -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("reads SQLite's query plans")
     MembershipFactory(user=cast.viewer, workspace=WorkspaceFactory())
     for person in (cast.viewer, cast.superuser):
         client.force_login(person)

@@ -17,8 +17,6 @@ from costsite.analytics.queries.standings import FULL_FROM_THE_START, budgets_fo
 from costsite.analytics.views.dashboard import fullest
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
 
-pytestmark = pytest.mark.every_database
-
 TESTER = By(command="test")
 FULLEST_FIRST = ["nothing", "half", "granted", "idle"]
 

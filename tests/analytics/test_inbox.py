@@ -17,8 +17,6 @@ from budgets.models import Notification, NotificationChannel
 from budgets.policies import By, set_budget
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
 
-pytestmark = pytest.mark.every_database
-
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
 
 

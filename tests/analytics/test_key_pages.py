@@ -14,8 +14,6 @@ from agents.models import Agent, ApiKey
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
 from tests.factories import AgentFactory, MembershipFactory, WorkspaceFactory
 
-pytestmark = pytest.mark.every_database
-
 HOSTILE = "<script>alert('x')</script>\u202e&\"" + "W" * 140 + "🤖"
 
 

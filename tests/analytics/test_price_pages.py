@@ -17,8 +17,6 @@ from agents.models import LLMCall, ModelPrice, UsageDay
 from agents.repricing import reprice_unpriced
 from tests.analytics.facts import AFTERNOON, PRICED_MICROCENTS, UNPRICED, Cast, Spend, text_of
 
-pytestmark = pytest.mark.every_database
-
 HOSTILE = "<script>alert('x')</script>&\"" + "W" * 140 + "🤖"
 CENT = 1_000_000
 MODEL = str(UNPRICED["request_model"])

@@ -126,7 +126,7 @@ def reads_no_other_status(page: str, steps: list[str]) -> bool:
     return "status=" not in page or (bool(picked) and all("status=?" in step for step in picked))
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.sqlite("reads its plans")
 @pytest.mark.parametrize("member", [1, 2], indirect=True, ids=["member of one", "member of two"])
 @pytest.mark.parametrize("rows_of_a_workspace", [None, 10_000_000, 5_000_000, 1_000_000, 30_000])
 def test_a_members_rows_are_read_from_their_own_part_of_an_index(
@@ -143,7 +143,7 @@ def test_a_members_rows_are_read_from_their_own_part_of_an_index(
         assert reads_no_other_status(page, steps), (page, sql, plan)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.sqlite("reads its plans")
 @pytest.mark.parametrize("rows_of_a_workspace", [None, 10_000_000, 5_000_000, 1_000_000, 30_000])
 def test_who_sees_everything_reads_the_newest_by_an_index_before_anything_is_joined(
     cast: Cast, spend: Spend, client: Client, rows_of_a_workspace: int | None
@@ -176,7 +176,7 @@ def rows_read(plan: dict[str, Any]) -> float:
     return read + sum(rows_read(part) for part in plan.get("Plans", ()))
 
 
-@pytest.mark.postgresql
+@pytest.mark.postgresql("reads its plans")
 @pytest.mark.parametrize("member", [1, 2], indirect=True, ids=["member of one", "member of two"])
 def test_a_member_never_waits_for_other_peoples_rows(cast: Cast, member: Client) -> None:
     stranger = AgentFactory(workspace=cast.elsewhere)
@@ -207,7 +207,7 @@ def conditions_on_runs(plan: dict[str, Any]) -> str:
     return " ".join([said, *(conditions_on_runs(part) for part in plan.get("Plans", ()))])
 
 
-@pytest.mark.postgresql
+@pytest.mark.postgresql("reads its plans")
 @pytest.mark.parametrize("member", [2], indirect=True)
 def test_an_agents_runs_are_found_by_the_agent_alone(cast: Cast, member: Client) -> None:
     """With the workspaces of who asks beside it, all rows of both were laid over each other, and then sorted."""
@@ -225,7 +225,6 @@ def test_an_agents_runs_are_found_by_the_agent_alone(cast: Cast, member: Client)
 # ── the door ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.every_database
 def test_memberships_are_read_once_for_each_time_a_user_is_loaded(cast: Cast) -> None:
     with CaptureQueriesContext(connection) as queries:
         for rows in (Workspace.objects, Agent.objects, AgentRunLog.objects, LLMCall.objects):
@@ -237,7 +236,6 @@ def test_memberships_are_read_once_for_each_time_a_user_is_loaded(cast: Cast) ->
     assert list(Workspace.objects.visible_to(User.objects.get(pk=cast.viewer.pk))) == []
 
 
-@pytest.mark.every_database
 def test_the_first_rows_of_many_workspaces_are_the_first_of_all(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     places = [cast.acme, *(WorkspaceFactory() for _ in range(4))]
     for place in places[1:]:

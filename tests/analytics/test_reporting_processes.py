@@ -26,7 +26,6 @@ def heard(cast: Cast, after: float, *, client_id: UUID = SENDER, **health: Any) 
     note_client(cast.acme, batch, now=at)
 
 
-@pytest.mark.every_database
 def test_what_a_burst_left_behind_is_not_said_to_wait_when_it_was_sent(
     cast: Cast, spend: Spend, as_viewer: Client
 ) -> None:
@@ -38,7 +37,6 @@ def test_what_a_burst_left_behind_is_not_said_to_wait_when_it_was_sent(
     assert ReportingClient.objects.get().spool_bytes == 0
 
 
-@pytest.mark.every_database
 def test_what_still_waits_is_said(cast: Cast, spend: Spend, as_viewer: Client) -> None:
     spend()
     heard(cast, 0, spool_events=0)
@@ -49,7 +47,6 @@ def test_what_still_waits_is_said(cast: Cast, spend: Spend, as_viewer: Client) -
     assert "waiting 32" in text_of(as_viewer, "dashboard")
 
 
-@pytest.mark.every_database
 @pytest.mark.parametrize("before", [{}, {"disk_full": 5}])
 def test_the_last_loss_of_a_process_is_said_though_it_never_comes_back(
     before: dict[str, int], cast: Cast, spend: Spend, as_viewer: Client

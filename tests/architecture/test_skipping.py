@@ -1,4 +1,4 @@
-"""A skipped test fails the run in CI, and nowhere else."""
+"""What is skipped, one test or all on PostgreSQL, fails the run in CI, and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests import postgresql
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -29,3 +31,14 @@ def test_a_skipped_test_fails_the_run_in_ci_alone(tmp_path: Path, ci: str, exit_
     assert ran.returncode == exit_code, ran.stdout + ran.stderr
     assert "no such program here" in ran.stdout
     assert ("nothing may be" in ran.stdout) is (ci == "true")
+
+
+@pytest.mark.parametrize(("ci", "exit_code"), [("true", 1), ("", 0)])
+def test_without_a_postgresql_server_the_run_on_it_says_why_and_fails_in_ci_alone(
+    ci: str, exit_code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(postgresql, "why_not", lambda: "none is installed")
+    monkeypatch.setenv("CI", ci)
+
+    assert postgresql.main(["pytest"]) == exit_code
+    assert capsys.readouterr().err == "Not run on PostgreSQL: none is installed.\n"

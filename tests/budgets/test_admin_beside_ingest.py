@@ -17,7 +17,10 @@ from budgets.models import BudgetPeriod
 from budgets.policies import set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.postgresql("threads that write to one SQLite in memory lock each other's tables"),
+]
 
 ROUNDS = 15
 

@@ -17,7 +17,7 @@ from budgets.policies import archive, grant, revoke_grant, set_budget
 from tests.budgets.conftest import CENT, TESTER, spend, text
 from tests.factories import AgentFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

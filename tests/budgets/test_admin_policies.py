@@ -19,7 +19,7 @@ from budgets.policies import archive, grant, policy_of, set_budget
 from tests.budgets.conftest import TESTER, queries_of, spend, text
 from tests.factories import AgentFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 LIST = "admin:budgets_budgetpolicy_changelist"
 ADD = "admin:budgets_budgetpolicy_add"

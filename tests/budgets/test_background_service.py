@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.budgets.receivers import Webhook, webhook
+from tests.own_site import make_tables, surroundings
 
 PROJECT = Path(__file__).resolve().parents[2]
 SECONDS = 60.0
@@ -56,12 +57,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_"))}
-        return kept | {
-            "COSTSITE_STATE_DIR": str(self.folder),
-            "COSTSITE_NOTIFY_PRIVATE_ADDRESSES": "true",
-            "PYTHONPATH": str(PROJECT),
-        }
+        return surroundings(self.folder, COSTSITE_NOTIFY_PRIVATE_ADDRESSES="true", PYTHONPATH=str(PROJECT))
 
     def manage(self, *arguments: str) -> str:
         ran = subprocess.run(
@@ -98,14 +94,6 @@ def until(holds: Callable[[], bool], site: Site, what: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    site = Site(tmp_path_factory.mktemp("migrated"))
-    for database in ("default", "queue"):
-        site.manage("migrate", "--database", database, "-v0")
-    return site.folder
-
-
 @pytest.fixture
 def hook() -> Iterator[Webhook]:
     with webhook() as state:
@@ -113,10 +101,8 @@ def hook() -> Iterator[Webhook]:
 
 
 @pytest.fixture
-def site(migrated: Path, tmp_path: Path, hook: Webhook) -> Iterator[Site]:
-    for file in migrated.iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+def site(tmp_path: Path, hook: Webhook) -> Iterator[Site]:
+    make_tables(tmp_path)
     site = Site(tmp_path)
     site.do(PREPARE.format(url=hook.url()))
     site.start()

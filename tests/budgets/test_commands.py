@@ -15,7 +15,7 @@ from budgets.models import BudgetChange, BudgetGrant, BudgetPeriod
 from budgets.policies import policy_of, set_budget
 from tests.budgets.conftest import TESTER, spend
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 def run(*arguments: str) -> str:

@@ -16,7 +16,7 @@ from budgets.policies import set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory, WorkspaceFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 def counter(policy: BudgetPolicy | None, month: str | None = None) -> int:

@@ -13,7 +13,7 @@ from budgets.policies import grant, policy_of, set_budget
 from budgets.signals import BudgetThresholdCrossed, budget_threshold_crossed
 from tests.budgets.conftest import CENT, TESTER, spend
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_database]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture

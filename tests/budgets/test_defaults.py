@@ -30,7 +30,6 @@ def default(workspace: Workspace) -> DefaultBudget:
     return DefaultBudget.objects.create(workspace=workspace, limit_cents=10, thresholds=[50, 100], mode="hard")
 
 
-@pytest.mark.every_database
 def test_a_new_agent_has_the_default_budget_and_its_first_call_counts(
     workspace: Workspace, default: DefaultBudget
 ) -> None:
@@ -79,7 +78,6 @@ def test_names_beyond_the_last_place_share_one_default_budget(
     assert refused is not None  # 12 of 10 cents
 
 
-@pytest.mark.every_database
 def test_many_at_once_take_as_many_queries_as_one(workspace: Workspace, default: DefaultBudget) -> None:
     def queries(count: int) -> int:
         ids = [AgentFactory(workspace=workspace).pk for _ in range(count)]

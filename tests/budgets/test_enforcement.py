@@ -13,7 +13,7 @@ from budgets.policies import archive, grant, set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 MINE, THEIRS = UUID(int=1), UUID(int=2)
 

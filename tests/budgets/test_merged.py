@@ -36,7 +36,7 @@ from budgets.statements import monthly_rollover
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,6 @@ def policy(support_bot: Agent) -> BudgetPolicy:
 # ── the act ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.every_database
 def test_a_move_is_kept_with_who_set_it_and_why(policy: BudgetPolicy, ada: User) -> None:
     assert set_model_move(policy, f" {MINI}\x00", 80, by=By(user=ada), reason="After a what-if.")
     assert not set_model_move(policy, MINI, 80, by=TESTER), "it was so already"
@@ -100,7 +99,6 @@ def test_only_an_agents_own_budget_moves_it(workspace: Workspace) -> None:
         set_model_move(of_workspace, MINI, 80, by=TESTER)
 
 
-@pytest.mark.every_database
 @pytest.mark.parametrize(
     "fields",
     [
@@ -164,7 +162,6 @@ def told(key: KeyHolder, cents: float, agent: str = "support-bot") -> list[wire.
     return [receipt.agent_settings[0].model_move, lease.agent_settings.model_move]
 
 
-@pytest.mark.every_database
 def test_receipts_and_leases_tell_the_move_and_from_when_it_is_due(
     key: KeyHolder, policy: BudgetPolicy, zone: LedgerState
 ) -> None:

@@ -26,7 +26,7 @@ from budgets.tasks import monthly_rollover
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import MembershipFactory, UserFactory
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.every_database]
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 
 class Clock:

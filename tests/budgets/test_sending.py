@@ -18,7 +18,7 @@ from budgets.models import Notification, NotificationChannel
 from budgets.notifications import sending
 from budgets.notifications.sending import QUEUE_TAKES, SENDING_TAKES, WAITS, send, sweep
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.every_database]
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 State = Notification.State
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -84,7 +84,7 @@ def test_while_one_worker_sends_another_with_the_same_task_does_not(waiting: Cal
     assert others.carried == []
 
 
-@pytest.mark.postgresql  # threads that write to one SQLite database in memory lock each other's tables
+@pytest.mark.postgresql("threads that write to one SQLite in memory lock each other's tables")
 def test_of_many_workers_with_the_same_task_one_sends(waiting: Callable[..., Notification]) -> None:
     row, post = waiting(), Post()
     together = threading.Barrier(4)

@@ -16,7 +16,7 @@ from budgets.state import Kind, instant_in_short, standings_in_bulk, state_of, s
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory, WorkspaceFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 def both_ways(agent: Agent) -> tuple[Kind, str]:

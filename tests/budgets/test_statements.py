@@ -24,7 +24,7 @@ from budgets.statements import COMPARED_EVERY, LAST_CALLS_ARRIVE, limits_at, mon
 from tests.budgets.conftest import CENT, TESTER, spend
 from tests.factories import AgentFactory, MembershipFactory, UserFactory, WorkspaceFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 SEPTEMBER, OCTOBER, NOVEMBER = (datetime(2026, month, 15, 12, tzinfo=UTC) for month in (9, 10, 11))
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from budgets.policies import set_budget
 from tests.budgets.conftest import TESTER, spend
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 
-pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.every_database]
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 Channel = Callable[..., NotificationChannel]
 SECRET = "jsons://hooks.example.com/the-secret"

@@ -63,7 +63,6 @@ class Chaos:
         self.world.write_text("0")
         self.server_clock.write_text("0")
         self.site = MovedSite(self.folder / "site", clocks=[self.world, self.server_clock])
-        self.site.state_dir.mkdir()
         self.background: subprocess.Popen[bytes] | None = None
 
     # ── the cast ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,7 +72,6 @@ class Chaos:
         next_month = (now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         self.world.write_text(str((next_month - now).total_seconds() - month_ends_after))
         self.site.prepare()
-        self.site.manage("migrate", "-v0", "--database", "queue")
         self.site.manage("set_budget", "acme", "--limit-cents", str(20 * LIMIT_CENTS))
         self.site.manage("shell", "-v0", "-c", AGENTS)
         self.site.manage("set_budget", "acme", "--agent", "bounded", "--limit-cents", str(LIMIT_CENTS))

@@ -20,8 +20,7 @@ def acme(workspace: Workspace) -> KeyHolder:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
     """A server process with a database of its own, for a file of tests."""
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
+    site = LiveSite(tmp_path_factory.mktemp("site")).prepare()
     site.start()
     yield site
     site.kill()

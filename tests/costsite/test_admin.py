@@ -15,7 +15,7 @@ from django_q.models import Schedule
 from costsite.brief_log import BriefAboutRefusals
 from tests.factories import UserFactory
 
-pytestmark = pytest.mark.django_db(databases=["default", "queue"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 @pytest.fixture
@@ -61,39 +61,39 @@ def test_no_list_matches_a_regular_expression_not_even_for_a_superuser(superuser
             assert staff.get(asked).status_code in (400, 403), asked
 
 
+def assert_no_row_has_it(response: Any, listed: str) -> None:
+    """A bad question, to SQLite; Django in some cases, and PostgreSQL in all, know that no row has such a number."""
+    if response.status_code == 302:
+        assert response["Location"] == f"{listed}?e=1"
+    else:
+        assert response.status_code == 200, listed
+        assert not response.context["cl"].result_list, listed
+
+
 @pytest.mark.parametrize(
-    "asked", ["id__in=9223372036854775808", "id__in=1,-9223372036854775809", "id=9223372036854775808"]
+    "asked", ["id__in=9223372036854775808", "id__in=0,-9223372036854775809", "id=9223372036854775808"]
 )
-def test_a_number_that_no_column_can_hold_is_a_bad_question_in_every_list(
-    superuser_browser: Client, asked: str
-) -> None:
+def test_a_number_that_no_column_can_hold_is_no_rows_in_any_list(superuser_browser: Client, asked: str) -> None:
     for model, listed in LISTS:
-        if not any(field.name == "id" for field in model._meta.fields):
-            continue
-        response = superuser_browser.get(f"{listed}?{asked}")
-        if response.status_code == 302:
-            assert response["Location"] == f"{listed}?e=1"
-        else:  # Django itself knows that no row has it
-            assert response.status_code == 200, listed
-            assert not response.context["cl"].result_list, listed
+        if any(field.name == "id" for field in model._meta.fields):
+            assert_no_row_has_it(superuser_browser.get(f"{listed}?{asked}"), listed)
 
 
 @pytest.mark.parametrize("asked", ["agent__exact=9223372036854775808", "agent=9223372036854775808"])
 @pytest.mark.parametrize("table", ["agents/llmcall", "agents/agentrunlog", "agents/apikey", "budgets/refusal"])
-def test_an_agent_whose_number_no_column_can_hold_is_a_bad_question(
+def test_an_agent_whose_number_no_column_can_hold_has_no_rows(
     superuser_browser: Client, table: str, asked: str
 ) -> None:
-    response = superuser_browser.get(f"/admin/{table}/?{asked}")
-
-    assert (response.status_code, response.headers.get("Location")) == (302, f"/admin/{table}/?e=1")
+    assert_no_row_has_it(superuser_browser.get(f"/admin/{table}/?{asked}"), f"/admin/{table}/")
 
 
-def test_rows_ticked_by_a_number_that_no_column_can_hold_are_a_bad_question(superuser_browser: Client) -> None:
+def test_rows_ticked_by_a_number_that_no_column_can_hold_are_none(superuser_browser: Client) -> None:
     ticked = {"action": "archive", "_selected_action": "9223372036854775808"}
 
     response = superuser_browser.post("/admin/agents/agent/", ticked)
 
-    assert (response.status_code, response.headers.get("Location")) == (302, "/admin/agents/agent/?e=1")
+    assert response.status_code == 302
+    assert response["Location"] in ("/admin/agents/agent/?e=1", "/admin/agents/agent/")
 
 
 def test_the_filters_that_a_list_offers_still_answer(superuser_browser: Client) -> None:

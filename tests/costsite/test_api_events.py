@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -310,8 +311,8 @@ def test_a_call_from_the_future_is_kept_at_the_time_it_came(acme: KeyHolder) -> 
 @pytest.mark.parametrize(
     ("off_by", "told"),
     [
-        (timedelta(hours=-2), "7,200 s behind the server's"),
-        (timedelta(hours=2), "7,200 s ahead of the server's"),
+        (timedelta(hours=-2), r"7,2\d\d s behind the server's"),  # and what a slow machine takes from clock to clock
+        (timedelta(hours=2), r"7,(1\d\d|200) s ahead of the server's"),
         (timedelta(days=-366 * 40), "behind the server's"),
     ],
 )
@@ -327,7 +328,7 @@ def test_times_of_a_clock_that_is_off_are_moved_by_what_it_is_off(
     assert abs(LLMCall.objects.get().started_at - truly) < timedelta(seconds=30)
     [notice] = receipt.notices
     assert notice.code == "clock_differs"
-    assert told in notice.message
+    assert re.search(told, notice.message)
 
 
 def report_until_believed(acme: KeyHolder, call: wire.LLMCall, off_by: timedelta) -> wire.Receipt:
@@ -470,14 +471,15 @@ def test_json_that_is_no_batch_is_refused_with_what_it_must_be(acme: KeyHolder, 
 
 def refuse_in_the_database(model: str) -> None:
     """Let the database itself refuse calls of one model, as it would a value that the wire's rules had missed."""
+    refuse = {
+        "sqlite": f"CREATE TRIGGER refuse BEFORE INSERT ON agents_llmcall WHEN NEW.request_model LIKE '{model}'"
+        " BEGIN SELECT RAISE(ABORT, 'refused by the database'); END",
+        "postgresql": f"ALTER TABLE agents_llmcall ADD CHECK (request_model NOT LIKE '{model}')",
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"CREATE TRIGGER refuse BEFORE INSERT ON agents_llmcall WHEN NEW.request_model LIKE '{model}'"
-            " BEGIN SELECT RAISE(ABORT, 'refused by the database'); END"
-        )
+        cursor.execute(refuse[connection.vendor])
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the trigger is written in SQLite's dialect")
 def test_an_event_that_only_the_database_refuses_does_not_hold_up_the_others(acme: KeyHolder) -> None:
     refuse_in_the_database("poison")
     events = [soon() for _ in range(20)]
@@ -509,7 +511,6 @@ def test_a_thousand_calls_at_a_mistyped_price_are_counted_without_a_cost(acme: K
     assert LLMCall.objects.filter(cost_microcents=None, price_source__startswith="out of bounds").count() == 1_000
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the trigger is written in SQLite's dialect")
 def test_a_database_that_refuses_everything_is_the_servers_fault_and_the_client_keeps_its_events(
     acme: KeyHolder,
 ) -> None:
@@ -522,18 +523,18 @@ def test_a_database_that_refuses_everything_is_the_servers_fault_and_the_client_
     assert not LLMCall.objects.exists()
 
 
-def test_the_events_path_asks_the_database_no_more_for_a_hundred_events_than_for_two(
+def test_the_events_path_asks_the_database_no_more_for_a_hundred_events_than_for_ten(
     acme: KeyHolder, django_assert_max_num_queries: Any
 ) -> None:
     client_id, run_id = str(uuid4()), uuid4()
     acme.report(soon(run_id=run_id), client_id=client_id)
 
-    with django_assert_max_num_queries(25) as for_two:
-        acme.report(soon(run_id=run_id), soon(run_id=run_id), client_id=client_id)
+    with django_assert_max_num_queries(25) as for_ten:
+        acme.report(*[soon(run_id=run_id) for _ in range(10)], client_id=client_id)
     with django_assert_max_num_queries(25) as for_a_hundred:
         acme.report(*[soon(run_id=run_id) for _ in range(100)], client_id=client_id)
 
-    assert len(for_a_hundred) == len(for_two)
+    assert len(for_a_hundred) == len(for_ten)
 
 
 def test_a_receipt_tells_the_tightest_budget_of_each_agent(workspace: Workspace) -> None:

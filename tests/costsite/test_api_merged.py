@@ -17,7 +17,7 @@ from tests.budgets.conftest import CENT, TESTER
 from tests.costsite.api_client import KeyHolder, error_of
 from tests.factories import AgentFactory, llm_call
 
-pytestmark = [pytest.mark.django_db, pytest.mark.every_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -54,7 +54,6 @@ def test_the_pages_add_up_to_every_run_once_newest_first(acme: KeyHolder, limit:
     assert all(len(page) <= limit for page in pages(acme, limit=limit))
 
 
-@pytest.mark.every_database
 def test_runs_that_began_at_the_same_instant_are_each_on_one_page(acme: KeyHolder) -> None:
     calls = [llm_call() for _ in range(7)]
     acme.report(*calls)
@@ -75,7 +74,6 @@ def test_a_run_that_comes_between_two_pages_moves_none_of_the_others(acme: KeyHo
     assert [UUID(run["run_id"]) for run in first["runs"] + second["runs"]] == runs
 
 
-@pytest.mark.every_database
 def test_the_filters(acme: KeyHolder) -> None:
     ModelPrice.objects.create(
         model="dear",
@@ -171,7 +169,6 @@ def test_a_page_that_finds_nothing_stops_looking_and_says_where_to_go_on(
     # 10 runs by threes: 3 + 3 + 3 + 1
 
 
-@pytest.mark.every_database
 def test_money_is_exact_text_and_unknown_is_null(acme: KeyHolder) -> None:
     ModelPrice.objects.create(
         model="gpt-4o-mini",
@@ -242,7 +239,7 @@ def plans(holder: KeyHolder, **parameters: Any) -> list[str]:
     return steps
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's plans")
+@pytest.mark.sqlite("reads its plans")
 @pytest.mark.parametrize("analyzed", [False, True])
 @pytest.mark.parametrize(
     "parameters",

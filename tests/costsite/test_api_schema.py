@@ -69,8 +69,7 @@ class Known:
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Known]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
+    site = LiveSite(tmp_path_factory.mktemp("site")).prepare()
     site.start()
     yield Known(site)
     site.kill()

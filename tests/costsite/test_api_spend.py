@@ -16,8 +16,6 @@ from costsite.api import spend as spend_topic
 from tests.costsite.api_client import KeyHolder, error_of
 from tests.factories import NOON, llm_call
 
-pytestmark = pytest.mark.every_database
-
 
 @pytest.fixture
 def november(acme: KeyHolder) -> KeyHolder:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.costsite.test_serve import PROJECT, environment
+from tests.costsite.test_serve import PROJECT
+from tests.own_site import databases_of, surroundings
 
 HERE = shlex.join([sys.executable, "manage.py"]).replace(f"{PROJECT}/", "")
 
@@ -18,7 +19,7 @@ HERE = shlex.join([sys.executable, "manage.py"]).replace(f"{PROJECT}/", "")
 def run(folder: Path, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *command],
-        cwd=PROJECT, env=environment(folder) | settings, capture_output=True, text=True, timeout=300,
+        cwd=PROJECT, env=surroundings(folder, **settings), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -65,7 +66,8 @@ def test_a_command_that_needs_tables_says_how_to_make_them(tmp_path: Path, comma
     ended = run(tmp_path, *command, DJANGO_SUPERUSER_PASSWORD="not-a-secret", DJANGO_SUPERUSER_EMAIL="")
 
     assert ended.returncode == 1
-    assert f"Run: {HERE} migrate --database default && {HERE} migrate --database queue" in ended.stderr
+    mend = " && ".join(f"{HERE} migrate --database {name}" for name in databases_of(tmp_path))
+    assert f"Run: {mend}" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -94,7 +96,9 @@ def test_the_demo_keeps_its_data_apart_from_a_site_s_own(tmp_path: Path) -> None
 
     def folder(**settings: str) -> Path:
         asked = [sys.executable, "-c", "from costsite import settings; print(settings.STATE_DIR)"]
-        said = subprocess.run(asked, cwd=checkout, env=environment(tmp_path) | settings, capture_output=True, text=True)
+        said = subprocess.run(
+            asked, cwd=checkout, env=surroundings(tmp_path, **settings), capture_output=True, text=True
+        )
         return Path(said.stdout.strip())
 
     assert folder(COSTSITE_STATE_DIR="", COSTSITE_DEMO="true") == checkout / "var/demo"

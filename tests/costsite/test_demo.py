@@ -18,7 +18,8 @@ from django.conf import settings
 
 from costsite.as_typed import python_as_typed
 from costsite.management.commands.demo import EXAMPLE, Command, what_ended_it
-from tests.costsite.test_serve import MANAGE, PROJECT, Site, environment
+from tests.costsite.test_serve import MANAGE, PROJECT, Site
+from tests.own_site import make_tables, surroundings
 
 SUMMARY_LINES = 8
 
@@ -30,7 +31,7 @@ def demo(folder: Path, port: int) -> Iterator[tuple[Site, str]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*MANAGE, "demo", "--port", str(port)],
-            env=surroundings(folder) | {"COSTSITE_DEMO": "true"},
+            env=demo_environment(folder) | {"COSTSITE_DEMO": "true"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -48,10 +49,10 @@ def demo(folder: Path, port: int) -> Iterator[tuple[Site, str]]:
         assert site.members() == {}
 
 
-def surroundings(folder: Path) -> dict[str, str]:
+def demo_environment(folder: Path) -> dict[str, str]:
     """With no provider's key: tests buy nothing."""
     keys = {"OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
-    return {name: value for name, value in environment(folder).items() if name not in keys}
+    return {name: value for name, value in surroundings(folder).items() if name not in keys}
 
 
 def browse(url: str, cookies: CookieJar) -> tuple[str, str]:
@@ -71,7 +72,7 @@ def recorded(folder: Path) -> list[str]:
         "    print('run', run.agent.slug, run.calls, run.status, run.cost_microcents)"
     )
     ran = subprocess.run(
-        [*MANAGE, "shell", "-v0", "-c", question], env=environment(folder), capture_output=True, text=True
+        [*MANAGE, "shell", "-v0", "-c", question], env=surroundings(folder), capture_output=True, text=True
     )
     return re.findall(r"^run (.*)$", ran.stdout, re.MULTILINE)
 
@@ -84,7 +85,7 @@ def lines_of_thrifty_bot(folder: Path) -> list[str]:
         "print('lines', *of.order_by('pk').values_list('threshold', flat=True))"
     )
     ran = subprocess.run(
-        [*MANAGE, "shell", "-v0", "-c", question], env=environment(folder), capture_output=True, text=True
+        [*MANAGE, "shell", "-v0", "-c", question], env=surroundings(folder), capture_output=True, text=True
     )
     return re.findall(r"^lines (.*)$", ran.stdout, re.MULTILINE)[0].split()
 
@@ -177,16 +178,16 @@ def test_an_agent_that_fails_says_why_and_how_to_run_it_again(
 
 
 def test_it_starts_only_where_sign_in_links_are_allowed(tmp_path: Path) -> None:
-    refused = subprocess.run([*MANAGE, "demo"], env=environment(tmp_path), capture_output=True, text=True, timeout=120)
+    refused = subprocess.run([*MANAGE, "demo"], env=surroundings(tmp_path), capture_output=True, text=True, timeout=120)
 
     assert refused.returncode == 1
     assert "COSTSITE_DEMO=true" in refused.stderr
 
 
 def test_its_traffic_does_not_mix_with_a_site_that_has_workspaces_of_its_own(tmp_path: Path) -> None:
-    run = {"env": environment(tmp_path), "capture_output": True, "text": True, "timeout": 60}
-    for command in (["migrate", "-v0"], ["create_workspace", "real-work"]):
-        subprocess.run([*MANAGE, *command], check=True, **run)  # type: ignore[call-overload]
+    run = {"env": surroundings(tmp_path), "capture_output": True, "text": True, "timeout": 60}
+    make_tables(tmp_path)
+    subprocess.run([*MANAGE, "create_workspace", "real-work"], check=True, **run)  # type: ignore[call-overload]
 
     refused = subprocess.run([*MANAGE, "load_demo"], **run)  # type: ignore[call-overload]
 

@@ -18,7 +18,7 @@ from agents.models import Client
 from costsite.tasks import schedule_tick
 from tests.factories import WorkspaceFactory, llm_call
 
-pytestmark = pytest.mark.django_db(databases=["default", "queue"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 TOKEN = "only-prometheus-knows"
 
 

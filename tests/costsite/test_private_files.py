@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.own_site import surroundings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -15,10 +16,9 @@ TOUCH = "import os, pathlib; pathlib.Path(os.environ['COSTSITE_STATE_DIR'], 'mad
 
 
 def run(state: Path, *command: str) -> None:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_"))}
     subprocess.run(
         [sys.executable, *command], cwd=PROJECT, check=True, umask=0o022, stdin=subprocess.DEVNULL,
-        env=kept | {"COSTSITE_STATE_DIR": str(state), "DJANGO_SETTINGS_MODULE": "costsite.settings"},
+        env=surroundings(state, DJANGO_SETTINGS_MODULE="costsite.settings"),
     )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir() if path.is_file()}
 
 
+@pytest.mark.sqlite("its databases are files")
 def test_databases_made_by_a_command_are_private(open_folder: Path) -> None:
     for database in ("default", "queue"):
         run(open_folder, "manage.py", "migrate", "--database", database, "-v0")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.own_site import make_tables, surroundings
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -14,16 +15,15 @@ OPENS = "import django; django.setup(); from agents.keys import find_key; print(
 
 
 def said(state: Path, *command: str, **settings: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_"))}
-    own = {"COSTSITE_STATE_DIR": str(state), "DJANGO_SETTINGS_MODULE": "costsite.settings"}
+    environment = surroundings(state, DJANGO_SETTINGS_MODULE="costsite.settings", **settings)
     done = subprocess.run(
-        [sys.executable, *command], cwd=PROJECT, check=True, capture_output=True, text=True, env=kept | own | settings
+        [sys.executable, *command], cwd=PROJECT, check=True, capture_output=True, text=True, env=environment
     )
     return done.stdout.strip()
 
 
 def test_a_key_made_under_the_old_secret_opens_as_long_as_that_is_listed(tmp_path: Path) -> None:
-    said(tmp_path, "manage.py", "migrate", "-v0", COSTSITE_SECRET_KEY=OLD)
+    make_tables(tmp_path)
     said(tmp_path, "manage.py", "create_workspace", "acme", COSTSITE_SECRET_KEY=OLD)
     key = said(tmp_path, "manage.py", "create_api_key", "acme", "--name", "ci", COSTSITE_SECRET_KEY=OLD)
     opens = OPENS.format(key=key)
@@ -36,7 +36,7 @@ def test_a_key_made_under_the_old_secret_opens_as_long_as_that_is_listed(tmp_pat
 
 
 def test_the_secret_a_site_made_for_itself_can_be_listed_by_its_file(tmp_path: Path) -> None:
-    said(tmp_path, "manage.py", "migrate", "-v0")
+    make_tables(tmp_path)
     said(tmp_path, "manage.py", "create_workspace", "acme")
     key = said(tmp_path, "manage.py", "create_api_key", "acme")
     own = str(tmp_path / "secret_key")

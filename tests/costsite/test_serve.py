@@ -24,11 +24,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from costsite.serve import readiness
 from tests.end_to_end.live_site import free_port
 from tests.factories import llm_call
+from tests.own_site import database_url, databases_of, make_tables, surroundings
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANAGE = [sys.executable, str(PROJECT / "manage.py")]
@@ -92,38 +94,22 @@ def until(holds: Callable[[], bool], seconds: float = 120.0, what: str = "it") -
         time.sleep(0.1)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DATABASE_", "DJANGO_"))
-    }
-    return kept | {"COSTSITE_STATE_DIR": str(folder)}
-
-
-def start(folder: Path, *options: str) -> Site:
+def start(folder: Path, **settings: str) -> Site:
     port = free_port()
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*MANAGE, "serve", "--port", str(port), *options],
-            env=environment(folder), cwd=folder, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            [*MANAGE, "serve", "--port", str(port)],
+            env=surroundings(folder, **settings), cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT,
         )  # fmt: skip
     return Site(process, port, log)
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("migrated")
-    for database in ("default", "queue"):
-        subprocess.run([*MANAGE, "migrate", "--database", database, "-v0"], env=environment(folder), check=True)
-    return folder
-
-
 @contextmanager
-def running(migrated: Path, folder: Path) -> Iterator[Site]:
-    for file in migrated.iterdir():
-        if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
-    site = start(folder)
+def running(folder: Path, **settings: str) -> Iterator[Site]:
+    make_tables(folder)
+    site = start(folder, **settings)
     try:
         until(site.has_started, what="start")
         yield site
@@ -135,15 +121,15 @@ def running(migrated: Path, folder: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def site(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for the tests that leave it running: what they kill comes back."""
-    with running(migrated, tmp_path_factory.mktemp("site")) as site:
+    with running(tmp_path_factory.mktemp("site")) as site:
         yield site
 
 
 @pytest.fixture
-def own_site(migrated: Path, tmp_path: Path) -> Iterator[Site]:
-    with running(migrated, tmp_path) as site:
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    with running(tmp_path) as site:
         yield site
 
 
@@ -333,7 +319,7 @@ def test_a_request_that_came_in_whole_is_answered_before_the_site_stops(own_site
 
 def manage(site: Site, *arguments: str) -> str:
     return subprocess.run(
-        [*MANAGE, *arguments], env=environment(site.log.parent), check=True, capture_output=True, text=True
+        [*MANAGE, *arguments], env=surroundings(site.log.parent), check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
@@ -358,6 +344,7 @@ def whole_answer(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
+@pytest.mark.sqlite("its database is a file")
 def test_a_database_file_that_is_replaced_while_it_is_served_takes_nothing_in(own_site: Site) -> None:
     key = new_key(own_site)
     database = own_site.log.parent / "costsite.sqlite3"
@@ -378,17 +365,28 @@ def test_a_database_file_that_is_replaced_while_it_is_served_takes_nothing_in(ow
 def test_a_request_that_hangs_does_not_keep_the_port_from_the_next_site(own_site: Site) -> None:
     """Killed with a batch in hand that waits for the database, which may take it 20 s; somebody starts it again."""
     post = post_of_a_call(new_key(own_site))
-    with (own_site.log.parent / "costsite.sqlite3.write-lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with connections(own_site, 1, post) as (hanging,):
-            assert own_site.get("/login/") == 200, "and so the batch is at the database"
-            own_site.process.kill()
-            own_site.process.wait()
+    with held_up(own_site.log.parent), connections(own_site, 1, post) as (hanging,):
+        assert own_site.get("/login/") == 200, "and so the batch is at the database"
+        own_site.process.kill()
+        own_site.process.wait()
 
-            until(lambda: can_listen(own_site.port), seconds=120, what="a free port")
-            hanging.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                hanging.recv(1)  # free while the batch still hangs, not because it was given up
+        until(lambda: can_listen(own_site.port), seconds=120, what="a free port")
+        hanging.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            hanging.recv(1)  # free while the batch still hangs, not because it was given up
+
+
+@contextmanager
+def held_up(folder: Path) -> Iterator[None]:
+    """Whoever writes to the ledger waits."""
+    if url := database_url(folder):
+        with psycopg.connect(url) as connection:
+            connection.execute("LOCK TABLE agents_llmcall")
+            yield
+    else:
+        with (folder / "costsite.sqlite3.write-lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def can_listen(port: int) -> bool:
@@ -407,7 +405,7 @@ def test_static_files_are_served_without_collecting_them(site: Site) -> None:
 def ticked(site: Site) -> bool:
     count = "from django_q.models import Task; print('ticks', Task.objects.filter(func='costsite.tasks.tick').count())"
     ran = subprocess.run(
-        [*MANAGE, "shell", "-v0", "-c", count], env=environment(site.log.parent), capture_output=True, text=True
+        [*MANAGE, "shell", "-v0", "-c", count], env=surroundings(site.log.parent), capture_output=True, text=True
     )
     return bool(re.search(r"ticks [1-9]", ran.stdout))
 
@@ -417,15 +415,14 @@ def test_the_background_service_ticks(site: Site) -> None:
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="no Redis is installed: install Debian's redis-server")
-def test_with_redis_it_starts_and_ticks_too(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_redis_it_starts_and_ticks_too(tmp_path: Path) -> None:
     port = free_port()
     redis = subprocess.Popen(
         ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)],
         stdout=subprocess.DEVNULL,
     )
     try:
-        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
-        with running(migrated, tmp_path) as site:
+        with running(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0") as site:
             until(lambda: ticked(site), seconds=180, what="a tick through Redis")
     finally:
         redis.kill()
@@ -437,16 +434,17 @@ def test_it_refuses_without_migrations_and_says_which_commands_mend_that(tmp_pat
 
     assert refused.process.wait(timeout=120) == 1
     command = shlex.join([sys.executable, str(PROJECT / "manage.py"), "migrate", "--database"])
-    assert f"{command} default && {command} queue" in refused.said()
+    assert " && ".join(f"{command} {name}" for name in databases_of(tmp_path)) in refused.said()
     assert "Traceback" not in refused.said()
 
 
-def test_it_refuses_a_port_in_use_and_names_the_next(migrated: Path) -> None:
+def test_it_refuses_a_port_in_use_and_names_the_next(tmp_path: Path) -> None:
+    make_tables(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = subprocess.run(
             [*MANAGE, "serve", "--port", str(port)],
-            env=environment(migrated),
+            env=surroundings(tmp_path),
             capture_output=True,
             text=True,
             timeout=120,
@@ -460,7 +458,7 @@ def test_it_refuses_a_port_in_use_and_names_the_next(migrated: Path) -> None:
 def test_it_refuses_settings_that_fail_the_checks(tmp_path: Path) -> None:
     refused = subprocess.run(
         [*MANAGE, "serve"],
-        env=environment(tmp_path) | {"COSTSITE_TIME_ZONE": "Mars/Olympus"},
+        env=surroundings(tmp_path, COSTSITE_TIME_ZONE="Mars/Olympus"),
         capture_output=True,
         text=True,
         timeout=120,

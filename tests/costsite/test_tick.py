@@ -7,16 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from django_q.models import Schedule
 from pytest_django import Settings
 
 from agents import ledger, retention, server_clock
 from agents.models import LLMCall, ModelPrice, Workspace, WorkspaceDay
-from agents.write_lock import only_job
 from budgets.models import Notification, NotificationChannel
 from costsite import tasks
+from tests.busy_elsewhere import job_elsewhere
 from tests.factories import WorkspaceFactory, llm_call
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -72,16 +71,13 @@ def test_what_there_is_no_time_for_is_left_to_the_next_tick(workspace: Workspace
 
 
 def test_the_tick_lets_a_command_that_is_at_work_finish_and_says_so(
-    workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    # Beside a database in memory there is no file to lock; another open file excludes as another process does.
-    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path / "costsite.sqlite3")
+    workspace: Workspace, settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.COSTSITE_RETENTION_DAYS = 400
     server_clock.follow()
     record_one(workspace, 401)
 
-    with only_job(retention.JOB):
+    with job_elsewhere(retention.JOB, tmp_path):
         done = tasks.tick()
 
     assert done["retention"].startswith("retention runs already")

@@ -14,20 +14,15 @@ from tests.end_to_end.live_site import LiveSite
 
 @pytest.fixture(scope="session")
 def one_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path_factory.mktemp("site"))
-    site.prepare()
+    site = LiveSite(tmp_path_factory.mktemp("site")).prepare()
     yield site
     site.stop()
 
 
 @pytest.fixture(scope="session")
 def budgeted_site(tmp_path_factory: pytest.TempPathFactory) -> LiveSite:
-    """Never started: for copies (`fresh_copy`), since migrating takes most of a test's time. Its workspace has a budget
-    that is never in the way.
-    """
-    site = LiveSite(tmp_path_factory.mktemp("budgeted"))
-    site.prepare()
-    site.manage("migrate", "-v0", "--database", "queue")
+    """Never started: for copies. Its workspace has a budget that is never in the way."""
+    site = LiveSite(tmp_path_factory.mktemp("budgeted")).prepare()
     site.manage("set_budget", "acme", "--limit-cents", "100000000")
     return site
 

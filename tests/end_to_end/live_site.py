@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +15,9 @@ from typing import NamedTuple, Self
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import own_site
+from tests.own_site import ROOT
+
 START_SECONDS = 180.0
 WEB = ("--host", "127.0.0.1", "--threads", "8", "--no-access-log")
 """The site's own web service, without the supervisor that would start it again when a test kills it."""
@@ -65,7 +65,7 @@ class LiveSite:
     port: int = field(default_factory=free_port)
     key: str = ""
     database_url: str = ""
-    """Empty: SQLite, in `state_dir`."""
+    """Empty: as tests/own_site.py has it, on the database that the tests run on."""
     redis_url: str = ""
     """Empty: tasks wait in the database."""
     _process: subprocess.Popen[bytes] | None = None
@@ -75,15 +75,21 @@ class LiveSite:
         return f"http://127.0.0.1:{self.port}"
 
     def copy(self, prepared: LiveSite) -> Self:
-        """Become what a site on SQLite is that does not run."""
-        shutil.copytree(prepared.state_dir, self.state_dir, dirs_exist_ok=True)
+        """Become what a site is that does not run."""
+        own_site.copy(prepared.state_dir, self.state_dir)
         self.key = prepared.key
         return self
 
-    def prepare(self) -> None:
-        self.manage("migrate", "-v0")
+    def prepare(self) -> Self:
+        """Make the tables, a workspace, and a key of it."""
+        self.state_dir.mkdir(exist_ok=True)
+        if self.database_url:
+            own_site.migrate(self.state_dir, self.environment())
+        else:
+            own_site.make_tables(self.state_dir)
         self.manage("create_workspace", "acme")
         self.key = self.manage("create_api_key", "acme").strip()
+        return self
 
     def add_owner(self) -> None:
         """Olive, who owns the workspace and logs in as `browsing.log_in` does. Does nothing when she is there."""
@@ -141,23 +147,18 @@ class LiveSite:
         return found
 
     def recorded(self, agent: str) -> Recorded:
-        """Read from SQLite's file itself, so that a site that is down can be asked too."""
-        connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
-        try:
-            of_agent = "agent_id IN (SELECT id FROM agents_agent WHERE slug = ?)"
+        """Read past the site, so that one that is down can be asked too."""
+        of_agent = f"agent_id IN (SELECT id FROM agents_agent WHERE slug = '{agent}')"
+        with own_site.reading(self.state_dir, self.database_url) as ledger:
 
             def numbers(query: str) -> tuple[int, ...]:
-                return tuple(
-                    number or 0 for number in connection.execute(f"{query} WHERE {of_agent}", (agent,)).fetchone()
-                )
+                return tuple(int(number or 0) for number in ledger.execute(f"{query} WHERE {of_agent}").fetchone())
 
             calls, distinct, tokens = numbers(
                 "SELECT count(*), count(DISTINCT call_id), sum(input_tokens) FROM agents_llmcall"
             )
             (of_runs,) = numbers("SELECT sum(calls) FROM agents_agentrunlog")
             (of_days,) = numbers("SELECT sum(calls) FROM agents_usageday")
-        finally:
-            connection.close()
         return Recorded(calls, distinct, of_runs, of_days, tokens)
 
     def web_command(self) -> list[str]:
@@ -167,13 +168,8 @@ class LiveSite:
         return [sys.executable, "manage.py", *arguments]
 
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("COSTSITE_", "DJANGO_"))}
-        return inherited | {
-            "COSTSITE_STATE_DIR": str(self.state_dir),
-            "COSTSITE_LOG_LEVEL": "WARNING",
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis_url,
-        }
+        own = {"DATABASE_URL": self.database_url} if self.database_url else {}
+        return own_site.surroundings(self.state_dir, COSTSITE_LOG_LEVEL="WARNING", REDIS_URL=self.redis_url, **own)
 
     def _answers(self) -> bool:
         try:

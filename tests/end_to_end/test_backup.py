@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import run
 
-import psycopg
 import pytest
 
 from langchain_plugin import CostCallbackHandler
@@ -17,17 +16,18 @@ from tests.end_to_end.books import books, require_right_books
 from tests.end_to_end.live_site import LiveSite, exactly
 from tests.end_to_end.load import load_on
 from tests.langchain_plugin.models import ScriptedModel
-from tests.postgresql import binaries, throwaway_server, why_not
+from tests.own_site import database_url
+from tests.postgresql import binaries
+
+OF_A_FILE = pytest.mark.sqlite("backup and restore are for its file; a server has pg_dump")
 
 
 @pytest.fixture
 def busy_site(tmp_path: Path) -> LiveSite:
-    site = LiveSite(tmp_path / "site")
-    site.state_dir.mkdir()
-    site.prepare()
-    return site
+    return LiveSite(tmp_path / "site").prepare()
 
 
+@OF_A_FILE
 def test_a_copy_made_under_load_is_a_whole_site_with_what_was_accepted_before(
     busy_site: LiveSite, tmp_path: Path
 ) -> None:
@@ -76,6 +76,7 @@ def test_a_copy_made_under_load_is_a_whole_site_with_what_was_accepted_before(
         restored.stop()
 
 
+@OF_A_FILE
 def test_a_site_that_runs_is_not_replaced_and_one_that_stopped_is_set_aside(
     busy_site: LiveSite, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_site_that_runs_is_not_replaced_and_one_that_stopped_is_set_aside(
     assert "already" not in busy_site.manage("create_workspace", "later")
 
 
+@OF_A_FILE
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
@@ -113,6 +115,7 @@ def test_what_is_no_whole_copy_replaces_nothing(
     busy_site.manage("create_api_key", "acme")  # the workspace is still there
 
 
+@OF_A_FILE
 def test_a_folder_that_exists_is_not_written_over(busy_site: LiveSite, tmp_path: Path) -> None:
     ran = busy_site.try_to_manage("backup", str(tmp_path))
     assert (ran.returncode, f"{tmp_path} exists; name a folder that does not." in ran.stderr) == (1, True), ran.stderr
@@ -126,32 +129,26 @@ def program(name: str) -> str:
     return found
 
 
-@pytest.mark.skipif(bool(why_not()), reason=why_not())
-def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(tmp_path: Path) -> None:
+@pytest.mark.postgresql("pg_dump is its own")
+def test_with_postgresql_pg_dump_and_the_secret_are_the_whole_site(budgeted_site: LiveSite, tmp_path: Path) -> None:
     """By the commands of docs/deploy.md, with agents at work."""
-    with throwaway_server() as database_url:
-        site = LiveSite(tmp_path / "site", database_url=database_url)
-        site.state_dir.mkdir()
-        site.prepare()
-        site.manage("set_budget", "acme", "--limit-cents", "100000000")
-        site.start()
-        dump = str(tmp_path / "copy.dump")
-        with load_on(site.url, key=site.key, clients=2) as load:
-            load.goes_on(20)
-            before = set(load.acknowledged)
-            run([program("pg_dump"), "--format=custom", f"--file={dump}", database_url], check=True)
-            load.goes_on(5)
-        site.stop()
+    site = LiveSite(tmp_path / "site").copy(budgeted_site)
+    site.start()
+    dump = str(tmp_path / "copy.dump")
+    with load_on(site.url, key=site.key, clients=2) as load:
+        load.goes_on(20)
+        before = set(load.acknowledged)
+        run([program("pg_dump"), "--format=custom", f"--file={dump}", database_url(site.state_dir)], check=True)
+        load.goes_on(5)
+    site.stop()
 
-        again = replace(site, state_dir=tmp_path / "restored", database_url=database_url.replace("/postgres", "/again"))
-        again.state_dir.mkdir()
-        shutil.copy(site.state_dir / "secret_key", again.state_dir)
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("CREATE DATABASE again")
-        restore = ["--clean", "--if-exists", "--no-owner", "--exit-on-error"]
-        run([program("pg_restore"), *restore, f"--dbname={again.database_url}", dump], check=True)
-        again.start()  # its key opens it
-        again.stop()
-        held = books(again)
-        assert before <= set(held.ids) <= load.acknowledged
-        require_right_books(again, held.ids)
+    again = replace(site, state_dir=tmp_path / "restored")
+    again.state_dir.mkdir()
+    shutil.copy(site.state_dir / "secret_key", again.state_dir)
+    restore = ["--clean", "--if-exists", "--no-owner", "--exit-on-error"]
+    run([program("pg_restore"), *restore, f"--dbname={database_url(again.state_dir)}", dump], check=True)
+    again.start()  # its key opens it
+    again.stop()
+    held = books(again)
+    assert before <= set(held.ids) <= load.acknowledged
+    require_right_books(again, held.ids)

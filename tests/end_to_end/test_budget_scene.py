@@ -73,9 +73,7 @@ def until(holds: Callable[[], Any], what: str) -> Any:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[LiveSite]:
     """Of its own: a budget of the whole site would be in the way of every other test."""
-    site = LiveSite(tmp_path / "site")
-    site.state_dir.mkdir()
-    site.prepare()
+    site = LiveSite(tmp_path / "site").prepare()
     try:
         yield site
     finally:

@@ -51,9 +51,7 @@ def days(tmp_path: Path) -> Days:
 
 @pytest.fixture
 def site(tmp_path: Path, days: Days) -> Iterator[MovedSite]:
-    site = MovedSite(tmp_path / "site", clocks=[days.file])
-    site.state_dir.mkdir()
-    site.prepare()
+    site = MovedSite(tmp_path / "site", clocks=[days.file]).prepare()
     site.add_owner()
     site.start()
     try:

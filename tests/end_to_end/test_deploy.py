@@ -38,7 +38,6 @@ print(*AccessAttempt.objects.values_list("ip_address", flat=True))
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     site = DeployedSite(tmp_path_factory.mktemp("deployed"))
     site.prepare()
-    site.manage("migrate", "-v0", "--database", "queue")
     site.manage("shell", "-v0", "-c", PERSON)
     site.start()
     proxy = Proxy(tmp_path_factory.mktemp("nginx"), site)

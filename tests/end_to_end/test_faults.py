@@ -23,9 +23,8 @@ from tests.end_to_end.books import require_right_books
 from tests.end_to_end.live_site import WEB, LiveSite
 from tests.end_to_end.load import load_on, until
 from tests.langchain_plugin.models import ScriptedModel
-from tests.postgresql import Server, running_server, why_not
+from tests.postgresql import Server, running_server
 
-NEEDS_A_SERVER = pytest.mark.skipif(bool(why_not()), reason=why_not())
 KILLS = 6
 THREADS = int(WEB[WEB.index("--threads") + 1])
 
@@ -55,32 +54,10 @@ def token_in(page: str) -> str:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def on_sqlite(budgeted_site: LiveSite, tmp_path: Path) -> Iterator[LiveSite]:
+def site(budgeted_site: LiveSite, tmp_path: Path) -> Iterator[LiveSite]:
     site = LiveSite(tmp_path / "site").copy(budgeted_site)
     yield site
     site.stop()
-
-
-@pytest.fixture
-def on_postgresql(server: Server, tmp_path: Path) -> Iterator[LiveSite]:
-    site = LiveSite(tmp_path / "site", database_url=server.url)
-    site.state_dir.mkdir()
-    site.prepare()
-    site.manage("set_budget", "acme", "--limit-cents", "100000000")
-    yield site
-    site.stop()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)])
-def site(request: pytest.FixtureRequest) -> LiveSite:
-    site: LiveSite = request.getfixturevalue(f"on_{request.param}")
-    return site
 
 
 def test_a_site_that_is_killed_again_and_again_keeps_what_it_acknowledged_and_counts_it_once(site: LiveSite) -> None:
@@ -99,11 +76,26 @@ def test_a_site_that_is_killed_again_and_again_keeps_what_it_acknowledged_and_co
     require_right_books(site, load.acknowledged)
 
 
-@pytest.mark.skipif(bool(why_not()), reason=why_not())
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Of the test's own, for it to break."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def site_on_server(server: Server, tmp_path: Path) -> Iterator[LiveSite]:
+    site = LiveSite(tmp_path / "site", database_url=server.url).prepare()
+    site.manage("set_budget", "acme", "--limit-cents", "100000000")
+    yield site
+    site.stop()
+
+
+@pytest.mark.postgresql("SQLite has no server that could crash")
 def test_a_database_server_that_crashes_under_load_costs_no_call_and_leases_are_had_again(
-    server: Server, on_postgresql: LiveSite, tmp_path: Path
+    server: Server, site_on_server: LiveSite, tmp_path: Path
 ) -> None:
-    site = on_postgresql
+    site = site_on_server
     site.start()
     costs = CostCallbackHandler(
         agent="caller", api_key=site.key, url=site.url, state_dir=tmp_path / "spool", send_after_seconds=0.05,
@@ -148,10 +140,10 @@ database.execute("ROLLBACK")
 """
 
 
+@pytest.mark.sqlite("whoever opens its file may lock all of it")
 def test_a_stranger_who_locks_the_database_for_half_a_minute_makes_clients_wait_and_loses_nothing(
-    on_sqlite: LiveSite,
+    site: LiveSite,
 ) -> None:
-    site = on_sqlite
     site.start()
     with load_on(site.url, key=site.key) as load, httpx.Client(base_url=site.url, timeout=60) as browser:
         page = browser.get("/login/")
@@ -219,6 +211,7 @@ def small_disk(site: LiveSite) -> Iterator[UseUp]:
         subprocess.run(["umount", "--lazy", str(site.state_dir)], check=True)
 
 
+@pytest.mark.sqlite("the disk that fills up is the one its file is on")
 @pytest.mark.parametrize("disk", [any_disk, small_disk])
 def test_a_full_disk_under_the_database_takes_nothing_and_loses_nothing_and_goes_on_when_there_is_room(
     disk: Callable[[LiveSite], AbstractContextManager[UseUp]],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from django.utils import timezone
 from tests.end_to_end.background import background_of, due_now
 from tests.end_to_end.live_site import LiveSite
 from tests.end_to_end.load import CALL, load_on, until
-from tests.postgresql import throwaway_server, why_not
+from tests.own_site import database_url
 
-NEEDS_A_SERVER = pytest.mark.skipif(bool(why_not()), reason=why_not())
 OLD = 20_000
 """Calls older than what is kept; forty steps to delete them."""
 FILL = f"""
@@ -64,16 +62,9 @@ class Keeping400Days(LiveSite):
         return super().environment() | {"COSTSITE_RETENTION_DAYS": "400", "COSTSITE_TIME_ZONE": "UTC"}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=NEEDS_A_SERVER)])
-def site(request: pytest.FixtureRequest, budgeted_site: LiveSite, tmp_path: Path) -> Iterator[LiveSite]:
-    if request.param == "sqlite":
-        yield Keeping400Days(tmp_path / "site").copy(budgeted_site)
-        return
-    with throwaway_server() as database_url:
-        site = Keeping400Days(tmp_path / "site", database_url=database_url)
-        site.state_dir.mkdir()
-        site.prepare()
-        yield site
+@pytest.fixture
+def site(budgeted_site: LiveSite, tmp_path: Path) -> LiveSite:
+    return Keeping400Days(tmp_path / "site").copy(budgeted_site)
 
 
 def test_retention_that_is_killed_goes_on_where_it_was_and_ingest_goes_on_meanwhile(site: LiveSite) -> None:
@@ -139,44 +130,38 @@ print(json.dumps([LLMCall.objects.filter(cost_basis="unpriced").count(),
 """
 
 
-@NEEDS_A_SERVER
-def test_a_worker_that_is_killed_in_a_task_leaves_it_to_the_next_and_its_effect_comes_once(tmp_path: Path) -> None:
-    with throwaway_server() as database_url:
-        site = LiveSite(tmp_path / "site", database_url=database_url)
-        site.state_dir.mkdir()
-        site.prepare()
-        site.manage("set_budget", "acme", "--limit-cents", "100000000")
-        site.manage("shell", "-v0", "-c", UNPRICED)
+@pytest.mark.postgresql("the worker is held up by the lock of one table")
+def test_a_worker_that_is_killed_in_a_task_leaves_it_to_the_next_and_its_effect_comes_once(site: LiveSite) -> None:
+    site.manage("shell", "-v0", "-c", UNPRICED)
+    ledger = database_url(site.state_dir)
 
-        def look() -> list[int]:
-            return list(json.loads(site.manage("shell", "-v0", "-c", PRICED)))
+    def look() -> list[int]:
+        return list(json.loads(site.manage("shell", "-v0", "-c", PRICED)))
 
-        with psycopg.connect(database_url) as ours, background_of(site) as (background,):
-            # Whoever reprices stops here, in the middle of its transaction: it moves the counters last.
-            ours.execute("SELECT FROM budgets_budgetpolicy")
-            ours.execute("LOCK TABLE budgets_budgetperiod IN ACCESS EXCLUSIVE MODE")
-            site.manage("shell", "-v0", "-c", PRICE)
-            with psycopg.connect(database_url, autocommit=True) as watching:
-                waits = (
-                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'budgets_budgetperiod'::regclass"
-                )
-                until(lambda: watching.execute(waits).fetchone() != (0,), "a worker in the middle of its task")
-                background.kill()
-                sessions = (
-                    "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
-                    " AND wait_event_type = 'Lock'"
-                )
-                watching.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
-                )
-                until(lambda: watching.execute(sessions).fetchone() == (0,), "the end of its session")
-            ours.rollback()
-            assert look()[0] == 40, "nothing of it stands"
+    with psycopg.connect(ledger) as ours, background_of(site) as (background,):
+        # Whoever reprices stops here, in the middle of its transaction: it moves the counters last.
+        ours.execute("SELECT FROM budgets_budgetpolicy")
+        ours.execute("LOCK TABLE budgets_budgetperiod IN ACCESS EXCLUSIVE MODE")
+        site.manage("shell", "-v0", "-c", PRICE)
+        with psycopg.connect(ledger, autocommit=True) as watching:
+            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'budgets_budgetperiod'::regclass"
+            until(lambda: watching.execute(waits).fetchone() != (0,), "a worker in the middle of its task")
+            background.kill()
+            sessions = (
+                "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+                " AND wait_event_type = 'Lock'"
+            )
+            watching.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
+            )
+            until(lambda: watching.execute(sessions).fetchone() == (0,), "the end of its session")
+        ours.rollback()
+        assert look()[0] == 40, "nothing of it stands"
 
-            background.start()
-            due_now(site)
-            until(lambda: look()[0] == 0, "the task's effect")
-            site.manage("shell", "-v0", "-c", AGAIN)
-            assert look() == [0, 40 * CALL, 40 * CALL, 1]
-        assert site.manage("rebuild_rollups", "--check").strip() == "Every sum agrees with the calls."
-        assert site.manage("rebuild_budget_periods", "--check").strip() == "Every budget agrees with the ledger."
+        background.start()
+        due_now(site)
+        until(lambda: look()[0] == 0, "the task's effect")
+        site.manage("shell", "-v0", "-c", AGAIN)
+        assert look() == [0, 40 * CALL, 40 * CALL, 1]
+    assert site.manage("rebuild_rollups", "--check").strip() == "Every sum agrees with the calls."
+    assert site.manage("rebuild_budget_periods", "--check").strip() == "Every budget agrees with the ledger."

@@ -24,10 +24,7 @@ class StrictSite(LiveSite):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[StrictSite]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    site = StrictSite(folder)
-    site.prepare()
+    site = StrictSite(tmp_path / "site").prepare()
     site.start()
     yield site
     site.kill()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from langchain_plugin import CostCallbackHandler
 from langchain_plugin.wire import Event, LLMCall, TokenCounts
+from tests import own_site
 from tests.end_to_end.live_site import LiveSite
 from tests.langchain_plugin.provider_server import Answer, ProviderServer
 
@@ -518,8 +518,8 @@ def test_real_calls_reach_the_ledger_with_every_bucket(
     openai_model(provider).invoke(QUESTION, {"callbacks": [handler]})
 
     assert handler.flush(60)
-    with sqlite3.connect(live_site.state_dir / "costsite.sqlite3") as database:
-        rows = database.execute(
+    with own_site.reading(live_site.state_dir) as ledger:
+        rows = ledger.execute(
             f"SELECT provider, {', '.join(TokenCounts._fields)}, cost_microcents FROM agents_llmcall"
             " WHERE agent_id = (SELECT id FROM agents_agent WHERE slug = 'real-clients') ORDER BY provider"
         ).fetchall()

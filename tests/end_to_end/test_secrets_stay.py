@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import own_site
 from tests.costsite.api_client import batch
 from tests.end_to_end.agents import agent_environment, from_the_command_line
 from tests.end_to_end.faulty_proxy import EVENTS, Answer, FaultyProxy, TakenThenBroken
@@ -22,6 +22,11 @@ from tests.end_to_end.secret_agent import MARK
 from tests.factories import llm_call
 from tests.langchain_plugin.provider_server import Answer as Said
 from tests.langchain_plugin.provider_server import ProviderServer
+
+BREAK = """
+from django.db import connection
+connection.cursor().execute("ALTER TABLE agents_llmcall RENAME TO agents_gone")
+"""
 
 
 @dataclass
@@ -41,10 +46,7 @@ class TalkativeSite(LiveSite):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[TalkativeSite]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    site = TalkativeSite(folder)
-    site.prepare()
+    site = TalkativeSite(tmp_path / "site").prepare()
     site.start()
     yield site
     site.kill()
@@ -129,18 +131,19 @@ def test_no_key_is_in_a_log_whatever_fails(
         for settings in (environment, wrong):
             ran = from_the_command_line(settings, command)
             said += ran.stdout + ran.stderr
-    with sqlite3.connect(site.state_dir / "costsite.sqlite3") as database:
-        database.execute("ALTER TABLE agents_llmcall RENAME TO agents_gone")
-    statuses = [ask(site, site.key, f"/api/v1/{path}") for path in ("events", "runs?key=" + site.key, "nothing")]
+    site.manage("shell", "-v0", "-c", BREAK)
+    failed = ask(site, site.key, "/api/v1/events")
+    statuses = [ask(site, site.key, f"/api/v1/{path}") for path in ("runs?key=" + site.key, "nothing")]
     statuses += [ask(site, wrong["COSTSITE_API_KEY"], "/api/v1/key"), ask(site, site.key, "/runs/")]
 
-    assert statuses == [503, 422, 404, 401, 200], site.log
-    assert "no such table" in site.log
+    assert failed == (500 if own_site.SERVER else 503), "to SQLite, a table that is gone is a database one cannot use"
+    assert statuses == [422, 404, 401, 200], site.log
+    assert "agents_llmcall" in site.log
     assert prefix in said, "it does say which key is meant"
     for log in (site.log, said):
         assert secret[:-1] not in log
-    hashes = sqlite3.connect(site.state_dir / "costsite.sqlite3").execute("SELECT key_hash FROM agents_apikey")
-    assert all(key_hash not in site.log for (key_hash,) in hashes)
+    with own_site.reading(site.state_dir) as ledger:
+        assert all(key_hash not in site.log for (key_hash,) in ledger.execute("SELECT key_hash FROM agents_apikey"))
     secret_key = (site.state_dir / "secret_key").read_text()
     assert secret_key not in site.log
 

@@ -19,11 +19,11 @@ from tests.end_to_end.background import background_of, due_now
 from tests.end_to_end.books import require_right_books
 from tests.end_to_end.live_site import LiveSite, free_port
 from tests.end_to_end.load import CALL, batch_of, load_on, until
-from tests.postgresql import throwaway_server, why_not
+from tests.own_site import database_url
 from tests.redis_server import WHY_NOT, running_redis
 
 pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not()),
+    pytest.mark.postgresql("what is on one SQLite is on one machine"),
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
 ]
 
@@ -77,12 +77,11 @@ class Listening(LiveSite):
 @pytest.fixture
 def sites(hook: Webhook, tmp_path: Path) -> Iterator[tuple[LiveSite, LiveSite]]:
     """As on two machines: a state folder each, one secret."""
-    with throwaway_server() as database_url, running_redis() as redis:
-        first = Listening(tmp_path / "one", database_url=database_url, redis_url=redis.url)
-        first.state_dir.mkdir()
-        first.prepare()
+    with running_redis() as redis:
+        first = Listening(tmp_path / "one", redis_url=redis.url).prepare()
         first.manage("shell", "-v0", "-c", SET_UP.format(url=hook.url()))
-        second = replace(first, state_dir=tmp_path / "two", port=free_port())
+        ledger = database_url(first.state_dir)
+        second = replace(first, state_dir=tmp_path / "two", port=free_port(), database_url=ledger)
         second.state_dir.mkdir()
         (second.state_dir / "secret_key").write_bytes((first.state_dir / "secret_key").read_bytes())
         yield first, second
