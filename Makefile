@@ -14,7 +14,7 @@ LOCK := $(UV) pip compile pyproject.toml --group build $(LOCK_OPTIONS)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # ── setting up ───────────────────────────────────────────────────────────────────────────────────────────────────
 
