@@ -29,11 +29,14 @@ SERVER = os.environ.get(SERVER_OF_THE_RUN, "")
 """Address of the run's PostgreSQL server, at its database `postgres`; empty: this run is on SQLite."""
 _made: set[str] = set()
 """Names of the databases that were made."""
-_OF_THIS_PROCESS = ("COSTSITE_", "DATABASE_", "DJANGO_", "REDIS_")
+_OF_THIS_PROCESS = ("COSTSITE_", "DATABASE_", "DJANGO_", "REDIS_", "PYTHONUNBUFFERED")
 
 
 def surroundings(folder: Path, **settings: str) -> dict[str, str]:
-    """The environment of a process of the site in `folder`, which knows nothing of this process's own settings."""
+    """The environment of a process of the site in `folder`, which knows nothing of this process's own settings.
+
+    Nor of the one that changes how Python writes: what a site says must come at once without it.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OF_THIS_PROCESS)}
     return inherited | {"COSTSITE_STATE_DIR": str(folder), "DATABASE_URL": database_url(folder)} | settings
 

@@ -54,13 +54,18 @@ class Command(BaseCommand):
                 only=options["only"],
             ),
             folder=settings.BASE_DIR,
-            say=self.stdout.write,
+            say=self.say,
         )
         supervisor.stop_on_signals()
         supervisor.start()
         shown = f"[{host}]" if ":" in host else host
         doing = "works in the background" if options["only"] == BACKGROUND else f"serves on http://{shown}:{port}/"
-        self.stdout.write(f"Costsite {doing} (Ctrl-C stops it)")
+        self.say(f"Costsite {doing} (Ctrl-C stops it)")
         supervisor.watch()
-        self.stdout.write("Stopping.")
+        self.say("Stopping.")
         supervisor.stop()
+
+    def say(self, text: str) -> None:
+        """Now: to what is no terminal, such as a journal, it would else be written when the process ends, if then."""
+        self.stdout.write(text)
+        self.stdout.flush()
