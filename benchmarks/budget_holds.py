@@ -147,7 +147,8 @@ def measure(times_hold: int, processes: int, threads: int, kill: str, unreachabl
             )
             for seed in range(processes)
         ]  # fmt: skip
-        killed, held = [], {}
+        killed: list[int] = []
+        held: dict[str, int] = {}
         if kill == "server":
             for share in (1 / 4, 1 / 2):
                 wait_until_spent(folder, limit * share)
@@ -156,15 +157,14 @@ def measure(times_hold: int, processes: int, threads: int, kill: str, unreachabl
                 site.start()
         elif kill == "clients":
             wait_until_spent(folder, limit / 3)
-            killed = clients[: processes // 2]
-            for client in killed:
-                client.send_signal(signal.SIGKILL)
+            while len(killed) < processes // 2:
+                killed.append(kill_who_holds(folder, clients))
             held = held_by_client(folder)
             time.sleep(1)  # a renewal that was under way may have been granted to a process that is gone
             for client_id, microcents in held_by_client(folder).items():
                 held[client_id] = max(microcents, held.get(client_id, 0))
         said = [json.loads(out) for client in clients if (out := client.communicate()[0])]
-        for seed in range(len(killed)):
+        for seed in killed:
             flush(site, folder / "clients" / str(seed))
         books = json.loads(site.manage("shell", "-v0", "-c", BOOKS))
         site.stop()
@@ -208,6 +208,27 @@ def wait_until_spent(folder: Path, microcents: float) -> None:
             return
         time.sleep(0.02)
     raise SystemExit("Clients did not spend that much in time; the machine is too busy for this benchmark.")
+
+
+def kill_who_holds(folder: Path, clients: list[subprocess.Popen[bytes]]) -> int:
+    """Kill a process while a lease of its holds something, and give its number. One that is starved of processors may
+    have none yet, or have spent all of it.
+    """
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        for number, client in enumerate(clients):
+            if client.poll() is not None:
+                continue
+            client.send_signal(signal.SIGSTOP)  # what it holds grows no smaller while it is looked at
+            held = held_by_client(folder)
+            spools = (folder / "clients" / str(number)).glob("*/*-*.jsonl")
+            if any(held.get(spool.name.partition(".")[0].replace("-", ""), 0) > 0 for spool in spools):
+                client.kill()
+                client.wait()
+                return number
+            client.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+    raise SystemExit("No client held anything in time; the machine is too busy for this benchmark.")
 
 
 def held_by_client(folder: Path) -> dict[str, int]:
