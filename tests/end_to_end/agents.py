@@ -7,21 +7,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.end_to_end.live_site import ROOT
 
 
 class AgentProcess:
-    """One process with one agent, which reports to `url` and keeps its spool in `state_dir`."""
+    """One process with one agent, which reports to `url` and keeps its spool in `state_dir`.
 
-    def __init__(self, agent: str, *, url: str, key: str, state_dir: Path, **settings: str) -> None:
+    `python`: what runs Python where it is to run; here, if nothing is said.
+    """
+
+    def __init__(
+        self, agent: str, *, url: str, key: str, state_dir: Path, python: Sequence[str] = (sys.executable,),
+        **settings: str,
+    ) -> None:  # fmt: skip
         self._environment = agent_environment(agent, url=url, key=key, state_dir=state_dir, **settings)
         self._log_path = state_dir / f"{agent}.log"
         state_dir.mkdir(parents=True, exist_ok=True)
         with self._log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.end_to_end.agent_process"],
+                [*python, "-m", "tests.end_to_end.agent_process"],
                 cwd=ROOT, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
         self._await("ready")
