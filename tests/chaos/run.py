@@ -4,13 +4,14 @@
 
 A site (SQLite) and six client processes run while, about once a second, something happens: the web service or the
 background service is killed, a client is killed or paused, a clock is stepped, a budget is raised, granted to or
-archived, a copy of the site is made. The month ends on the way. At the end everything that waits is sent, and it is
-held against the clients' own diaries:
+archived, agents are merged, a copy of the site is made. The month ends on the way. At the end everything that waits is
+sent, and it is held against the clients' own diaries:
 
 - every call that a client saw end is in the ledger once; nothing is in it that no client began;
+- every call is booked to the agent that its client's name stands for by then, and no merge is left half done;
 - calls, runs, days and budget counters agree: `rebuild_rollups` and `rebuild_budget_periods` find nothing;
 - no budget is overspent by more than docs/budgets.md says: what killed clients held, what was held when the server's
-  clock was set ahead, and calls whose own time lies in another month than their lease.
+  clock was set ahead, calls whose own time lies in another month than their lease, and what merges brought.
 
 Prints what happened and the seed; ends with 1 when anything is not so. The same seed gives the same acts at the same
 times; what they meet differs from run to run.
@@ -32,7 +33,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from tests.chaos.merges import Merges
 from tests.end_to_end.live_site import ROOT, LiveSite
 
 MOVED_CLOCK = Path(__file__).with_name("moved_clock")
@@ -63,6 +66,7 @@ class Chaos:
         self.world.write_text("0")
         self.server_clock.write_text("0")
         self.site = MovedSite(self.folder / "site", clocks=[self.world, self.server_clock])
+        self.merges = Merges(self.site, random.Random(self.dice.random()))  # what it meets changes no other act
         self.background: subprocess.Popen[bytes] | None = None
 
     # ── the cast ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -87,7 +91,7 @@ class Chaos:
         self.serial += 1
         clock = self.folder / f"clock-{self.serial}"
         clock.write_text("0")
-        agent = "bounded" if self.serial % 2 else "free"
+        agent = self.merges.name(self.serial)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COSTSITE_")} | {
             "COSTSITE_URL": self.site.url,
             "COSTSITE_API_KEY": self.site.key,
@@ -119,6 +123,7 @@ class Chaos:
             (1, self.raise_limit),
             (1, self.archive_and_set_again),
             (1, self.back_up),
+            (3, self.merge),
         ]
         act = self.dice.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
         self.acts[act.__name__.replace("_", " ")] += 1
@@ -183,6 +188,9 @@ class Chaos:
     def back_up(self) -> None:
         self.site.manage("backup", str(self.folder / f"copy-{self.acts['back up']}"))
 
+    def merge(self) -> None:
+        self.merges.merge_one()
+
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def settle(self) -> None:
@@ -205,6 +213,7 @@ class Chaos:
         if self.background is not None:
             self.background.terminate()  # the parent alone: it sends its workers home itself
             self.background.wait(timeout=120)
+        print(f"moved at the end: {self.site.manage('shell', '-v0', '-c', MOVE_WHAT_IS_LEFT).strip()}")
         self.site.stop()
 
     def problems(self) -> list[str]:
@@ -228,6 +237,8 @@ class Chaos:
         print(f"{sum(self.acts.values())} acts: " + ", ".join(f"{name} {n}" for name, n in self.acts.most_common()))
         print(f"{len(began):,} calls began: " + ", ".join(f"{name} {n:,}" for name, n in kinds.most_common()))
         print(f"{sum(rows.values()):,} calls in the ledger; {len(done - rows.keys())} of those that ended are missing")
+        print(f"{self.merges.made} merges, {self.merges.cut_short} of them were cut short by a kill")
+        found += self.merges.problems()
         for command in ("rebuild_rollups", "rebuild_budget_periods"):
             ran = self.site.try_to_manage(command, "--check")
             if ran.returncode:
@@ -236,13 +247,15 @@ class Chaos:
 
     def overspent(self) -> list[str]:
         elsewhere = self.site.one(OUTSIDE_ITS_LEASE)
-        bound = self.excused + elsewhere
+        merged = self.merges.spent_without_a_limit()
+        bound = self.excused + elsewhere + merged
         found = []
         for month, spent, limit in self.site.rows(SPENT):
             over = max(0, spent - limit)
             print(
                 f"bounded in {month}: {spent / 1e6:,.2f}¢ of {limit / 1e6:,.2f}¢, over by {over / 1e6:.2f}¢;"
-                f" excused {bound / 1e6:.2f}¢ ({elsewhere / 1e6:.2f}¢ outside of a lease of that month)"
+                f" excused {bound / 1e6:.2f}¢ ({elsewhere / 1e6:.2f}¢ outside of a lease of that month,"
+                f" {merged / 1e6:.2f}¢ of merged agents)"
             )
             if over > bound:
                 found.append(f"{month} is overspent by {over} microcents, and {bound} are excused")
@@ -282,7 +295,7 @@ class MovedSite(LiveSite):
 
     # Read from the file itself: a site that is down is asked too.
 
-    def rows(self, query: str, *values: object) -> list[tuple[int, ...]]:
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
         try:
             return connection.execute(query, values).fetchall()
@@ -315,6 +328,7 @@ from agents.models import Agent, Workspace
 for slug in ("bounded", "free"):
     Agent.objects.create(workspace=Workspace.objects.get(slug="acme"), slug=slug)
 """
+MOVE_WHAT_IS_LEFT = "from agents.moving import sweep; print(sweep(300))"
 _BOUNDED = "(SELECT id FROM agents_agent WHERE slug = 'bounded')"
 SPENT = f"""
 SELECT strftime('%Y-%m', c.day), sum(c.cost_microcents),

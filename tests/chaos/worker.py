@@ -3,7 +3,7 @@
     python -m tests.chaos.worker AGENT SEED DIARY
 
 The diary has a line before each call and one after it, each one write, so that it survives what the process does not.
-The call's label is its `thread_id`, by which the ledger's rows are found again.
+The call's label is its `thread_id`, by which the ledger's rows are found again; it begins with the name of its agent.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
         model, number = Model(), 0
         while True:
             number += 1
-            label = f"{os.getpid()}-{seed}-{thread}-{number}"
+            label = f"{agent}:{os.getpid()}-{seed}-{thread}-{number}"
             note(f"began {label}")
             try:
                 model.invoke([HumanMessage("x" * 1_000)], {"callbacks": [costs], "metadata": {"thread_id": label}})
