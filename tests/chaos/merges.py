@@ -22,8 +22,10 @@ COMMIT_SECONDS = 60.0
 class Merges:
     def __init__(self, site: MovedSite, dice: random.Random) -> None:
         self._site, self._dice = site, dice
-        self._before: set[str] = set()
-        """Ids of leases that a stray had before its merge into the agent with a limit, which did not bound them."""
+        self.before: set[str] = set()
+        """Ids of leases that strays had before they were merged into the agent with a limit, which did not bound them.
+        Those of the moment after are among them.
+        """
         self.made = self.cut_short = 0
 
     def name(self, serial: int) -> str:
@@ -48,12 +50,14 @@ class Merges:
         else:
             self._wait_for_commit(command, source)
             time.sleep(self._dice.choice([0, 0.01, 0.05, 0.2, 0.5]))
-        if target == "bounded":
-            self._before |= held | self._leases(source)
         if command.poll() is None and self._dice.random() < 0.8:
             command.kill()
         command.wait(timeout=300)
-        self.made += self._is_merged(source)
+        if not self._is_merged(source):
+            return
+        self.made += 1
+        if target == "bounded":
+            self.before |= held | self._leases(source)
         self.cut_short += self._site.one(
             "SELECT count(*) FROM agents_agentmerge m JOIN agents_agent a ON a.id = m.source_id"
             " WHERE a.slug = ? AND m.finished_at IS NULL",
@@ -68,7 +72,7 @@ class Merges:
                 " WHERE agent_id = (SELECT id FROM agents_agent WHERE slug = 'bounded') GROUP BY lease_id"
             )
         )
-        return sum(costs.get(lease, 0) or 0 for lease in self._before)
+        return sum(costs.get(lease, 0) or 0 for lease in self.before)
 
     def problems(self) -> list[str]:
         """What a merge left undone, and calls that are not whose their name stands for. For a site that is down."""
