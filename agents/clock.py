@@ -22,13 +22,16 @@ CATCH_UP_DAYS: Final = 3
 """How far the trusted day follows the clock for each day the clock shows: a long weekend without the site at once."""
 
 
+_QUARTER: Final = timedelta(minutes=15)
+
+
 def settled(reported: datetime, shift: timedelta, received_at: datetime, latest: datetime) -> datetime:
-    """A reported time in UTC as the ledger keeps it: shifted, and neither later nor earlier than it can have been.
+    """A reported time as the ledger keeps it: shifted, and neither later nor earlier than it can have been. All in UTC.
 
     `latest` is `received_at` + `TOLERATED_LEAD`; a time after it, or before `EARLIEST`, becomes the time received: a
     host that learns the time after it began to work is no reason to lose what it spent.
     """
-    at = (reported + shift if shift else reported).astimezone(UTC)
+    at = reported + shift if shift else reported
     return received_at if at > latest or at < EARLIEST else at
 
 
@@ -65,16 +68,23 @@ class Days:
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
         self._by_quarter: dict[int, date] = {}
+        self._newest = (EARLIEST, EARLIEST, date.min)
+        """Of the last quarter that was asked for: its first instant, the first after it, and its day."""
 
     def of(self, at: datetime) -> date:
         """The local day of an aware time."""
+        begins, ends, day = self._newest  # read at once, for another thread may put another in its place
+        if begins <= at < ends:
+            return day
         quarter = int(at.timestamp() // 900)
-        day = self._by_quarter.get(quarter)
-        if day is None:
+        known = self._by_quarter.get(quarter)
+        if known is None:
             if len(self._by_quarter) > 50_000:  # more than a year of quarters: a backfill, not traffic
                 self._by_quarter.clear()
-            day = self._by_quarter[quarter] = at.astimezone(self.zone).date()
-        return day
+            known = self._by_quarter[quarter] = at.astimezone(self.zone).date()
+        begins = datetime.fromtimestamp(quarter * 900, UTC)
+        self._newest = (begins, begins + _QUARTER, known)
+        return known
 
     def start(self, day: date) -> datetime:
         """The first instant of a local day, in UTC. Where the clock skips midnight, the first that exists."""

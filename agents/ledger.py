@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.db.models import Min
@@ -25,6 +25,7 @@ from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
 from agents.registration import KnownAgent, agents_named, names_of_key, note_runs, slug_of
+from agents.reports import CallReport, RefusalReport, Report, Reported, StartReport, report_of
 from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
@@ -32,6 +33,9 @@ from agents.signals import usage_recorded
 from agents.storage import Storage, storage
 from agents.write_lock import writing
 from langchain_plugin import wire
+
+Event: TypeAlias = wire.Event | Report
+"""As the wire has it, or read already into what the ledger takes."""
 
 REFUSAL_COLUMNS = (
     "workspace_id", "refusal_id", "agent_id", "run_id", "kind", "refused_at", "day", "count", "policy_id",
@@ -78,7 +82,7 @@ class Recorded:
 
 def record(
     workspace: Workspace,
-    events: Sequence[tuple[int, wire.Event]],
+    events: Sequence[tuple[int, Event]],
     *,
     client: int | None,
     received_at: datetime,
@@ -95,8 +99,7 @@ def record(
     received_at = received_at.astimezone(UTC)
     recorded = Recorded(workspace)
     batch = _Batch(recorded, storage(), received_at, clock_shift, client)
-    for index, event in events:
-        batch.arrive(index, event)
+    batch.arrive(events)
     with writing():
         batch.write(key_agent)
         usage_recorded.send(Recorded, recorded=recorded)
@@ -119,7 +122,7 @@ def _not_its_run(bound_to: KnownAgent) -> str:
     )
 
 
-class _Report(NamedTuple):
+class _Stored(NamedTuple):
     """What the table has under a call's id."""
 
     provisional: bool
@@ -160,11 +163,13 @@ class _Batch:
         self.typical: dict[int, dict[str, Typical]] = {}
         """By agent, once one of its calls lacks tokens."""
 
-    def arrive(self, index: int, event: wire.Event) -> None:
-        if isinstance(event, wire.LLMCall):
-            self.calls.append(call_arrival(index, event, self.shift, self.received_at, self.latest))
-            return
-        self.told.append(run_arrival(index, event, self.shift, self.received_at, self.latest))
+    def arrive(self, events: Iterable[tuple[int, Event]]) -> None:
+        for index, event in events:
+            report = event if isinstance(event, Reported) else report_of(event)
+            if isinstance(report, CallReport):
+                self.calls.append(call_arrival(index, report, self.shift, self.received_at, self.latest))
+            else:
+                self.told.append(run_arrival(index, report, self.shift, self.received_at, self.latest))
 
     def write(self, key_agent: Agent | None) -> None:
         zone_name, retained_from = self.storage.ledger_state()
@@ -208,11 +213,11 @@ class _Batch:
     def _turn_away_names_of_others(self, key_agent: Agent) -> KnownAgent:
         """The agent that the key may report for."""
         bound_to, mine = names_of_key(key_agent, self._names())
-        self._turn_away(lambda one: "" if one.event.agent in mine else _not_allowed(bound_to, one.event.agent))
+        self._turn_away(lambda one: "" if one.report.agent in mine else _not_allowed(bound_to, one.report.agent))
         return bound_to
 
     def _names(self) -> set[str]:
-        return {call.event.agent for call in self.calls} | {told.event.agent for told in self.told}
+        return {call.report.agent for call in self.calls} | {told.report.agent for told in self.told}
 
     def _find_agents(self) -> None:
         if reported := self._names():
@@ -222,11 +227,11 @@ class _Batch:
     def _claim_runs(self) -> None:
         beginnings: dict[str, tuple[int, str, datetime]] = {}
         for told in self.told:
-            beginnings.setdefault(told.run_id, (told.index, told.event.agent, told.at))
+            beginnings.setdefault(told.run_id, (told.index, told.report.agent, told.at))
         for call in self.calls:
             known = beginnings.get(call.run_id)
             if known is None or call.index < known[0]:
-                beginnings[call.run_id] = (call.index, call.event.agent, call.started_at)
+                beginnings[call.run_id] = (call.index, call.report.agent, call.started_at)
         if not beginnings:
             return
         agents = self.recorded.agents
@@ -264,17 +269,17 @@ class _Batch:
     # ── what is told of runs ─────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, told: RunArrival) -> None:
-        event = told.event
-        if isinstance(event, wire.Refused):
+        report = told.report
+        if isinstance(report, RefusalReport):
             return
         run = self.runs[told.run_id]
         facts = run.facts
         before = copy(facts)
-        if isinstance(event, wire.RunStarted):
-            tags = tuple(dict.fromkeys(event.tags))
-            facts.begin(told.at, event.thread_id, tags, event.langchain_run_id, event.parent_run_id)
+        if isinstance(report, StartReport):
+            tags = tuple(dict.fromkeys(report.tags))
+            facts.begin(told.at, report.thread_id, tags, report.langchain_run_id, report.parent_run_id)
         else:
-            facts.finish(told.at, End(told.ended_at or told.at, event.status, event.error_type))
+            facts.finish(told.at, End(told.ended_at or told.at, report.status, report.error_type))
         if facts == before:
             self.recorded.duplicates.append(told.index)
         else:
@@ -282,32 +287,31 @@ class _Batch:
             self.recorded.accepted.append(told.index)
 
     def _write_refusals(self) -> None:
-        refusals = [(told, told.event) for told in self.told if isinstance(told.event, wire.Refused)]
+        refusals = [(told, told.report) for told in self.told if isinstance(told.report, RefusalReport)]
         if not refusals:
             return
-        fresh: dict[str, tuple[RunArrival, wire.Refused]] = {}
-        for told, event in refusals:
-            refusal_id = event.refusal_id.hex
-            if refusal_id in fresh:
+        fresh: dict[str, tuple[RunArrival, RefusalReport]] = {}
+        for told, report in refusals:
+            if report.refusal_id in fresh:
                 self.recorded.duplicates.append(told.index)
             else:
-                fresh[refusal_id] = told, event
+                fresh[report.refusal_id] = told, report
         store = self.storage
         rows = [
             (
-                self.workspace_id, refusal_id, self.runs[told.run_id].agent_id, event.run_id.hex, event.kind,
-                store.time(told.at), store.day(self.days.of(told.at)), event.count, event.policy_id,
+                self.workspace_id, refusal_id, self.runs[told.run_id].agent_id, told.run_id, report.kind,
+                store.time(told.at), store.day(self.days.of(told.at)), report.count, report.policy_id,
             )
-            for refusal_id, (told, event) in fresh.items()
+            for refusal_id, (told, report) in fresh.items()
         ]  # fmt: skip
         there = store.insert(ReportedRefusal, REFUSAL_COLUMNS, "refusal_id", sorted(rows))
-        for refusal_id, (told, event) in fresh.items():
+        for refusal_id, (told, report) in fresh.items():
             if refusal_id in there:
                 self.recorded.duplicates.append(told.index)
                 continue
             run = self.runs[told.run_id]
             run.facts.saw(told.at)
-            run.facts.refused_calls += event.count
+            run.facts.refused_calls += report.count
             run.changed = True
             self.recorded.accepted.append(told.index)
 
@@ -321,7 +325,7 @@ class _Batch:
         self._price(sorted_in.new.values())
         there = self.storage.insert(LLMCall, arrivals.COLUMNS, "call_id", self._rows(sorted_in.new.values()))
         if there:
-            sorted_in = self._sort_in(self._stored_reports(there))
+            sorted_in = self._sort_in(self._stored_calls(there))
         self.recorded.accepted += sorted_in.accepted
         self.recorded.duplicates += sorted_in.duplicates
         for call in sorted_in.new.values():
@@ -329,15 +333,15 @@ class _Batch:
         if sorted_in.replacing:
             self._replace(sorted_in.replacing)
 
-    def _stored_reports(self, call_ids: Iterable[str]) -> dict[str, _Report]:
+    def _stored_calls(self, call_ids: Iterable[str]) -> dict[str, _Stored]:
         store = self.storage
-        reports = dict.fromkeys(call_ids, _Report(provisional=False, run_id=""))
+        reports = dict.fromkeys(call_ids, _Stored(provisional=False, run_id=""))
         columns = ["call_id", "provisional", "run_id"]
         for call_id, provisional, run_id in store.find(LLMCall, columns, "call_id", self.workspace_id, call_ids):
-            reports[store.read_uuid(call_id)] = _Report(bool(provisional), store.read_uuid(run_id))
+            reports[store.read_uuid(call_id)] = _Stored(bool(provisional), store.read_uuid(run_id))
         return reports
 
-    def _sort_in(self, stored: dict[str, _Report]) -> _SortedIn:
+    def _sort_in(self, stored: dict[str, _Stored]) -> _SortedIn:
         """The calls by what is known of their ids: nothing, a provisional report, or a measured one."""
         sorted_in = _SortedIn()
         new, replacing = sorted_in.new, sorted_in.replacing
@@ -379,29 +383,25 @@ class _Batch:
         if agent_id not in self.typical:
             self.typical[agent_id] = typical_usage(self.workspace_id, agent_id)
         typical = self.typical[agent_id].get(call.model, NOTHING_KNOWN)
-        if call.event.input_tokens is None:
+        if call.report.input_tokens is None:
             call.tokens = call.tokens._replace(input_tokens=typical.input_tokens)
-        if call.event.output_tokens is None:
+        if call.report.output_tokens is None:
             call.tokens = call.tokens._replace(output_tokens=typical.output_tokens)
         call.tokens_from = (LLMCall.TokensFrom.MEDIAN if typical.calls else LLMCall.TokensFrom.NOTHING).value
 
     def _book(self, call: CallArrival) -> None:
-        run = self.runs[call.run_id]
+        run, report = self.runs[call.run_id], call.report
         run.facts.saw(call.started_at)
-        event = call.event
-        if event.is_root:
+        if report.is_root:
             run.facts.is_the_call(
-                call.started_at, call.ended_at, event.status, event.error_type, event.thread_id, call.tags,
-                event.langchain_run_id,
+                call.started_at, call.ended_at, report.status, report.error_type, report.thread_id, call.tags,
+                report.langchain_run_id,
             )  # fmt: skip
         self.postings.add(call.place(run.agent_id), call.sums())
-        self._spend(run.agent_id, call.day, event.lease_id, call.cost)
-
-    def _spend(self, agent_id: int, day: date, lease_id: UUID | None, cost: int | None, sign: int = 1) -> None:
-        if cost:
-            self.recorded.spent[agent_id, day] += sign * cost
-            if lease_id is not None:
-                self.recorded.spent_by_lease[lease_id] += sign * cost
+        if call.cost:
+            self.recorded.spent[run.agent_id, call.day] += call.cost
+            if report.lease_id is not None:
+                self.recorded.spent_by_lease[UUID(report.lease_id)] += call.cost
 
     def _replace(self, replacing: dict[str, CallArrival]) -> None:
         """Take out what provisional reports were booked as, and book the measured ones."""
@@ -414,8 +414,11 @@ class _Batch:
             call = replacing[old.call_id.hex]
             run = self.runs[call.run_id]
             self.postings.take_out(place_of(old), sums_of_stored(old))
-            self._spend(old.agent_id, old.day, old.lease_id, old.cost_microcents, sign=-1)
-            if call.event.is_root:
+            if old.cost_microcents:
+                self.recorded.spent[old.agent_id, old.day] -= old.cost_microcents
+                if old.lease_id is not None:
+                    self.recorded.spent_by_lease[old.lease_id] -= old.cost_microcents
+            if call.report.is_root:
                 run.facts.forget_the_call()
             run.lost_its_start = run.lost_its_start or old.started_at == run.facts.started_at < call.started_at
             self._book(call)
@@ -447,7 +450,7 @@ class _Batch:
         note_runs(last, self.recorded.agents.values())
 
     def _write_price_card(self) -> None:
-        seen = {(call.event.provider, call.event.request_model, call.event.service_tier) for call in self.calls}
+        seen = {(call.report.provider, call.report.request_model, call.report.service_tier) for call in self.calls}
         for provider, model, tier in sorted(seen):
             self.recorded.price_card.append(self.book.card_entry(provider, model, tier, self.received_at))
 

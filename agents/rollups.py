@@ -33,7 +33,7 @@ WORKSPACE_KEY = ("workspace_id", "day")
 
 
 def sums_of(
-    tokens: TokenCounts, *, failed: bool, estimated: bool, local_cache_hit: bool, cost: int | None, saved: int
+    tokens: TokenCounts, failed: bool, estimated: bool, local_cache_hit: bool, cost: int | None, saved: int
 ) -> Sums:
     """The vector of one call. `cost` (None: unpriced) and `saved` in microcents.
 
@@ -85,11 +85,11 @@ def sums_of_stored(call: LLMCall) -> Sums:
     """A stored call's vector, as it was posted."""
     return sums_of(
         TokenCounts(*(getattr(call, name) for name in TokenCounts._fields)),
-        failed=call.status != LLMCall.Status.OK,
-        estimated=call.usage_basis == LLMCall.UsageBasis.ESTIMATED,
-        local_cache_hit=call.served_from_local_cache,
-        cost=call.cost_microcents,
-        saved=call.saved_microcents,
+        call.status != LLMCall.Status.OK,
+        call.usage_basis == LLMCall.UsageBasis.ESTIMATED,
+        call.served_from_local_cache,
+        call.cost_microcents,
+        call.saved_microcents,
     )
 
 

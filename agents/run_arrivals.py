@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from agents.clock import settled
+from agents.reports import EndReport, RefusalReport, RunReport
 from agents.rollups import Sums
 from agents.run_facts import RunFacts, end_from_stored
-from langchain_plugin import wire
 
 if TYPE_CHECKING:
     from agents.storage import Storage
@@ -51,8 +50,7 @@ class Run:
             time(facts.reported_started_at) if facts.reported_started_at else None,
             time(end.ended_at) if end else None, storage.day(day), facts.status(self.calls + gained[0]),
             end.error_type if end else "", facts.thread_id, storage.strings(facts.tags),
-            facts.langchain_run_id.hex if facts.langchain_run_id else None,
-            facts.parent_run_id.hex if facts.parent_run_id else None, facts.refused_calls, *gained,
+            facts.langchain_run_id, facts.parent_run_id, facts.refused_calls, *gained,
         )  # fmt: skip
 
 
@@ -68,8 +66,8 @@ def stored_run(row: Sequence[Any], storage: Storage) -> Run:
         end_from_stored(status, ended_at and storage.read_time(ended_at), error_type),
         thread_id,
         tuple(storage.read_json(tags)),
-        langchain_run_id and UUID(storage.read_uuid(langchain_run_id)),
-        parent_run_id and UUID(storage.read_uuid(parent_run_id)),
+        langchain_run_id and storage.read_uuid(langchain_run_id),
+        parent_run_id and storage.read_uuid(parent_run_id),
         refused_calls,
     )
     return Run(storage.read_uuid(run_id), agent_id, facts, storage.read_day(day), calls)
@@ -77,25 +75,23 @@ def stored_run(row: Sequence[Any], storage: Storage) -> Run:
 
 @dataclass(slots=True)
 class RunArrival:
-    """An event of a run: its start, its end, or calls of it that were refused."""
+    """A report of a run: its start, its end, or calls of it that were refused."""
 
     index: int
-    event: wire.RunStarted | wire.RunEnded | wire.Refused
+    report: RunReport
     run_id: str
     at: datetime
     ended_at: datetime | None = None
 
 
-def run_arrival(
-    index: int,
-    event: wire.RunStarted | wire.RunEnded | wire.Refused,
-    shift: timedelta,
-    received_at: datetime,
-    latest: datetime,
-) -> RunArrival:
-    """`event` with its times settled."""
-    reported = event.refused_at if isinstance(event, wire.Refused) else event.started_at
-    arrival = RunArrival(index, event, event.run_id.hex, settled(reported, shift, received_at, latest))
-    if isinstance(event, wire.RunEnded):
-        arrival.ended_at = max(arrival.at, settled(event.ended_at, shift, received_at, latest))
+def run_arrival(index: int, report: RunReport, shift: timedelta, received_at: datetime, latest: datetime) -> RunArrival:
+    """`report` with its times settled."""
+
+    def time(reported: float) -> datetime:
+        return settled(datetime.fromtimestamp(reported, UTC), shift, received_at, latest)
+
+    at = time(report.refused_at if isinstance(report, RefusalReport) else report.started_at)
+    arrival = RunArrival(index, report, report.run_id, at)
+    if isinstance(report, EndReport):
+        arrival.ended_at = max(at, time(report.ended_at))
     return arrival

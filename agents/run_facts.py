@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
-from uuid import UUID
 
 UNSEEN: Final = datetime.max.replace(tzinfo=UTC)
 """The start of a run of which nothing was seen yet."""
@@ -36,8 +35,9 @@ class RunFacts:
     end: End | None = None
     thread_id: str = ""
     tags: tuple[str, ...] = ()
-    langchain_run_id: UUID | None = None
-    parent_run_id: UUID | None = None
+    langchain_run_id: str | None = None
+    """As 32 hex digits, which are in the order of the ids."""
+    parent_run_id: str | None = None
     refused_calls: int = 0
 
     def saw(self, at: datetime) -> None:
@@ -49,8 +49,8 @@ class RunFacts:
         at: datetime,
         thread_id: str = "",
         tags: tuple[str, ...] = (),
-        langchain_run_id: UUID | None = None,
-        parent_run_id: UUID | None = None,
+        langchain_run_id: str | None = None,
+        parent_run_id: str | None = None,
     ) -> None:
         self.saw(at)
         self.reported_started_at = at if self.reported_started_at is None else min(self.reported_started_at, at)
@@ -65,7 +65,7 @@ class RunFacts:
 
     def is_the_call(
         self, started_at: datetime, ended_at: datetime, status: str, error_type: str, thread_id: str,
-        tags: tuple[str, ...], langchain_run_id: UUID | None,
+        tags: tuple[str, ...], langchain_run_id: str | None,
     ) -> None:  # fmt: skip
         """The run is one model call outside any chain: what the call says is said of the run."""
         self.begin(started_at, thread_id, tags, langchain_run_id)
@@ -92,7 +92,7 @@ def end_from_stored(status: str, ended_at: datetime | None, error_type: str) -> 
     return End(ended_at, "error" if status == REFUSED else status, error_type)
 
 
-def _larger(one: UUID | None, other: UUID | None) -> UUID | None:
+def _larger(one: str | None, other: str | None) -> str | None:
     if one is None or other is None:
         return one or other
     return max(one, other)

@@ -14,13 +14,12 @@ from typing import Final
 from django.db import DataError, IntegrityError
 
 from agents import ledger
-from agents.ledger import Recorded
+from agents.ledger import Event, Recorded
 from agents.models import Agent, Workspace
-from langchain_plugin import wire
 
 log = logging.getLogger(__name__)
 
-Events = Sequence[tuple[int, wire.Event]]
+Events = Sequence[tuple[int, Event]]
 
 NOT_STORABLE: Final = (DataError, IntegrityError, OverflowError)
 """A value that no column takes. SQLite's driver says it of a whole number over 64 bits without asking the database."""

@@ -140,13 +140,14 @@ def finished_rows(batch: Any, agent_id: int) -> list[tuple[Any, ...]]:
     """The rows the ledger would insert for a batch."""
     from agents.arrivals import call_arrival
     from agents.price_books import price_book
+    from agents.reports import report_of
     from agents.storage import storage
 
     book, store = price_book(1), storage()
     rows = []
     for index, event in enumerate(batch.events):
         if event.type == "llm_call":
-            call = call_arrival(index, event, timedelta(0), NOW, NOW)
+            call = call_arrival(index, report_of(event), timedelta(0), NOW, NOW)
             call.price(book)
             call.day = NOW.date()
             rows.append(call.row(1, agent_id, None, store.time(NOW), store))

@@ -18,7 +18,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from agents.ledger import Event
 from costsite.api.errors import ApiError
+from costsite.api.plain_batch import read_plain
 from costsite.api.problems import details_of, problems_of, rejection, sentence_of, shortened
 from langchain_plugin import wire
 
@@ -71,13 +73,17 @@ class Batch:
     """What a client sent: the events that can be recorded, by their index, and the fate of the rest."""
 
     sent: wire.EventBatch
-    events: Sequence[tuple[int, wire.Event]]
+    """For all that it says beside its events."""
+    events: Sequence[tuple[int, Event]]
     rejected: Sequence[wire.Rejection] = ()
     notices: Sequence[wire.Notice] = ()
 
 
 def read_batch(body: bytes) -> Batch:
     """The batch in `body`. Raises ApiError when not even its envelope can be read: 400, 413 or 422."""
+    if (plain := read_plain(body)) is not None:
+        sent, reports = plain
+        return Batch(sent, list(enumerate(reports)))
     try:
         batch = _BATCH.validate_json(body)
     except ValidationError:
