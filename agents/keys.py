@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.db.models import Q
 
 from agents.models import Agent, ApiKey, Workspace
@@ -114,12 +114,11 @@ def _live_key(prefix: str) -> ApiKey | None:
     """The key with its workspace and agent, read now. While its row is as it was, the objects are those made before:
     the ORM's query and its three objects took as long as inserting a batch of a hundred calls.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_FIND, [prefix])
-        found = cursor.fetchone()
-    if found is None:
+    store = storage()
+    found = store.rows(_FIND, [prefix])
+    if not found:
         return None
-    last_used_at, *row = found
+    ((last_used_at, *row),) = found
     seen = _seen.get(prefix)
     if seen is None or seen[0] != row:
         made = ApiKey.objects.select_related("workspace", "agent").filter(prefix=prefix).first()
@@ -129,7 +128,7 @@ def _live_key(prefix: str) -> ApiKey | None:
             _seen.clear()
         seen = _seen[prefix] = (row, made)
     key = copy(seen[1])  # what a request does to it stays with the request
-    key.last_used_at = last_used_at and storage().read_time(last_used_at)
+    key.last_used_at = last_used_at and store.read_time(last_used_at)
     return key
 
 

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
@@ -94,17 +93,16 @@ def agents_known(workspace_id: int, slugs: Sequence[str], storage: Storage) -> d
         return {}
     places = ", ".join(["%s"] * len(slugs))
     table = Agent._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT named.slug, a.id, a.slug, a.active, a.effort, a.default_model, a.compact_at_tokens, a.last_run_at"
-            f" FROM {table} AS named JOIN {table} AS a ON a.id = COALESCE(named.merged_into_id, named.id)"
-            f" WHERE named.workspace_id = %s AND named.slug IN ({places})",
-            [workspace_id, *slugs],
-        )
-        return {
-            name: KnownAgent(agent_id, slug, bool(active), effort, model, compact_at, at and storage.read_time(at))
-            for name, agent_id, slug, active, effort, model, compact_at, at in cursor.fetchall()
-        }
+    found = storage.rows(
+        "SELECT named.slug, a.id, a.slug, a.active, a.effort, a.default_model, a.compact_at_tokens, a.last_run_at"
+        f" FROM {table} AS named JOIN {table} AS a ON a.id = COALESCE(named.merged_into_id, named.id)"
+        f" WHERE named.workspace_id = %s AND named.slug IN ({places})",
+        [workspace_id, *slugs],
+    )
+    return {
+        name: KnownAgent(agent_id, slug, bool(active), effort, model, compact_at, at and storage.read_time(at))
+        for name, agent_id, slug, active, effort, model, compact_at, at in found
+    }
 
 
 def names_of_key(bound_to: Agent, names: Iterable[str]) -> tuple[KnownAgent, set[str]]:

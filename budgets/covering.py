@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from agents.spend import MICROCENTS_PER_CENT
+from agents.storage import storage
 from budgets.models import BudgetGrant, BudgetPolicy
 from budgets.models.policies import LOCK_ORDER
 
@@ -45,20 +46,19 @@ def covering_budgets(workspace_id: int, agent_ids: Collection[int], now: datetim
     at = connection.ops.adapt_datetimefield_value(now)
     places = ", ".join(["%s"] * len(agent_ids)) or "NULL"
     scope = BudgetPolicy.Scope
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT p.id, p.scope, p.agent_id, p.thresholds, p.first_month, p.limit_cents + COALESCE("
-            f" (SELECT SUM(g.cents) FROM {_GRANT} AS g WHERE g.policy_id = p.id"
-            f" AND g.granted_at <= %s AND g.ends_at > %s AND g.revoked_at IS NULL), 0),"
-            f" p.moves_to, p.moves_at_percent"
-            f" FROM {_POLICY} AS p WHERE p.archived_at IS NULL AND ("
-            f" (p.scope = %s AND p.agent_id IN ({places})) OR (p.scope = %s AND p.workspace_id = %s) OR p.scope = %s)",
-            [at, at, scope.AGENT.value, *agent_ids, scope.WORKSPACE.value, workspace_id, scope.SITE.value],
-        )
-        found = [
-            Covering(pk, scope, agent_id, _percents(thresholds), first_month, int(cents) * MICROCENTS_PER_CENT, *move)
-            for pk, scope, agent_id, thresholds, first_month, cents, *move in cursor.fetchall()
-        ]
+    rows = storage().rows(
+        f"SELECT p.id, p.scope, p.agent_id, p.thresholds, p.first_month, p.limit_cents + COALESCE("
+        f" (SELECT SUM(g.cents) FROM {_GRANT} AS g WHERE g.policy_id = p.id"
+        f" AND g.granted_at <= %s AND g.ends_at > %s AND g.revoked_at IS NULL), 0),"
+        f" p.moves_to, p.moves_at_percent"
+        f" FROM {_POLICY} AS p WHERE p.archived_at IS NULL AND ("
+        f" (p.scope = %s AND p.agent_id IN ({places})) OR (p.scope = %s AND p.workspace_id = %s) OR p.scope = %s)",
+        [at, at, scope.AGENT.value, *agent_ids, scope.WORKSPACE.value, workspace_id, scope.SITE.value],
+    )
+    found = [
+        Covering(pk, scope, agent_id, _percents(thresholds), first_month, int(cents) * MICROCENTS_PER_CENT, *move)
+        for pk, scope, agent_id, thresholds, first_month, cents, *move in rows
+    ]
     return sorted(found, key=lambda budget: budget.place)
 
 

@@ -60,17 +60,22 @@ class Storage(ABC):
 
     # ── statements ───────────────────────────────────────────────────────────────────────────────────────────────
 
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """What a statement with %s for each parameter answers. For those that every batch makes."""
+        with self.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall())
+
     def ledger_state(self) -> tuple[str, date | None]:
         """The time zone in force, and the first day that is kept (None: all are). Read anew by every batch:
         `change_time_zone` and `retention` run in other processes.
         """
-        with self.cursor() as cursor:
-            cursor.execute(f"SELECT time_zone, retained_from FROM {LedgerState._meta.db_table} WHERE id = 1")
-            row = cursor.fetchone()
-        if row is None:
+        rows = self.rows(f"SELECT time_zone, retained_from FROM {LedgerState._meta.db_table} WHERE id = 1")
+        if not rows:
             state = LedgerState.current()
             return state.time_zone, state.retained_from
-        return row[0], row[1] and self.read_day(row[1])
+        ((time_zone, retained_from),) = rows
+        return time_zone, retained_from and self.read_day(retained_from)
 
     @abstractmethod
     def find(

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
@@ -50,17 +51,22 @@ class SQLiteStorage(Storage):
     def read_uuid(value: str) -> str:
         return value
 
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        # Past Django's cursor: it costs two to three times what such a statement itself does.
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        wrapper.ensure_connection()
+        with wrapper.wrap_database_errors:
+            return list(wrapper.connection.execute(_own_placeholders(statement), parameters))
+
     def find(
         self, model: type[models.Model], columns: Sequence[str], key: str, workspace_id: int, ids: Iterable[str]
     ) -> list[Row]:
         # json_each instead of a list of placeholders: the statement is the same for every size of batch.
-        with self.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {names(columns)} FROM {model._meta.db_table}"
-                f" WHERE workspace_id = %s AND {key} IN (SELECT value FROM json_each(%s))",
-                [workspace_id, json.dumps(list(ids))],
-            )
-            return list(cursor.fetchall())
+        return self.rows(
+            f"SELECT {names(columns)} FROM {model._meta.db_table}"
+            f" WHERE workspace_id = %s AND {key} IN (SELECT value FROM json_each(%s))",
+            [workspace_id, json.dumps(list(ids))],
+        )
 
     def claim_runs(self, columns: Sequence[str], workspace_id: int, seeds: Sequence[Row]) -> list[Row]:
         return self.find(AgentRunLog, columns, "run_id", workspace_id, [seed[0] for seed in seeds])
@@ -107,8 +113,14 @@ class SQLiteStorage(Storage):
         # Past Django's cursor, which rewrites its own placeholders by a regular expression over the whole statement.
         if not rows:
             return 0
-        with connection.wrap_database_errors:
-            return int(connection.connection.executemany(statement, rows).rowcount)
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        with wrapper.wrap_database_errors:
+            return int(wrapper.connection.executemany(statement, rows).rowcount)
+
+
+@lru_cache(maxsize=200)
+def _own_placeholders(statement: str) -> str:
+    return statement.replace("%s", "?")
 
 
 def _insert(model: type[models.Model], columns: Sequence[str]) -> str:
