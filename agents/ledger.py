@@ -344,6 +344,12 @@ class _Batch:
     def _sort_in(self, stored: dict[str, _Stored]) -> _SortedIn:
         """The calls by what is known of their ids: nothing, a provisional report, or a measured one."""
         sorted_in = _SortedIn()
+        if not stored:
+            alone = {call.call_id: call for call in self.calls}
+            if len(alone) == len(self.calls):  # as nearly always
+                sorted_in.new = alone
+                sorted_in.accepted = [call.index for call in self.calls]
+                return sorted_in
         new, replacing = sorted_in.new, sorted_in.replacing
         for call in self.calls:
             call_id = call.call_id

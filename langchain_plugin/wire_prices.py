@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,30 +69,41 @@ def cost_of(tokens: TokenCounts, prices: UnitPrices, *, served_from_local_cache:
 
     A call that LangChain's own cache answered cost nothing; what it would have cost is saved.
     """
-    written_5m = tokens.cache_write_5m_tokens + tokens.cache_write_unknown_tokens
-    cached = tokens.cache_read_tokens + written_5m + tokens.cache_write_1h_tokens
-    input_audio = min(tokens.input_audio_tokens, tokens.input_tokens - cached)
-    fresh = tokens.input_tokens - cached - input_audio
-    output_audio = min(tokens.output_audio_tokens, tokens.output_tokens - tokens.reasoning_tokens)
-    visible = tokens.output_tokens - tokens.reasoning_tokens - output_audio
+    # Taken apart at once, here and in `_unit_prices`: a field of a model takes longer to read than to multiply.
+    (
+        input_tokens, output_tokens, cache_read, cache_write_5m, cache_write_1h, cache_write_unknown, reasoning,
+        input_audio, output_audio,
+    ) = tokens  # fmt: skip
+    (
+        of_input, of_output, of_cache_read, of_cache_write_5m, of_cache_write_1h, of_reasoning, of_input_audio,
+        of_output_audio, of_request,
+    ) = _unit_prices(prices.__dict__)  # fmt: skip
+    written_5m = cache_write_5m + cache_write_unknown
+    cached = cache_read + written_5m + cache_write_1h
+    input_audio = min(input_audio, input_tokens - cached)
+    output_audio = min(output_audio, output_tokens - reasoning)
 
     cached_at_cached_prices = (
-        tokens.cache_read_tokens * prices.cache_read
-        + written_5m * prices.cache_write_5m
-        + tokens.cache_write_1h_tokens * prices.cache_write_1h
+        cache_read * of_cache_read + written_5m * of_cache_write_5m + cache_write_1h * of_cache_write_1h
     )
     total = (
         cached_at_cached_prices
-        + fresh * prices.input
-        + input_audio * prices.input_audio
-        + tokens.reasoning_tokens * prices.reasoning
-        + output_audio * prices.output_audio
-        + visible * prices.output
-        + (prices.request * 1_000_000 if tokens.output_tokens else 0)
+        + (input_tokens - cached - input_audio) * of_input
+        + input_audio * of_input_audio
+        + reasoning * of_reasoning
+        + output_audio * of_output_audio
+        + (output_tokens - reasoning - output_audio) * of_output
+        + (of_request * 1_000_000 if output_tokens else 0)
     )
     if served_from_local_cache:
         return Cost(0, _per_million(total))
-    return Cost(_per_million(total), _per_million(cached * prices.input - cached_at_cached_prices))
+    return Cost(_per_million(total), _per_million(cached * of_input - cached_at_cached_prices) if cached else 0)
+
+
+_unit_prices = itemgetter(
+    "input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "input_audio", "output_audio",
+    "request",
+)  # fmt: skip
 
 
 def _per_million(total: int) -> int:
