@@ -102,13 +102,15 @@ def body_of(size: int, *, run_events: bool) -> bytes:
 
 def batch_in(body: bytes) -> Any:
     """The batch as the API reads it."""
-    from langchain_plugin import wire
+    from costsite.api.batch import read_batch
 
-    return wire.EventBatch.model_validate_json(gzip.decompress(body))
+    return read_batch(gzip.decompress(body))
 
 
 def calls_in(batch: Any) -> int:
-    return sum(event.type == "llm_call" for event in batch.events)
+    from agents.reports import CallReport
+
+    return sum(isinstance(event, CallReport) for _, event in batch.events)
 
 
 # ── the four ways ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,14 +142,14 @@ def finished_rows(batch: Any, agent_id: int) -> list[tuple[Any, ...]]:
     """The rows the ledger would insert for a batch."""
     from agents.arrivals import call_arrival
     from agents.price_books import price_book
-    from agents.reports import report_of
+    from agents.reports import CallReport
     from agents.storage import storage
 
     book, store = price_book(1), storage()
     rows = []
-    for index, event in enumerate(batch.events):
-        if event.type == "llm_call":
-            call = call_arrival(index, report_of(event), timedelta(0), NOW, NOW)
+    for index, event in batch.events:
+        if isinstance(event, CallReport):
+            call = call_arrival(index, event, timedelta(0), NOW, NOW)
             call.price(book)
             call.day = NOW.date()
             rows.append(call.row(1, agent_id, None, store.time(NOW), store))
@@ -374,8 +376,7 @@ def compare(
         ways: dict[str, Callable[[], None]] = {
             "raw executemany": over(rows, raw.write),
             "ledger, in process": over(
-                batches,
-                lambda batch: ledger.record(workspace, list(enumerate(batch.events)), client=None, received_at=NOW),
+                batches, lambda batch: ledger.record(workspace, batch.events, client=None, received_at=NOW)
             ),
             "application": over(others, application.post),
             "HTTP": over(bodies, server.post),

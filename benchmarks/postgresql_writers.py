@@ -100,7 +100,7 @@ class Writer:
 
         from agents import ledger
 
-        ledger.record(workspace, list(enumerate(batch.events)), client=None, received_at=NOW)
+        ledger.record(workspace, batch.events, client=None, received_at=NOW)
 
     def without_sums(self, batch: Any) -> None:
         from agents.rollups import Postings
@@ -284,14 +284,15 @@ def main() -> None:
 def record_first(batch: Any) -> None:
     """So that every agent is known, in both workspaces."""
     from ingest import NOW
+    from msgspec.structs import replace
 
     from agents import ledger
     from agents.models import Workspace
 
     Workspace.objects.create(slug=ELSEWHERE, name="Elsewhere")
     for workspace in Workspace.objects.all():
-        events = [event.model_copy(update={"call_id": uuid4(), "run_id": uuid4()}) for event in batch.events]
-        ledger.record(workspace, list(enumerate(events)), client=None, received_at=NOW + timedelta(seconds=1))
+        events = [(at, replace(event, call_id=uuid4().hex, run_id=uuid4().hex)) for at, event in batch.events]
+        ledger.record(workspace, events, client=None, received_at=NOW + timedelta(seconds=1))
 
 
 if __name__ == "__main__":

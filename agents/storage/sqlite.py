@@ -73,20 +73,23 @@ class SQLiteStorage(Storage):
     def save_runs(self, columns: Sequence[str], rows: Sequence[Row]) -> None:
         # Most runs of a batch are new. An upsert takes up to twice as long for a new row as an insert that does nothing
         # where one is there.
-        there = self.insert(AgentRunLog, [*columns, *SUM_COLUMNS], "run_id", rows)
+        there = self._insert_new(AgentRunLog, (*columns, *SUM_COLUMNS), "run_id", rows)
         if there:
             self._update_runs(columns, [row for row in rows if row[1] in there])
 
     def insert(self, model: type[models.Model], columns: Sequence[str], key: str, rows: Sequence[Row]) -> set[str]:
-        inserted = self._for_each(
-            f"{_insert(model, tuple(columns))} ON CONFLICT (workspace_id, {key}) DO NOTHING", rows
-        )
+        return self._insert_new(model, tuple(columns), key, rows)
+
+    def _insert_new(
+        self, model: type[models.Model], columns: tuple[str, ...], key: str, rows: Sequence[Row]
+    ) -> set[str]:
+        inserted = self._for_each(f"{_insert(model, columns)} ON CONFLICT (workspace_id, {key}) DO NOTHING", rows)
         if inserted == len(rows):
             return set()
         with self.cursor() as cursor:  # nobody else writes now, and ids only grow: the newest rows are those just made
             cursor.execute(f"SELECT {key} FROM {model._meta.db_table} ORDER BY id DESC LIMIT %s", [inserted])
             new = {row[0] for row in cursor.fetchall()}
-        at = list(columns).index(key)
+        at = columns.index(key)
         return {row[at] for row in rows if row[at] not in new}
 
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:

@@ -2,7 +2,8 @@
 
 One bad event must not cost the others of its batch, and one pass of pydantic over the bytes is two to three times
 cheaper than parsing first and judging each event. So the fast path assumes that all is well, and only a batch that
-fails it is parsed again, leniently, to find what can be kept.
+fails it is parsed again, leniently, to find what can be kept. Faster still is what nearly every batch is: a plain one
+(`costsite.api.plain_batch`).
 
 Nor must a word too many cost an event: it tells of money. What this server does not know, as a newer plugin may say it,
 and what decorates a call but does not make its cost, is left out where it cannot be taken, and the client is told.
