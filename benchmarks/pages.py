@@ -7,7 +7,8 @@ grows with the calls.
 A year of calls (benchmarks/year.py) is written. With `--smaller` two are, of the same agents, days and models: of
 `--calls`, and of so many fewer calls a day that they are `--smaller`. Each page is asked for through the whole of
 Django, by who runs the site and by a member of three workspaces. A process for each database answers, and they take
-turns page by page: a round for the caches, then `--rounds` of which the median and the 95th percentile are shown.
+turns page by page: once for the caches, its queries and its size, then `--rounds` times of which the median and the
+95th percentile are shown.
 
 Time is CPU time of the process that answers; SQLite works in it, and of PostgreSQL the connection's own backend is
 added, which is told to do its work alone (max_parallel_workers_per_gather is 0), so that all of it is counted. Beside
@@ -43,27 +44,46 @@ PAGE_MS, WHAT_IF_MS, MOST_QUERIES, MOST_KB, MOST_TIMES = 100, 300, 12, 150, 1.5
 
 
 def addresses() -> list[str]:
-    """Of the busiest agent, its workspace, and the longest of the newest runs."""
+    """Every page, and the charts and lists under what narrows them: of the busiest agent, its workspace, and the
+    longest of the newest runs.
+    """
     from django.db.models import Sum
 
-    from agents.models import Agent, AgentRunLog, UsageDay
-    from budgets.models import BudgetPolicy
+    from agents.models import Agent, AgentRunLog, ApiKey, ModelPrice, UsageDay
+    from budgets.models import BudgetGrant, BudgetPolicy
 
     busiest = UsageDay.objects.values("agent").annotate(made=Sum("calls")).order_by("-made", "agent")[0]["agent"]
     agent = Agent.objects.select_related("workspace").get(pk=busiest)
+    other = Agent.objects.filter(workspace=agent.workspace).exclude(pk=busiest).order_by("pk")[0]
     run = AgentRunLog.objects.filter(agent=agent).order_by("-started_at")[0].pk
     budget = BudgetPolicy.objects.get(agent=agent).pk
     of_place = BudgetPolicy.objects.get(workspace=agent.workspace, agent=None).pk
-    place = f"/workspaces/{agent.workspace.slug}/"
-    return [
-        "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=agent&range=24-hours&compare=1", "/analytics/",
-        f"/analytics/{agent.pk}/", f"/analytics/{agent.pk}/?range=90-days&compare=1", "/workspaces/", place,
-        f"{place}?by=model&range=90-days", "/runs/", "/runs/?before=1780000000000000-5", "/runs/?status=error",
-        f"/runs/?agent={agent.pk}&cost_over=999999", "/runs/?tag=no-such-tag", "/runs/?model=no-such-model",
-        "/runs/?unusual=1", f"/runs/{run}/", f"/?agent={agent.pk}&range=90-days", "/?tag=no-such-tag&range=90-days",
-        "/budgets/", f"/budgets/{budget}/", f"/budgets/{of_place}/", "/prices/", "/keys/", "/inbox/", "/optimization/",
-        f"/optimization/what-if/?agent={agent.pk}&model=anthropic/claude-haiku-4-5",
+    grant = BudgetGrant.objects.get(policy=budget).pk
+    price = ModelPrice.objects.get().pk
+    key = ApiKey.objects.filter(workspace=agent.workspace).order_by("pk")[0].pk
+    own, place = f"/analytics/{agent.pk}/", f"/workspaces/{agent.workspace.slug}/"
+    narrowed = ("model=gpt-5&status=error", "tag=tag-3", "tag=tag-3&model=gpt-5", "tag=no-such-tag&range=90-days")
+    pages = [
+        "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=agent&range=24-hours&compare=1",
+        f"/?agent={agent.pk}&range=90-days", *(f"/?{query}" for query in narrowed),
+        "/analytics/", "/analytics/?q=agent-4&sort=last-run", "/analytics/?from=450",
+        own, f"{own}?range=90-days&compare=1", f"{own}?range=24-hours&compare=1", f"{own}?tag=tag-3&range=90-days",
+        f"{own}merge/", f"{own}merge/?into={other.slug}", f"{own}merged/",
+        "/workspaces/", place, f"{place}?by=model&range=90-days", f"{place}?range=24-hours&compare=1",
+        *(f"{place}?{query}" for query in narrowed),
+        "/runs/", "/runs/?before=1780000000000000-5", "/runs/?range=24-hours", "/runs/?status=error",
+        f"/runs/?workspace={agent.workspace.slug}&status=error", f"/runs/?agent={agent.pk}",
+        f"/runs/?agent={agent.pk}&cost_over=999999", "/runs/?tag=tag-3", "/runs/?tag=no-such-tag",
+        "/runs/?thread=no-such-thread", "/runs/?model=no-such-model", "/runs/?call_status=error", "/runs/?unusual=1",
+        f"/runs/{run}/",
+        "/budgets/", f"/budgets/{budget}/", f"/budgets/{of_place}/", f"/budgets/{budget}/grant/",
+        f"/budgets/grants/{grant}/revoke/",
+        "/prices/", "/prices/?model=gpt-5", "/prices/enter/", f"/prices/{price}/", f"/prices/{price}/progress/",
+        "/keys/", f"/keys/{key}/first-event/", "/inbox/", "/optimization/",
+        f"/optimization/what-if/?agent={agent.pk}&model=anthropic/claude-haiku-4-5", "/password/",
     ]  # fmt: skip
+    tables = ("agents/agent", "agents/agentrunlog", "agents/llmcall", "budgets/budgetpolicy")
+    return [*pages, "/admin/", *(f"/admin/{table}/" for table in tables), f"/admin/agents/agent/{agent.pk}/change/"]
 
 
 def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: int) -> None:
@@ -95,6 +115,7 @@ def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: 
         began = time.perf_counter()
         said = year.review()
         print(f"{said}, in {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    a_grant_and_a_price()
     pages = addresses()
     root, _ = User.objects.get_or_create(username="root", defaults={"is_superuser": True, "is_staff": True})
     member, _ = User.objects.get_or_create(username="member")
@@ -116,16 +137,36 @@ def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: 
 
     print(json.dumps(pages), flush=True)
     for line in sys.stdin:
-        reader, page = json.loads(line)
+        reader, page, counted = json.loads(line)
         client = browsers[reader]
-        with CaptureQueriesContext(connection) as queries:
-            answer = client.get(page)
-            asked = len(queries)
-        assert answer.status_code == 200, (page, answer.status_code)
+        if counted:
+            with CaptureQueriesContext(connection) as queries:
+                answer = client.get(page)
+                asked = len(queries)
+            assert answer.status_code == 200, (page, answer.status_code)
+            print(json.dumps({"queries": asked, "kB": len(answer.content) / 1_000}), flush=True)
+            continue
         began, worked_from = time.perf_counter(), cpu_seconds()
         client.get(page)
         took = {"cpu": (cpu_seconds() - worked_from) * 1_000, "clock": (time.perf_counter() - began) * 1_000}
-        print(json.dumps(took | {"queries": asked, "kB": len(answer.content) / 1_000}), flush=True)
+        print(json.dumps(took), flush=True)
+
+
+def a_grant_and_a_price() -> None:
+    """For the pages that speak of one: a grant on each budget of an agent, and a price of a model nobody called."""
+    from datetime import UTC, datetime, timedelta
+
+    from agents.models import ModelPrice
+    from budgets.models import BudgetGrant, BudgetPolicy
+
+    if ModelPrice.objects.exists():
+        return
+    ModelPrice.objects.bulk_create([ModelPrice(model="never-called", kind=ModelPrice.Kind.FREE)])
+    month = timedelta(days=30)
+    BudgetGrant.objects.bulk_create(
+        BudgetGrant(policy=policy, cents=5_000, reason="launch week", ends_at=datetime.now(UTC) + month)
+        for policy in BudgetPolicy.objects.exclude(agent=None)
+    )
 
 
 class Site:
@@ -141,9 +182,10 @@ class Site:
         )  # fmt: skip
         self.pages: list[str] = json.loads(self._line())
 
-    def ask(self, reader: str, number: int) -> dict[str, float]:
+    def ask(self, reader: str, number: int, *, counted: bool = False) -> dict[str, float]:
+        """How long it took, in milliseconds; or, `counted`, how many queries it asked and how large it is."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([reader, self.pages[number]]) + "\n")
+        self.process.stdin.write(json.dumps([reader, self.pages[number], counted]) + "\n")
         self.process.stdin.flush()
         took: dict[str, float] = json.loads(self._line())
         return took
@@ -174,19 +216,19 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
     lines = []
     for reader in READERS:
         for number, page in enumerate(sites[0].pages):
-            if only not in page:
+            if only not in page or (page.startswith("/admin/") and reader == "member"):
                 continue
+            # The first fills the caches.
+            counted = [site.ask(reader, number, counted=True) for site in sites][0]
             took: list[list[dict[str, float]]] = [[] for _ in sites]
-            for turn in range(rounds + 1):
+            for _ in range(rounds):
                 for of, site in zip(took, sites, strict=True):
-                    one = site.ask(reader, number)
-                    if turn:
-                        of.append(one)
+                    of.append(site.ask(reader, number))
             medians = [statistics.median(one["cpu"] for one in of) for of in took]
             first = took[0]
             line = {
                 "page": page, "reader": reader, "median": medians[0], "p95": p95_of([one["cpu"] for one in first]),
-                "clock": p95_of([one["clock"] for one in first]), "queries": first[0]["queries"], "kB": first[0]["kB"],
+                "clock": p95_of([one["clock"] for one in first]), **counted,
                 "times": medians[0] / medians[-1] if len(sites) > 1 else None,
             }  # fmt: skip
             lines.append(line)
