@@ -33,14 +33,34 @@ class UsageDay(UsageSums):
             ),
         ]
         indexes = [
-            # Day first and covering: a month over all workspaces is one range of this index alone.
+            # Day first and covering: a month over all workspaces is one range of this index alone, whatever it is
+            # narrowed or split by. Then the model: days by model come in its order, and nothing is sorted.
             models.Index(
-                fields=["day", "workspace", "agent", "model", "cost_microcents", "unpriced_calls", "calls"],
+                fields=[
+                    "day",
+                    "model",
+                    "provider",
+                    "status",
+                    "workspace",
+                    "agent",
+                    "cost_microcents",
+                    "unpriced_calls",
+                    "calls",
+                ],
                 name="usage_day_by_day",
             ),
-            # Covering too: what each of many agents spent is read from its part of this index, in its order.
+            # Covering too: what each of many agents did is read from its part of this index, in its order.
             models.Index(
-                fields=["agent", "day", "cost_microcents", "unpriced_calls", "calls"], name="usage_day_by_agent"
+                fields=[
+                    "agent",
+                    "day",
+                    "cost_microcents",
+                    "unpriced_calls",
+                    "calls",
+                    "failed_calls",
+                    "estimated_calls",
+                ],
+                name="usage_day_by_agent",
             ),
             # Few rows, where prices are known; every dashboard asks whether there are any.
             models.Index(fields=["day", "workspace"], name="usage_day_unpriced", condition=Q(unpriced_calls__gt=0)),

@@ -162,6 +162,30 @@ def test_who_sees_everything_reads_the_newest_by_an_index_before_anything_is_joi
         assert reads_no_other_status(page, [step for step in plan if "run_by" in step]), (page, sql, plan)
 
 
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.parametrize("by", ["model", "provider"])
+def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
+    cast: Cast, spend: Spend, client: Client, by: str
+) -> None:
+    """Of 500 agents two months are a hundred thousand rows: to look each up, or to sort them, takes longer than all."""
+    spend()
+    client.force_login(cast.superuser)
+    database = planner(None)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(reverse("dashboard"), {"by": by, "compare": "1"})
+    summed = [
+        query["sql"]
+        for query in queries
+        if 'FROM "agents_usageday"' in query["sql"] and '"unpriced_calls" > 0' not in query["sql"]
+    ]
+
+    assert len(summed) == 2
+    for sql in summed:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert "USING COVERING INDEX usage_day_by_" in plan[0], (sql, plan)
+        assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
+
+
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Max, Q, Sum
+from django.db.models import Max, OuterRef, Q, Subquery, Sum
 
 from agents.models import Agent, Client, UsageDay
 from agents.spend import known_cost
@@ -101,53 +101,65 @@ def week_before(calendar: Calendar) -> Days:
     return Days(calendar.today - timedelta(days=14), calendar.today - timedelta(days=7))
 
 
-def fortnight(user: User, calendar: Calendar, workspace_id: int | None = None) -> list[AgentFortnight]:
-    """Every agent that made a call in two weeks and today."""
-    recent = Q(day__gt=calendar.today - timedelta(days=7))
-    week, before = within(last_week(calendar)), within(week_before(calendar))
-    rows = UsageDay.objects.visible_to(user).filter(day__gte=week_before(calendar).start, day__lte=calendar.today)
-    if workspace_id is not None:
-        rows = rows.filter(workspace_id=workspace_id)
+def fortnight(user: User, calendar: Calendar) -> list[AgentFortnight]:
+    """Every agent that made a call in two weeks and today.
+
+    Summed from the first day of each of these spans on: what lies between two is their difference.
+    """
+    today, before = calendar.today, week_before(calendar).start
+    week, recent = last_week(calendar).start, today - timedelta(days=6)
+    agents = Agent.objects.visible_to(user).order_by()
+    # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
+    rows = UsageDay.objects.filter(agent__in=agents.values("pk"), day__gte=before, day__lte=today)
+    # Of each agent once, behind its sums: joined, it would be read, and sorted by, for each of its rows.
+    agent = Agent.objects.filter(pk=OuterRef("agent")).order_by()
     found: Any = (
-        rows.values(
-            "agent", "agent__name", "agent__slug", "agent__workspace", "agent__created_at", "agent__archived_at"
-        )
+        rows.values("agent")
         .annotate(
-            made=Sum("calls", filter=recent, default=0),
-            earlier=Sum("calls", filter=~recent, default=0),
-            failed=Sum("failed_calls", filter=recent, default=0),
-            estimated=Sum("estimated_calls", filter=recent, default=0),
-            **_known(week, "week"),
-            **_known(before, "before"),
+            **_known_from(None, "all"),
+            **_known_from(week, "later"),
+            **_known_from(today, "today"),
+            **_from(recent, made="calls", failed="failed_calls", estimated="estimated_calls"),
         )
+        .annotate(**{f"agent_{column}": Subquery(agent.values(column)) for column in _OF_AN_AGENT})
         .order_by()
     )
     return [
         AgentFortnight(
             agent_id=row["agent"],
-            name=row["agent__name"] or row["agent__slug"],
-            slug=row["agent__slug"],
-            workspace_id=row["agent__workspace"],
-            created_at=row["agent__created_at"],
-            archived=row["agent__archived_at"] is not None,
+            name=row["agent_name"] or row["agent_slug"],
+            slug=row["agent_slug"],
+            workspace_id=row["agent_workspace_id"],
+            created_at=row["agent_created_at"],
+            archived=row["agent_archived_at"] is not None,
             calls=int(row["made"]),
-            earlier_calls=int(row["earlier"]),
+            earlier_calls=int(row["all_calls"]) - int(row["made"]),
             failed_calls=int(row["failed"]),
             estimated_calls=int(row["estimated"]),
-            cost=_cost_of(row, "week"),
-            before=_cost_of(row, "before"),
+            cost=_cost_between(row, "later", "today"),
+            before=_cost_between(row, "all", "later"),
         )
         for row in found
     ]
 
 
-def _known(where: Q, name: str) -> dict[str, Any]:
-    columns = {"calls": "calls", "unpriced": "unpriced_calls", "cost": "cost_microcents"}
-    return {f"{name}_{part}": Sum(column, filter=where, default=0) for part, column in columns.items()}
+_OF_AN_AGENT = ("name", "slug", "workspace_id", "created_at", "archived_at")
 
 
-def _cost_of(row: Any, name: str) -> int | None:
-    return known_cost(*(int(row[f"{name}_{part}"]) for part in ("calls", "unpriced", "cost")))
+def _from(day: date | None, **columns: str) -> dict[str, Any]:
+    where = Q(day__gte=day) if day else None
+    return {name: Sum(column, filter=where, default=0) for name, column in columns.items()}
+
+
+def _known_from(day: date | None, name: str) -> dict[str, Any]:
+    columns = {f"{name}_calls": "calls", f"{name}_unpriced": "unpriced_calls", f"{name}_cost": "cost_microcents"}
+    return _from(day, **columns)
+
+
+def _cost_between(row: Any, since: str, until: str) -> int | None:
+    """Microcents from the first day of `since` to before that of `until`."""
+    parts = ("calls", "unpriced", "cost")
+    return known_cost(*(int(row[f"{since}_{part}"]) - int(row[f"{until}_{part}"]) for part in parts))
 
 
 def clients(user: User, calendar: Calendar) -> Clients:

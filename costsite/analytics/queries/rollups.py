@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.spend import NOTHING, Spend, known_cost
+from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import DRAWN_FROM_DAYS
 from costsite.analytics.periods import Calendar, Days
@@ -94,7 +94,7 @@ class SplitDays:
     totals: Mapping[date, Spend]
 
 
-FEW_ROWS = 3_000
+FEW_ROWS = 6_000
 """Values times days that are read whole."""
 
 
@@ -108,15 +108,15 @@ def split_by_day(
 ) -> SplitDays:
     """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
 
-    `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. By agent or
-    model an index answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`:
-    a better way to find them than by grouping all rows.
+    `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. An index
+    answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`: a better way to
+    find them than by grouping all rows.
     """
     rows = rows.filter(within(days)).order_by()
     found = None
-    if dearest is None and totals is not None:
+    if dearest is None:
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
-        all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)))[: FEW_ROWS + 1])
+        all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None
     if found is None:
         if dearest is None:
@@ -126,22 +126,37 @@ def split_by_day(
         else:
             rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
         found = _by_value_and_day(rows)
-    costs: dict[Any, CostByDay] = {}
-    summed: dict[date, Spend] = {}
+    sums: dict[Any, dict[date, tuple[int, int, int]]] = {}
+    summed: dict[date, tuple[int, int, int]] = {}
     for row in found:
-        made, unpriced, cost = int(row["made"]), int(row["unpriced"]), int(row["cost"])
+        value, day, added = row["named"], row["day"], (int(row["made"]), int(row["unpriced"]), int(row["cost"]))
         if totals is None:
-            spend = Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
-            summed[row["day"]] = summed.get(row["day"], NOTHING) + spend
-        if row["named"] is not None:
-            costs.setdefault(row["named"], {})[row["day"]] = known_cost(made, unpriced, cost)
+            summed[day] = _plus(summed.get(day), added)
+        if value is not None:
+            of_value = sums.setdefault(value, {})
+            of_value[day] = _plus(of_value.get(day), added)
+    costs = {value: {day: known_cost(*of_day) for day, of_day in by_day.items()} for value, by_day in sums.items()}
     spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
     order = sorted(spent, key=lambda value: (-spent[value], value))[:most]
-    return SplitDays(order, {value: costs[value] for value in order}, summed if totals is None else totals)
+    if totals is None:
+        totals = {
+            day: Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
+            for day, (made, unpriced, cost) in summed.items()
+        }
+    return SplitDays(order, {value: costs[value] for value in order}, totals)
 
 
-def _by_value_and_day(rows: Any) -> Any:
+FINER = {"provider": ("model",)}
+"""By what else days are grouped: days by model and provider come in the order of an index, and need not be sorted."""
+
+
+def _by_value_and_day(rows: Any, *finer: str) -> Any:
     """Sums of rows that have what they are grouped by as `named`."""
-    return rows.values("named", "day").annotate(
+    return rows.values("named", "day", *finer).annotate(
         made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
+
+
+def _plus(sums: tuple[int, int, int] | None, added: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Calls, unpriced calls and microcents of both."""
+    return added if sums is None else (sums[0] + added[0], sums[1] + added[1], sums[2] + added[2])
