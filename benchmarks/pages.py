@@ -64,7 +64,8 @@ def addresses() -> list[str]:
     own, place = f"/analytics/{agent.pk}/", f"/workspaces/{agent.workspace.slug}/"
     narrowed = ("model=gpt-5&status=error", "tag=tag-3", "tag=tag-3&model=gpt-5", "tag=no-such-tag&range=90-days")
     pages = [
-        "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=agent&range=24-hours&compare=1",
+        "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=provider&compare=1",
+        "/?by=agent&range=24-hours&compare=1", "/?by=agent&status=error&compare=1",
         f"/?agent={agent.pk}&range=90-days", *(f"/?{query}" for query in narrowed),
         "/analytics/", "/analytics/?q=agent-4&sort=last-run", "/analytics/?from=450",
         own, f"{own}?range=90-days&compare=1", f"{own}?range=24-hours&compare=1", f"{own}?tag=tag-3&range=90-days",
@@ -219,7 +220,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
             if only not in page or (page.startswith("/admin/") and reader == "member"):
                 continue
             # The first fills the caches.
-            counted = [site.ask(reader, number, counted=True) for site in sites][0]
+            counted, *_ = [site.ask(reader, number, counted=True) for site in sites]
             took: list[list[dict[str, float]]] = [[] for _ in sites]
             for _ in range(rounds):
                 for of, site in zip(took, sites, strict=True):

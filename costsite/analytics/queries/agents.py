@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum
@@ -193,8 +192,9 @@ class StepSpend:
     spend: Spend
 
 
-def steps_of_runs(user: User, workspace_id: int, run_ids: list[UUID], limit: int) -> list[StepSpend]:
-    """Calls of these runs summed by step: rollups have no steps, so it is of the runs one can read by index."""
+def steps_of_runs(user: User, workspace_id: int, runs: list[int], limit: int) -> list[StepSpend]:
+    """Calls of runs, by their ids, summed by step: rollups have no steps, so it is of runs one can read by index."""
+    run_ids = AgentRunLog.objects.visible_to(user).filter(pk__in=runs).order_by().values("run_id")
     rows = (
         LLMCall.objects.visible_to(user)
         .filter(workspace_id=workspace_id, run_id__in=run_ids)

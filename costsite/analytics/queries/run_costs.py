@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
+from agents.models import AgentRunLog
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.runs import NEWEST_FIRST, RunFilter, first_runs
 
@@ -17,7 +19,6 @@ User = AbstractBaseUser | AnonymousUser
 @dataclass(frozen=True)
 class RunCost:
     id: int
-    run_id: UUID
     started_at: datetime
     calls: int
     unpriced_calls: int
@@ -53,3 +54,9 @@ def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) 
     rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit)
     figures = rows.values_list("calls", "unpriced_calls", "cost_microcents")
     return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in figures]
+
+
+def run_ids(user: User, runs: Sequence[RunCost]) -> dict[int, UUID]:
+    """What reporters call these runs, by their ids here."""
+    rows = AgentRunLog.objects.visible_to(user).filter(pk__in=[run.id for run in runs]).order_by()
+    return dict(rows.values_list("pk", "run_id"))

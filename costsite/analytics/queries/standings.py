@@ -40,8 +40,8 @@ User = AbstractBaseUser | AnonymousUser
 
 MOST_BUDGETS = 2_000
 """Read for a page that names what they are of."""
-LOUDEST_BUDGETS = 250
-"""Read for a page that names those which need a person: the site's, workspaces', then agents', the fullest first."""
+LOUDEST_BUDGETS = 100
+"""Of agents, for a page that names those which need a person."""
 RECENT = timedelta(days=7)
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, Count, DateTimeField, F, Func, Max, OuterRef, QuerySet, Subquery, Sum, When
+from django.db.models import Case, Count, F, Func, IntegerField, OuterRef, QuerySet, Subquery, Sum, When
 
 from agents.models import Agent, TagDay, UsageDay
-from agents.spend import NOTHING, Spend
+from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
-from costsite.analytics.queries.runs import NEWEST_FIRST, RunFilter, first_runs
+from costsite.analytics.queries.runs import EPOCH, NEWEST_FIRST, RunFilter, first_runs
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -56,52 +56,54 @@ def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet
 class Hours:
     """What runs cost by the hour they began in. Keys of the hours are UTC instants."""
 
-    names: Mapping[int, str]
+    dearest: Sequence[int]
+    """Ids, the dearest first."""
     costs: Mapping[int, Mapping[datetime, int | None]]
+    """Of the dearest, in the last 24 hours."""
     totals: Mapping[datetime, Spend]
     cut: bool
     """There are more runs than were read: the oldest hours are short of them."""
 
 
 class HourOf(Func):
-    """The instant at which the hour of an instant began: of the text that SQLite keeps, in UTC, its first 13 signs."""
+    """The hour of an instant, in hours since 1970: a number, since to read thousands of times takes longer."""
 
-    template = "SUBSTR(%(expressions)s, 1, 13) || ':00:00'"
-    output_field = DateTimeField()
+    template = "(CAST(STRFTIME('%%%%s', %(expressions)s) AS INTEGER) / 3600)"
+    output_field = IntegerField()
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(compiler, connection, template="DATE_TRUNC('hour', %(expressions)s, 'UTC')", **extra)
+        template = "FLOOR(DATE_PART('epoch', %(expressions)s) / 3600)::bigint"
+        return self.as_sql(compiler, connection, template=template, **extra)
 
 
 def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: RunFilter, *, compare: bool) -> Hours:
     """Of the last 24 hours, or of 48 to compare them; split by the `most` dearest of `agent` or `workspace`.
 
-    Added up where they are: thousands of runs are hundreds of hours. What is beyond the dearest is in the totals alone.
+    In one pass over the runs, which are added up where they are; of the hours to compare with the totals alone.
     """
-    since = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=47 if compare else 23)
+    shown = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
+    since = shown - timedelta(hours=24) if compare else shown
     rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS).order_by()
-    dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
-    named = Case(When(**{f"{key}__in": dearest}, then=F(key)))
-    called = Case(When(**{f"{key}__name": ""}, then=F(f"{key}__slug")), default=F(f"{key}__name"))
+    named = Case(When(started_at__gte=shown, then=F(f"{key}_id"))) if compare else F(f"{key}_id")
     by_hour = (
         rows.annotate(named=named, hour=HourOf("started_at"))
         .values_list("named", "hour")
-        .annotate(called=Max(called), runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"))
-        .annotate(spent=Sum("cost_microcents"))
+        .annotate(Count("pk"), Sum("calls"), Sum("unpriced_calls"), Sum("cost_microcents"))
     )
-    count = 0
-    costs: dict[int, dict[datetime, int | None]] = {}
+    of_hours: dict[int, list[tuple[int, ...]]] = {}
+    of_keys: dict[int, dict[datetime, int | None]] = {}
     spent: dict[int, int] = {}
-    totals: dict[datetime, Spend] = {}
-    names: dict[int, str] = {}
-    for pk, hour, name, runs, *sums in by_hour:
-        calls, unpriced, cost = map(int, sums)
-        count += runs
-        spend = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
-        totals[hour] = totals.get(hour, NOTHING) + spend
+    for pk, hour, *counted in by_hour:
+        runs, calls, unpriced, cost = map(int, counted)
+        of_hours.setdefault(hour, []).append((runs, calls, unpriced, cost))
         if pk is not None:
-            costs.setdefault(pk, {})[hour] = spend.cost
+            of_keys.setdefault(pk, {})[EPOCH + timedelta(hours=hour)] = known_cost(calls, unpriced, cost)
             spent[pk] = spent.get(pk, 0) + cost
-            names[pk] = name
-    order = sorted(costs, key=lambda pk: (-spent[pk], names[pk]))
-    return Hours({pk: names[pk] for pk in order}, costs, totals, cut=count == HOURLY_RUNS)
+    summed = {hour: tuple(map(sum, zip(*sums, strict=True))) for hour, sums in of_hours.items()}
+    totals = {
+        EPOCH + timedelta(hours=hour): Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
+        for hour, (_, calls, unpriced, cost) in summed.items()
+    }
+    dearest = sorted((pk for pk, cost in spent.items() if cost), key=lambda pk: (-spent[pk], pk))[:most]
+    cut = sum(runs for runs, *_ in summed.values()) == HOURLY_RUNS
+    return Hours(dearest, {pk: of_keys[pk] for pk in dearest}, totals, cut)

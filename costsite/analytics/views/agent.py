@@ -23,7 +23,7 @@ from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
-from costsite.analytics.queries.run_costs import RunCost, run_costs
+from costsite.analytics.queries.run_costs import RunCost, run_costs, run_ids
 from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
@@ -71,7 +71,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     usual = per_run([(one.cost, one.unpriced_calls) for one in plotted], cut=len(points) > len(plotted))
     plot = _plot(plotted, usual, filters.days, calendar)
     trend = _trend(points, filters.days, calendar, found.id)
-    steps = agents.steps_of_runs(user, found.workspace_id, [one.run_id for one in points[:STEP_RUNS]], STEPS)
+    steps = agents.steps_of_runs(user, found.workspace_id, [one.id for one in points[:STEP_RUNS]], STEPS)
     before, after = (runs.Cursor.parse(request.GET.get(name, "")) for name in ("before", "after"))
     run_page = runs.list_runs(
         user, calendar, runs.RunFilter(agent_id=found.id), before=before, after=after, limit=RUNS_PER_PAGE
@@ -79,7 +79,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     models = wanted.by(spans.shown, by_model)
     # Beside the month's tokens, so of the month as well, whatever the filter says.
     efforts = usage.by(spans.month, lambda row: row.effort)
-    chart = _chart(request, calendar, filters, wanted, comparison, found.id)
+    chart = _chart(request, calendar, filters, wanted, comparison, found)
     lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
     bars = panels.token_bars(month)
     way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
@@ -125,10 +125,13 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "no_runs_yet": not run_page.rows and not usage.rows and before is None and after is None,
     }
-    exports = _exports(chart, will_hold, trend, points, models, steps) | {
-        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
-        "efforts": _efforts_export(efforts),
-    }
+
+    def exports() -> dict[str, Export]:
+        return _exports(user, chart, will_hold, trend, points, models, steps) | {
+            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
+            "efforts": _efforts_export(efforts),
+        }
+
     return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
 
 
@@ -138,13 +141,17 @@ def _chart(
     filters: Filters,
     wanted: AgentUsage,
     comparison: Comparison,
-    agent_id: int,
+    agent: agents.AgentFacts,
 ) -> Stack:
+    agent_id = agent.id
     kept = {"agent": agent_id}
     if filters.range == HOURS:
         found = runs.RunFilter(agent_id=agent_id)
         hours = spend_by_hour(request.user, calendar, "agent", SERIES, found, compare=filters.compare)
-        return hourly_chart("spend-per-day", hours, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept)
+        names = {agent_id: agent.name}
+        return hourly_chart(
+            "spend-per-day", hours, names, filters, calendar, what="agent", hrefs=lambda key: "", kept=kept
+        )
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:
         tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {})
@@ -216,6 +223,7 @@ def _efforts_export(efforts: list[tuple[str, Spend]]) -> Export:
 
 
 def _exports(
+    user: ways.User,
     chart: Stack,
     will_hold: BurnDown | None,
     trend: CostTrend | None,
@@ -223,6 +231,7 @@ def _exports(
     models: list[SpendOfModel],
     steps: list[agents.StepSpend],
 ) -> dict[str, Export]:
+    named = run_ids(user, points)
     return {
         "spend-per-day": Export(chart.exact_head, chart.exact_rows),
         "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
@@ -231,7 +240,7 @@ def _exports(
             ("run_id", "started_at", "cost_cents", "calls", "unpriced_calls", "input_tokens", "output_tokens"),
             [
                 (
-                    one.run_id,
+                    named[one.id],
                     one.started_at,
                     cents_text(one.cost),
                     one.calls,

@@ -49,20 +49,24 @@ def analytics(request: HttpRequest) -> HttpResponseBase:
         "next": offset + AGENTS_PER_PAGE if more else None,
         "kept": ("q", "sort"),
     }
-    export = Export(
-        ("agent", "slug", "workspace", "cost_cents", "unpriced_calls", "runs", "budget", "last_run_at"),
-        [
-            (
-                row.agent.name,
-                row.agent.slug,
-                row.agent.workspace_name,
-                cents_text(row.month.cost),
-                row.month.unpriced_calls,
-                row.runs,
-                state.words,
-                row.agent.last_run_at,
-            )
-            for row, state in zip(rows, states, strict=True)
-        ],
-    )
-    return page(request, "analytics/analytics.html", calendar, "analytics", context, exports={"agents": export})
+
+    def exports() -> dict[str, Export]:
+        listed = Export(
+            ("agent", "slug", "workspace", "cost_cents", "unpriced_calls", "runs", "budget", "last_run_at"),
+            [
+                (
+                    row.agent.name,
+                    row.agent.slug,
+                    row.agent.workspace_name,
+                    cents_text(row.month.cost),
+                    row.month.unpriced_calls,
+                    row.runs,
+                    state.words,
+                    row.agent.last_run_at,
+                )
+                for row, state in zip(rows, states, strict=True)
+            ],
+        )
+        return {"agents": listed}
+
+    return page(request, "analytics/analytics.html", calendar, "analytics", context, exports=exports)

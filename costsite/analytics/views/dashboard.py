@@ -38,6 +38,7 @@ from costsite.analytics.views.spend_chart import (
     by_of_tag,
     hourly_chart,
     listed,
+    names_for,
     runs_of_part,
     spend_chart,
     split_of,
@@ -46,6 +47,8 @@ from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
 NAMED_PROBLEMS = 5
+MOST_WORKSPACES = 250
+"""Whose budgets are read."""
 MOVERS = 6
 SPLITS = {"workspace": "workspace", "agent": "agent", "model": "model", "provider": "provider"}
 
@@ -115,9 +118,12 @@ def _chart(
     by = by_of_tag(filters, filters.by or "workspace", "agent")
     if filters.range == HOURS:
         by = by if by == "agent" else "workspace"
+    known = {one.agent_id: one.name for one in agents} if by == "agent" else {one.id: one.name for one in workspaces}
+    if filters.range == HOURS:
         wanted = RunFilter(workspace_id=chosen.id if chosen else None, agent_id=filters.agent)
         hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
-        return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+        names = names_for(hours.dearest, request.user, by, known)
+        return hourly_chart("spend-per-day", hours, names, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "workspace" and not filters.narrows_usage:
         costs = site.costs_by_day(span)
@@ -133,9 +139,6 @@ def _chart(
         scope = {"workspace": chosen.id} if chosen else {}
         totals = site.by_day(span, chosen.id if chosen else None)
         found = usage_split(request.user, filters, by, SERIES, totals, **scope)
-        known = (
-            {one.agent_id: one.name for one in agents} if by == "agent" else {one.id: one.name for one in workspaces}
-        )
         split = split_of(found, request.user, by, known, opens)
     return spend_chart(
         "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
@@ -154,7 +157,8 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
     )
-    budgets = budgets_for(user, calendar, most=LOUDEST_BUDGETS)
+    # Of the workspaces all, which the table shows; then the agents' that most need a person.
+    budgets = budgets_for(user, calendar, most=1 + min(len(workspaces), MOST_WORKSPACES) + LOUDEST_BUDGETS)
     forecast = month_forecast(site.spent_by_day(), calendar)
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
@@ -196,14 +200,17 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "no_runs_yet": not site.rows and attention.last_run_at(user) is None,
         "no_workspaces": not spenders,
     }
-    exports = {
-        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
-        "workspaces": spender_export(spenders, spans, "workspace"),
-        "movers": Export(
-            ("agent", "before_cents", "now_cents", "change_cents"),
-            [(one.name, cents_text(one.before), cents_text(one.now), cents_text(one.moved)) for one in movers],
-        ),
-    }
+
+    def exports() -> dict[str, Export]:
+        return {
+            "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+            "workspaces": spender_export(spenders, spans, "workspace"),
+            "movers": Export(
+                ("agent", "before_cents", "now_cents", "change_cents"),
+                [(one.name, cents_text(one.before), cents_text(one.now), cents_text(one.moved)) for one in movers],
+            ),
+        }
+
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context, filters=filters, exports=exports)
 
 

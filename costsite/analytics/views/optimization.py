@@ -102,18 +102,20 @@ def optimization(request: HttpRequest) -> HttpResponseBase:
         ),
         "no_runs_yet": not months and not stands.open and not stands.decided,
     }
-    exports = {
-        "advice": files.advice_file(stands.open),
-        "efforts": files.efforts_file(every_effort),
-        "tasks": files.tasks_file(tasks),
-        "unusual-runs": files.marked_file(marked),
-        "compacting": files.compacting_file(compact.row.compactable if compact else ()),
-        "compacted": files.compacted_file(saved),
-        "caching": files.caching_file(every_cached),
-        "decided": files.decided_file(decided),
-    }
-    if growth:
-        exports[growth.id] = Export(growth.head, growth.exact_rows)
+
+    def exports() -> dict[str, Export]:
+        made = {
+            "advice": files.advice_file(stands.open),
+            "efforts": files.efforts_file(every_effort),
+            "tasks": files.tasks_file(tasks),
+            "unusual-runs": files.marked_file(marked),
+            "compacting": files.compacting_file(compact.row.compactable if compact else ()),
+            "compacted": files.compacted_file(saved),
+            "caching": files.caching_file(every_cached),
+            "decided": files.decided_file(decided),
+        }
+        return made | {growth.id: Export(growth.head, growth.exact_rows)} if growth else made
+
     return page(request, "analytics/optimization.html", calendar, "optimization", context, exports=exports)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -28,6 +28,10 @@ class Export:
     rows: Sequence[Sequence[object]]
 
 
+Exports = Callable[[], Mapping[str, Export]]
+"""By name; made when one is asked for: to write thousands of amounts takes as long as a page."""
+
+
 @overload
 def page(
     request: HttpRequest, template: str, calendar: Calendar, section: str, context: dict[str, Any]
@@ -43,7 +47,7 @@ def page(
     context: dict[str, Any],
     *,
     filters: Filters | None = None,
-    exports: Mapping[str, Export],
+    exports: Exports,
 ) -> HttpResponseBase: ...
 
 
@@ -55,10 +59,10 @@ def page(
     context: dict[str, Any],
     *,
     filters: Filters | None = None,
-    exports: Mapping[str, Export] | None = None,
+    exports: Exports | None = None,
 ) -> HttpResponseBase:
     """`section` is the entry of the navigation that this page is under. `?csv=` asks for one of `exports`."""
-    wanted = (exports or {}).get(request.GET.get("csv", ""))
+    wanted = exports().get(request.GET.get("csv", "")) if exports and "csv" in request.GET else None
     if wanted is not None:
         return as_csv(f"{section}-{request.GET['csv']}-{calendar.today:%Y-%m-%d}", wanted)
     around = {

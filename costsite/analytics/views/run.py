@@ -119,11 +119,14 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         "newer": newer,
         "older": older,
     }
-    exports = {
-        "calls": _calls_export(lines),
-        "context": Export(context_chart.exact_head, context_chart.exact_rows),
-        "cost-by-kind": Export(kinds.exact_head, kinds.exact_rows),
-    }
+
+    def exports() -> dict[str, Export]:
+        return {
+            "calls": _calls_export(lines),
+            "context": Export(context_chart.exact_head, context_chart.exact_rows),
+            "cost-by-kind": Export(kinds.exact_head, kinds.exact_rows),
+        }
+
     return page(request, "analytics/run.html", calendar, "runs", context, exports=exports)
 
 

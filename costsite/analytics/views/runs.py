@@ -179,7 +179,10 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
         "kept": KEPT,
     }
-    exports = {"activity": Export(strip.exact_head, strip.exact_rows)}
+
+    def exports() -> dict[str, Export]:
+        return {"activity": Export(strip.exact_head, strip.exact_rows)}
+
     return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports)
 
 

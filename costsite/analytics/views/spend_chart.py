@@ -52,11 +52,16 @@ def split_of(found: SplitDays, user: User, by: str, known: Mapping[int, str], hr
     """With names. `known`: of agents or workspaces; agents that are not among them are asked for."""
     if by not in ("agent", "workspace"):
         return Split({key: str(key) for key in found.dearest}, found.costs, found.totals, hrefs, by_id=False)
-    unknown = [key for key in found.dearest if key not in known]
-    names = dict(known) | (names_of(user, unknown) if unknown and by == "agent" else {})
+    names = names_for(found.dearest, user, by, known)
     return Split(
         {key: names[key] for key in found.dearest if key in names}, found.costs, found.totals, hrefs, by_id=True
     )
+
+
+def names_for(found: Sequence[int], user: User, by: str, known: Mapping[int, str]) -> Mapping[int, str]:
+    """`known`, with the agents of `found` that are not among them."""
+    unknown = [key for key in found if key not in known]
+    return {**known, **names_of(user, unknown)} if unknown and by == "agent" else known
 
 
 def name_slots(names: Sequence[str]) -> dict[str, int]:
@@ -144,6 +149,7 @@ def _of(filters: Filters) -> str:
 def hourly_chart(
     name: str,
     hours: Hours,
+    names: Mapping[int, str],
     filters: Filters,
     calendar: Calendar,
     *,
@@ -152,7 +158,8 @@ def hourly_chart(
     kept: Mapping[str, object],
 ) -> Stack:
     """The last 24 hours. Calls are summed by day; by hour it is whole runs, in the hour they began."""
-    split = Split(hours.names, hours.costs, hours.totals, hrefs, by_id=True)
+    named = {pk: names[pk] for pk in hours.dearest if pk in names}
+    split = Split(named, hours.costs, hours.totals, hrefs, by_id=True)
     steps = hour_steps(calendar, lambda at: runs_of_hour(at, **kept))
     day, totals = timedelta(hours=24), hours.totals
     earlier = [totals.get(step.key - day, NOTHING) for step in steps] if filters.compare else []

@@ -20,7 +20,7 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, budgets_for, fullness_of
+from costsite.analytics.queries.standings import Budgets, budgets_for, fullness_of
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
@@ -34,6 +34,7 @@ from costsite.analytics.views.spend_chart import (
     by_of_tag,
     hourly_chart,
     listed,
+    names_for,
     runs_of_days,
     runs_of_part,
     spend_chart,
@@ -55,7 +56,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
     listed = my_workspaces(request.user)
     site = site_days(request.user, spans.all)
     spenders = spenders_of(listed, site, spans)
-    budgets = budgets_for(request.user, calendar, most=LOUDEST_BUDGETS)
+    budgets = budgets_for(request.user, calendar, agents=())
     states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
     total = sum((spender.month for spender in spenders), NOTHING)
     context = {
@@ -63,7 +64,10 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
         "runs": sum(spender.runs or 0 for spender in spenders),
         "no_workspaces": not spenders,
     }
-    exports = {"workspaces": spender_export(spenders, spans, "workspace")}
+
+    def exports() -> dict[str, Export]:
+        return {"workspaces": spender_export(spenders, spans, "workspace")}
+
     return page(request, "analytics/workspaces.html", calendar, "workspaces", context, exports=exports)
 
 
@@ -127,18 +131,24 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "more_members": len(members) > MEMBERS,
         "no_runs_yet": not site.rows and not usage.agents,
     }
-    exports = {
-        "policies": _policies_export(budgets),
-        "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
-        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
-        "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
-        "agents": spender_export(usage.agents, spans, "agent"),
-        "models": models_export(usage.models),
-        "tags": Export(
-            ("tag", "cost_cents", "unpriced_calls", "calls"),
-            [(one.tag, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls) for one in tags[:TAGS]],
-        ),
-    }
+
+    def exports() -> dict[str, Export]:
+        return {
+            "policies": _policies_export(budgets),
+            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
+            "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+            "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
+            "agents": spender_export(usage.agents, spans, "agent"),
+            "models": models_export(usage.models),
+            "tags": Export(
+                ("tag", "cost_cents", "unpriced_calls", "calls"),
+                [
+                    (one.tag, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls)
+                    for one in tags[:TAGS]
+                ],
+            ),
+        }
+
     return page(request, "analytics/workspace.html", calendar, "workspaces", context, filters=filters, exports=exports)
 
 
@@ -194,18 +204,20 @@ def _chart(
     kept: dict[str, object] = {"workspace": found.slug}
     if filters.agent:
         kept["agent"] = filters.agent
+    known = {agent.id: agent.name for agent in usage.agents}
     if filters.range == HOURS:
         by = "agent"
         wanted = RunFilter(workspace_id=found.id, agent_id=filters.agent)
         hours = spend_by_hour(request.user, calendar, by, SERIES, wanted, compare=filters.compare)
-        return hourly_chart("spend-per-day", hours, filters, calendar, what=by, hrefs=opens, kept=kept)
+        names = names_for(hours.dearest, request.user, by, known)
+        return hourly_chart("spend-per-day", hours, names, filters, calendar, what=by, hrefs=opens, kept=kept)
     span = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if by == "agent" and not filters.narrows_usage:
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
         got = usage_split(request.user, filters, by, SERIES, site.by_day(span), workspace=found.id)
-        split = split_of(got, request.user, by, {agent.id: agent.name for agent in usage.agents}, opens)
+        split = split_of(got, request.user, by, known, opens)
     return spend_chart(
         "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
     )
