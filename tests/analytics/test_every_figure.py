@@ -31,6 +31,7 @@ from tests.analytics.facts import (
     file_of,
     grouped,
     known,
+    text_of,
     within,
 )
 
@@ -223,6 +224,25 @@ def test_a_workspaces_tables_are_of_its_calls(calls: list[LLMCall], as_viewer: C
     assert {row["tag"]: (row["cost_cents"], int(row["calls"])) for row in file_of(as_viewer, page, "tags")} == {
         tag: (exact(known(of_tag)), len(of_tag)) for tag, of_tag in by_tag.items()
     }
+
+
+def test_sums_by_tag_are_of_the_chosen_agent_and_say_what_does_not_narrow_them(
+    calls: list[LLMCall], as_viewer: Client
+) -> None:
+    bot = Agent.objects.get(slug="support-bot", workspace__slug="acme").pk
+    by_tag: dict[str, list[LLMCall]] = defaultdict(list)
+    for call in within(calls, *THIS_MONTH):
+        for tag in (call.tags or [""]) if call.agent_id == bot else ():
+            by_tag[tag].append(call)
+    page = f"/workspaces/acme/?agent={bot}"
+
+    assert {row["tag"]: (row["cost_cents"], int(row["calls"])) for row in file_of(as_viewer, page, "tags")} == {
+        tag: (exact(known(of_tag)), len(of_tag)) for tag, of_tag in by_tag.items()
+    }
+    assert f"tag=web&amp;agent={bot}" in as_viewer.get(page).content.decode()
+    assert "whatever the model, provider and status" in text_of(as_viewer, f"{page}&model=acme-1")
+    assert "whatever the model" not in text_of(as_viewer, page)
+    assert "whatever the tag" in text_of(as_viewer, f"{page}&tag=web")
 
 
 def test_an_agents_page_is_of_its_calls(calls: list[LLMCall], as_viewer: Client) -> None:

@@ -138,11 +138,15 @@ class TagSpend:
     spend: Spend
 
 
-def tags_of(user: User, workspace_id: int, days: Days, most: int) -> list[TagSpend]:
-    """The dearest tags, one more than `most` when there are more. A call with two tags is under both."""
+def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: int | None) -> list[TagSpend]:
+    """The dearest tags, one more than `most` when there are more; of one agent where one is named.
+
+    A call with two tags is under both. Sums by tag know neither models nor providers nor states of calls.
+    """
+    of_agent = {} if agent_id is None else {"agent_id": agent_id}
     rows: Any = (
         TagDay.objects.visible_to(user)
-        .filter(within(days), workspace_id=workspace_id)
+        .filter(within(days), workspace_id=workspace_id, **of_agent)
         .values("tag")
         .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), spent=Sum("cost_microcents"))
         .filter(made__gt=0)

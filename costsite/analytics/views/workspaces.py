@@ -89,7 +89,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     own = budgets.own(found.id)
     chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
     will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
-    tags = workspaces.tags_of(user, found.id, filters.days, TAGS)
+    tags = workspaces.tags_of(user, found.id, filters.days, TAGS, agent_id=filters.agent)
     bars = panels.token_bars(month)
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
