@@ -53,6 +53,8 @@ class SQLiteStorage(Storage):
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         # Past Django's cursor: it costs two to three times what such a statement itself does.
         wrapper = connections[DEFAULT_DB_ALIAS]
+        if wrapper.force_debug_cursor:  # somebody counts the statements
+            return super().rows(statement, parameters)
         wrapper.ensure_connection()
         with wrapper.wrap_database_errors:
             return list(wrapper.connection.execute(_own_placeholders(statement), parameters))

@@ -181,12 +181,12 @@ def test_priced_calls_are_left_alone_unless_all_are_asked_for(workspace: Workspa
 
 
 def test_calls_of_models_that_still_have_no_price_are_not_even_read(
-    workspace: Workspace, django_assert_max_num_queries: Any
+    workspace: Workspace, django_assert_num_queries: Any
 ) -> None:
     record(workspace, *(local_call(request_model=f"local-{number}") for number in range(20)))
     price(model="something-else")
     # The state of the ledger, what is left of closed months, the days, the price book's mark and rows, the day's names.
-    with django_assert_max_num_queries(6):
+    with django_assert_num_queries(6):
         assert repricing.reprice(Selection(), apply=False, reason="", now=TODAY).calls == 0
 
 
