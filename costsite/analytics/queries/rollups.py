@@ -114,7 +114,7 @@ def split_by_day(
     """
     rows = rows.filter(within(days)).order_by()
     found = None
-    if dearest is None:
+    if dearest is None and key != "agent":
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
         all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None
