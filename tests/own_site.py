@@ -91,6 +91,7 @@ def _migrated() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="costsite-migrated-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     migrate(folder, surroundings(folder))
+    (folder / "secret_key").unlink()  # each site makes its own
     return folder
 
 

@@ -185,8 +185,8 @@ def test_it_starts_only_where_sign_in_links_are_allowed(tmp_path: Path) -> None:
 
 
 def test_its_traffic_does_not_mix_with_a_site_that_has_workspaces_of_its_own(tmp_path: Path) -> None:
-    run = {"env": surroundings(tmp_path), "capture_output": True, "text": True, "timeout": 60}
     make_tables(tmp_path)
+    run = {"env": surroundings(tmp_path), "capture_output": True, "text": True, "timeout": 60}
     subprocess.run([*MANAGE, "create_workspace", "real-work"], check=True, **run)  # type: ignore[call-overload]
 
     refused = subprocess.run([*MANAGE, "load_demo"], **run)  # type: ignore[call-overload]
