@@ -45,7 +45,7 @@ def read_plain(body: bytes) -> tuple[wire.EventBatch, Sequence[Report]] | None:
     try:
         read = _envelope.decode(body)
         health = wire.ClientHealth.model_validate_json(bytes(read.health))
-    except (DecodeError, ValidationError):
+    except (DecodeError, ValidationError, RecursionError):  # the last: nested more deeply than anything we take
         return None
     calls = [report for report in read.events if isinstance(report, CallReport)]
     starts = [report for report in read.events if isinstance(report, StartReport)]

@@ -159,3 +159,9 @@ def test_whatever_envelope_is_taken_as_plain_is_what_the_wire_reads() -> None:
     plain = sum(is_read_as_the_wire_reads_it(body_of(CALL, **{name: value})) for name in names for value in values)
 
     assert plain > 5
+
+
+@pytest.mark.parametrize("where", ['"health":', '"unheard_of":'])
+def test_what_is_nested_without_end_is_not_plain(where: str) -> None:
+    envelope = body_of(CALL)[:-1].replace(b'"health":{},', b"")
+    assert read_plain(b"%s,%s%s%s}" % (envelope, where.encode(), b"[" * 9_000, b"]" * 9_000)) is None
