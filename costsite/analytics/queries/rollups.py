@@ -122,7 +122,9 @@ def split_by_day(
         if dearest is None:
             dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
         if totals is None:
-            rows = rows.annotate(named=Case(When(**{f"{key}__in": dearest}, then=F(key))))
+            # Asked for by itself: within, it would be worked out twice, for what is read and for how it is grouped.
+            found_dearest = [row[key] for row in dearest]
+            rows = rows.annotate(named=Case(When(**{f"{key}__in": found_dearest}, then=F(key))))
         else:
             rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
         found = _by_value_and_day(rows)
