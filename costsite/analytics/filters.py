@@ -82,7 +82,12 @@ def day_wanted(text: str) -> date | None:
 
 
 def days_wanted(query: Mapping[str, str]) -> Days | None:
-    """The range `from` and `to` of a query string, both in it; the wrong way round it is meant the right way."""
+    """The range `from` and `to` of a query string, both in it; the wrong way round it is meant the right way.
+
+    `unless`: both, as a form showed them. Where nobody changed them, the range by its name is meant.
+    """
+    if query.get("unless") == f"{query.get('from')} {query.get('to')}":
+        return None
     first, last = day_wanted(query.get("from", "")), day_wanted(query.get("to", ""))
     if first is None or last is None:
         return None

@@ -202,7 +202,7 @@ def spend_stack(
                 column,
                 step.tick,
                 tuple(tip) if spend.calls or mark else (),
-                step.href,
+                step.href if spend.calls else "",
                 step.unfinished,
                 chart.at(mark) if mark else None,
             )

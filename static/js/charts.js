@@ -31,7 +31,8 @@
   document.addEventListener("pointerover", (event) => { const mark = markOf(event); if (mark) show(mark); else hide(); });
   document.addEventListener("focusin", (event) => { const mark = markOf(event); if (mark) show(mark); else hide(); });
   document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", hide, { passive: true, capture: true });
+  // Focusing a mark may scroll the page to it: its words go along.
+  document.addEventListener("scroll", () => { const mark = markOf({ target: document.activeElement }); if (mark) show(mark); else hide(); }, { passive: true, capture: true });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];

@@ -39,6 +39,10 @@ def read(query: str) -> Filters:
         ("from=2026-11-03", "1 to 30 Nov", "1 to 31 Oct"),
         ("from=2026-02-30&to=2026-11-05", "1 to 30 Nov", "1 to 31 Oct"),
         ("range=a-year", "1 to 30 Nov", "1 to 31 Oct"),
+        # A form sends the dates that it showed, whether or not somebody changed them.
+        ("range=7-days&unless=2026-11-18+2026-11-24&from=2026-11-18&to=2026-11-24", "18 to 24 Nov", "11 to 17 Nov"),
+        ("range=7-days&unless=2026-10-18+2026-10-24&from=2026-10-18&to=2026-10-24", "18 to 24 Nov", "11 to 17 Nov"),
+        ("range=7-days&unless=2026-11-18+2026-11-24&from=2026-11-17&to=2026-11-24", "17 to 24 Nov", "9 to 16 Nov"),
     ],
 )
 def test_a_range_is_its_days_and_as_many_before(query: str, days: str, before: str) -> None:

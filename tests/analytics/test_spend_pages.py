@@ -386,3 +386,29 @@ def test_runs_of_an_agent_are_paged_older_and_newer(spend: Spend, as_viewer: Cli
     assert minutes == list(range(44, -1, -1))
     assert (first.newer, last.older) == (None, None)
     assert back.rows == second.rows
+
+
+def test_a_day_that_only_the_range_before_has_leads_to_no_runs(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=AFTERNOON - timedelta(hours=1))
+    spend(started_at=AFTERNOON - timedelta(days=9))
+
+    page = as_viewer.get("/?range=7-days&compare=1").content.decode()
+
+    links = re.findall(r'<a class="column" href="([^"]+)"', page)
+    assert len(links) == 1
+    assert "2026-11-24" in links[0]
+    assert len(re.findall(r'<g class="column" data-tip role="img"><title>[^<]*before: ', page)) == 1
+
+
+def test_tags_of_an_agent_are_parts_of_what_that_agent_spent(cast: Cast, spend: Spend, as_viewer: Client) -> None:
+    spend(tags=["mail"], started_at=AFTERNOON - timedelta(hours=1))
+    spend(agent="researcher", started_at=AFTERNOON - timedelta(hours=1))
+    agent = Agent.objects.get(slug="support-bot")
+
+    page = as_viewer.get(f"/workspaces/acme/?agent={agent.pk}&range=7-days").content.decode()
+
+    by_tag = page[page.index('id="by-tag"') :]
+    link, share = re.findall(r'href="([^"]+)"><bdi>mail</bdi>.*?([\d.]+ %)', by_tag, re.DOTALL)[0]
+    assert share == "100 %"
+    assert f"agent={agent.pk}" in link
+    assert "from=2026-11-18" in link

@@ -21,6 +21,8 @@ from costsite.management.commands.demo import EXAMPLE, Command, what_ended_it
 from tests.costsite.test_serve import MANAGE, PROJECT, Site
 from tests.own_site import make_tables, surroundings
 
+pytestmark = pytest.mark.sqlite("the demo is tried without a server")
+
 SUMMARY_LINES = 8
 
 

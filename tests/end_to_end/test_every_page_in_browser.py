@@ -14,6 +14,7 @@ from tests.end_to_end.whole_sites import with_hostile_names, with_months_of_demo
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.sqlite("how a page looks is the same; what it says is held on both elsewhere"),
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH"),
 ]

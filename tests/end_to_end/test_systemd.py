@@ -17,7 +17,10 @@ from tests.end_to_end.live_site import ROOT, Recorded, exactly
 from tests.end_to_end.machine import Machine, why_not
 
 WHY_NOT = why_not()
-pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+pytestmark = [
+    pytest.mark.sqlite("it moves to PostgreSQL itself"),
+    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT),
+]
 
 UNITS = ("costsite-web", "costsite-background")
 SECONDS = 300.0

@@ -123,7 +123,10 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         **models_table(usage.models),
         "shown": usage.shown,
         "shown_days": filters.days,
-        "all_shown": site.spend(filters.days),
+        "all_tagged": _all_tagged(filters, site, usage),
+        "tags_href": runs_of_days(
+            filters.days, workspace=found.slug, **({"agent": filters.agent} if filters.agent else {})
+        ),
         "tags": tags[:TAGS],
         "more_tags": len(tags) > TAGS,
         "tags_unit": figures.MoneyUnit.for_values([tag.spend.cost for tag in tags]),
@@ -150,6 +153,16 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         }
 
     return page(request, "analytics/workspace.html", calendar, "workspaces", context, filters=filters, exports=exports)
+
+
+def _all_tagged(filters: Filters, site: SiteDays, usage: workspaces.WorkspaceUsage) -> int | None:
+    """Microcents that the tags are parts of: models, providers and states do not narrow them, an agent does.
+
+    None: not known, as of an agent under another filter.
+    """
+    if not filters.agent:
+        return site.spend(filters.days).cost_microcents
+    return None if filters.provider or filters.model or filters.status else usage.shown.cost_microcents
 
 
 def _policies(budgets: Budgets, user: ways.User, *, owned: bool) -> list[dict[str, Any]]:
