@@ -52,6 +52,8 @@ def read_plain(body: bytes) -> tuple[wire.EventBatch, Sequence[Report]] | None:
     of_a_run: list[CallReport | StartReport] = [*calls, *starts]
     if not (_have_visible_names(read.events, of_a_run) and _have_digests(calls) and all(map(_adds_up, calls))):
         return None
+    if any(at * 64 % 1 == _HALF for at in _times(read.sent_at, read.events)):
+        return None
     ids: dict[str, Sequence[Report]] = {
         "run_id": read.events,
         "call_id": calls,
@@ -70,6 +72,21 @@ def read_plain(body: bytes) -> tuple[wire.EventBatch, Sequence[Report]] | None:
         events=[],
     )
     return sent, read.events
+
+
+_HALF: Final = 0.5
+"""Odd multiples of 1/128 s lie halfway between two microseconds: `wire` takes the later, `datetime` the even one."""
+
+
+def _times(sent_at: float, events: Iterable[Report]) -> Iterable[float]:
+    yield sent_at
+    for report in events:
+        if isinstance(report, RefusalReport):
+            yield report.refused_at
+            continue
+        yield report.started_at
+        if not isinstance(report, StartReport):
+            yield report.ended_at
 
 
 def _takes_dashes_out(name: str, reports: Sequence[Report]) -> bool:
