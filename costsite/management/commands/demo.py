@@ -15,7 +15,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.urls import reverse
 from sesame.utils import get_query_string
@@ -25,6 +25,7 @@ from costsite.as_typed import path_as_typed, python_as_typed
 from costsite.demo import cast
 from costsite.demo.budgets import give_demo_budgets
 from costsite.demo.people import ADMIN, admin_login, demo_key
+from costsite.management.at_once import CommandHeardAtOnce
 from costsite.serve import readiness
 from costsite.serve.services import site_services
 from costsite.serve.supervisor import Supervisor
@@ -37,7 +38,7 @@ EXAMPLE = "examples/support_agent.py"
 BUDGETED_EXAMPLE = "examples/budgeted_agent.py"
 
 
-class Command(BaseCommand):
+class Command(CommandHeardAtOnce):
     help = "Run the site with a month of believable data and a real agent. Sign-in links work; not for real data."
     requires_system_checks = []  # they need the databases, which are made first
 
@@ -66,14 +67,14 @@ class Command(BaseCommand):
         log = settings.STATE_DIR / "serve.log"
         settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
-            supervisor = Supervisor(site_services(HOST, port), settings.BASE_DIR, say=self.stdout.write, output=output)
+            supervisor = Supervisor(site_services(HOST, port), settings.BASE_DIR, say=self.say, output=output)
             supervisor.stop_on_signals()
             supervisor.start()
             try:
                 self._run(supervisor, f"http://{HOST}:{port}", options["port"], link, password, key)
             finally:
                 supervisor.stop()
-                self.stdout.write("\nStopped. make run starts it again, with the same data.")
+                self.say("\nStopped. make run starts it again, with the same data.")
 
     def _run(
         self, supervisor: Supervisor, url: str, wanted_port: int, link: str, password: str | None, key: str
@@ -89,7 +90,7 @@ class Command(BaseCommand):
         renew = f"COSTSITE_DEMO=true {python_as_typed('manage.py', 'changepassword', ADMIN)}"
         login = f"{ADMIN} / {password}" if password else f"{ADMIN}; a new password: {renew}"
         moved = "" if url.endswith(f":{wanted_port}") else f" (port {wanted_port} is taken)"
-        self.stdout.write(
+        self.say(
             "\n".join(
                 (
                     f"\nCostsite runs on {url}/{moved}",
@@ -106,11 +107,12 @@ class Command(BaseCommand):
 
     def _run_agent(self, example: str, url: str, key: str) -> None:
         """Run an example as anyone would, in a process of its own, through the callback and HTTP."""
-        self.stdout.write(f"Running an agent: {example}")
+        self.say(f"Running an agent: {example}")
         environment = os.environ | {
             "COSTSITE_URL": url,
             "COSTSITE_API_KEY": key,
             "COSTSITE_STATE_DIR": str(settings.STATE_DIR / "agent"),
+            "PYTHONUNBUFFERED": "1",
         }
         command = [sys.executable, str(settings.BASE_DIR / example)]
         with tempfile.TemporaryFile("w+") as complaints:
@@ -121,8 +123,7 @@ class Command(BaseCommand):
             too_long.start()
             with agent:
                 for line in agent.stdout or ():  # as it comes: which model is asked is said before it is
-                    self.stdout.write(f"  {line.rstrip()}")
-                    self.stdout.flush()
+                    self.say(f"  {line.rstrip()}")
             too_long.cancel()
             complaints.seek(0)
             if agent.returncode == -signal.SIGKILL:

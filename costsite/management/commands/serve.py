@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
+from costsite.management.at_once import CommandHeardAtOnce
 from costsite.serve import readiness
 from costsite.serve.services import BACKGROUND, WEB, site_services
 from costsite.serve.supervisor import Supervisor
 
 
-class Command(BaseCommand):
+class Command(CommandHeardAtOnce):
     help = "Serve the site: web and background work together, until Ctrl-C or SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -64,8 +65,3 @@ class Command(BaseCommand):
         supervisor.watch()
         self.say("Stopping.")
         supervisor.stop()
-
-    def say(self, text: str) -> None:
-        """Now: to what is no terminal, such as a journal, it would else be written when the process ends, if then."""
-        self.stdout.write(text)
-        self.stdout.flush()
