@@ -162,7 +162,7 @@ def test_who_sees_everything_reads_the_newest_by_an_index_before_anything_is_joi
         assert reads_no_other_status(page, [step for step in plan if "run_by" in step]), (page, sql, plan)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plans")
+@pytest.mark.sqlite("reads its plans")
 @pytest.mark.parametrize("by", ["model", "provider"])
 def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
     cast: Cast, spend: Spend, client: Client, by: str
