@@ -239,7 +239,7 @@ def test_sums_by_tag_are_of_the_chosen_agent_and_say_what_does_not_narrow_them(
     assert {row["tag"]: (row["cost_cents"], int(row["calls"])) for row in file_of(as_viewer, page, "tags")} == {
         tag: (exact(known(of_tag)), len(of_tag)) for tag, of_tag in by_tag.items()
     }
-    assert f"tag=web&amp;agent={bot}" in as_viewer.get(page).content.decode()
+    assert f"agent={bot}&amp;tag=web" in as_viewer.get(page).content.decode()
     assert "whatever the model, provider and status" in text_of(as_viewer, f"{page}&model=acme-1")
     assert "whatever the model" not in text_of(as_viewer, page)
     assert "whatever the tag" in text_of(as_viewer, f"{page}&tag=web")
