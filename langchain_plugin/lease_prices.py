@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_plugin.hold import hold_of
-from langchain_plugin.wire_prices import cost_of
 
 if TYPE_CHECKING:
     from langchain_plugin.wire import TokenCounts, UnitPrices
@@ -64,6 +63,8 @@ class LeasePrices:
 
     def cost_of(self, model: Model, counts: TokenCounts, *, served_from_local_cache: bool) -> int:
         """What an ended call cost; 0 where it has no price."""
+        from langchain_plugin.wire_prices import cost_of  # pydantic, which a process without calls need not load
+
         entry = self._by_model.get(model)
         prices = entry.prices if entry is not None else self._fallback
         if prices is None:

@@ -19,6 +19,7 @@ from tests.end_to_end.live_site import ROOT
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.sqlite("reads the file of a site whose clock is moved"),
     pytest.mark.newer_langchain,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH"),
 ]
