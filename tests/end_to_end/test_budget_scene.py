@@ -201,6 +201,7 @@ def report_late(site: LiveSite) -> None:
     assert answer.json()["accepted"] == [0], answer.text
 
 
+@pytest.mark.sqlite("the benchmark that it runs reads the file; test_faults.py kills on both")
 @pytest.mark.parametrize(
     "kill", [["--kill", "server"], ["--kill", "clients"], ["--kill", "server", "--on-unreachable", "allow"]],
     ids=["the server", "clients", "the server, and clients go on"],
