@@ -84,8 +84,6 @@ class Allowance:
         self._valid_until = 0.0
         self._valid_until_wall = 0.0
         self._renew_at = 0.0
-        self._free_until = 0.0
-        """Until then every call may be made, and nothing needs asking, by an answer without an amount."""
         self._authorised = 0
         """The running total of `_taken` that may be reached."""
         self._granted_amount = 0
@@ -137,10 +135,12 @@ class Allowance:
         Without the lock, which an answer may hold just now: a call a moment earlier had gone by the old one too.
         """
         now = self._clock()
-        if now < self._free_until and time.time() < self._valid_until_wall and model in self._answered_models:
-            self._seen_at = now
-            return True
-        return False
+        if self._bounded or self._has_failed or now >= self._renew_at or not self._is_valid(now):
+            return False
+        if model not in self._answered_models:
+            return False
+        self._seen_at = now
+        return True
 
     def take(self, call_id: str, size: Size, *, may_wait: bool = False) -> Taken | Stopped | Ask:
         """Hold a call's worst case, as far as that can be decided here. `may_wait`: for the price of a new model."""
@@ -329,7 +329,6 @@ class Allowance:
             self._valid_until = asking.asked_at + answer.valid_for_seconds
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
-            self._free_until = 0.0 if self._bounded else self._renew_at
             self.budget = answer.budget
             self._answered_models = frozenset(asking.models)
             self.prices = LeasePrices(answer)
@@ -339,7 +338,6 @@ class Allowance:
         """The site answered with a refusal. What the lease had left was given back."""
         with self.lock:
             self._answered()
-            self._free_until = 0.0
             self._refusal = Refusal(facts, self._clock())
             self._authorised = min(self._authorised, asking.taken + asking.keep)
             if not self._bounded:
@@ -357,7 +355,6 @@ class Allowance:
         """The site could not be asked: nobody waits for it for a while."""
         with self.lock:
             self._has_failed = True
-            self._free_until = 0.0
             now = self._clock()
             self._open_circuit_until = now + CIRCUIT_SECONDS
             self._retry_at = now + min(CIRCUIT_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 10))
@@ -368,7 +365,7 @@ class Allowance:
         """What was set aside was given back; the next call asks again."""
         with self.lock:
             self._lease_id = None
-            self._valid_until = self._free_until = 0.0
+            self._valid_until = 0.0
             self._authorised = self._taken
 
     def _answered(self) -> None:

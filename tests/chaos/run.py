@@ -23,7 +23,6 @@ import argparse
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,7 @@ from typing import Any
 
 from tests.chaos.merges import Merges
 from tests.end_to_end.live_site import ROOT, LiveSite
+from tests.own_site import reading
 
 MOVED_CLOCK = Path(__file__).with_name("moved_clock")
 CLIENTS = 6
@@ -296,11 +296,9 @@ class MovedSite(LiveSite):
     # Read from the file itself: a site that is down is asked too.
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(f"file:{self.state_dir / 'costsite.sqlite3'}?mode=ro", uri=True, timeout=20)
-        try:
-            return connection.execute(query, values).fetchall()
-        finally:
-            connection.close()
+        with reading(self.state_dir) as ledger:
+            found: list[tuple[Any, ...]] = ledger.execute(query, values).fetchall()
+            return found
 
     def all(self, query: str) -> list[str]:
         return [str(row[0]) for row in self.rows(query)]
