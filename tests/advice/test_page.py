@@ -104,7 +104,7 @@ def test_another_workspaces_advice_is_not_shown_and_not_to_be_decided(
     client.force_login(stranger)
     advice = Advice.objects.earliest("pk")
 
-    assert "Not reviewed yet" in text(client)
+    assert "No runs to review yet" in text(client)
     assert decided(client, advice, "done", "mine now") == 404
     advice.refresh_from_db()
     assert advice.state == "open"
