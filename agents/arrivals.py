@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from agents import pricing
-from agents.clock import settled
+from agents.clock import EARLIEST, settled
 from agents.reports import CallReport
 from agents.rollups import Place, Sums, sums_of
 from langchain_plugin.wire import TokenCounts
@@ -33,7 +33,7 @@ COLUMNS: Final = (
 """Of `LLMCall`, in the order of `CallArrival.row`. The first two name the row."""
 
 _as_reported = attrgetter(*_AS_REPORTED)
-_tokens = attrgetter(*TokenCounts._fields)
+_tokens_of = attrgetter(*TokenCounts._fields)
 
 
 class CallArrival(Struct, gc=False):
@@ -104,22 +104,25 @@ def call_arrival(
     index: int, report: CallReport, shift: timedelta, received_at: datetime, latest: datetime
 ) -> CallArrival:
     """`report` with its times settled. It has no cost yet: prices are read where no repricing can come between."""
-    reported_at = datetime.fromtimestamp(report.started_at, UTC)
-    started_at = settled(reported_at, shift, received_at, latest)
-    ended_at = settled(datetime.fromtimestamp(report.ended_at, UTC), shift, received_at, latest)
-    tokens = TokenCounts._make(_tokens(report))
-    if tokens.input_tokens is None or tokens.output_tokens is None:
-        tokens = tokens._replace(input_tokens=tokens.input_tokens or 0, output_tokens=tokens.output_tokens or 0)
+    started_at = reported_at = datetime.fromtimestamp(report.started_at, UTC)
+    ended_at = datetime.fromtimestamp(report.ended_at, UTC)
+    if shift or not EARLIEST <= started_at <= ended_at <= latest:  # as hardly ever
+        started_at = settled(reported_at, shift, received_at, latest)
+        ended_at = max(started_at, settled(ended_at, shift, received_at, latest))
+    tokens = _tokens_of(report)
+    if tokens[0] is None or tokens[1] is None:
+        tokens = (tokens[0] or 0, tokens[1] or 0, *tokens[2:])
+    tags = report.tags
     return CallArrival(
         index,
         report,
         report.call_id,
         report.run_id,
         started_at,
-        ended_at if ended_at > started_at else started_at,
+        ended_at,
         None if started_at is reported_at else reported_at,
         pricing.canonical_model(report.request_model, report.response_model),
-        tuple(dict.fromkeys(report.tags)) if report.tags else (),
+        tags if len(tags) < 2 else tuple(dict.fromkeys(tags)),
         report.usage_basis == "estimated" or report.status in ("cancelled", "abandoned"),
-        tokens,
+        TokenCounts._make(tokens),
     )

@@ -26,14 +26,18 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
     """
     now = now or timezone.now()
     health = batch.health
+    store = storage()
     # By hand: the ORM takes ten times as long, and every batch asks.
-    columns = ["id", "last_seen_at", "spool_events", "dropped"]
-    known = storage().find(Client, columns, "client_id", workspace.pk, [batch.client_id.hex])
+    known = store.rows(
+        "SELECT id, last_seen_at, spool_events, dropped FROM agents_client WHERE workspace_id = %s AND client_id = %s",
+        [workspace.pk, batch.client_id.hex],
+    )
     if known:
         pk, last_seen_at, waited, dropped = known[0]
         is_over = bool(waited) and not health.spool_events
-        lost_more = sum(health.dropped.values()) > sum(storage().read_json(dropped).values())
-        if now - storage().read_time(last_seen_at) < NOTED_EVERY and not is_over and not lost_more:
+        lost = sum(health.dropped.values())
+        lost_more = bool(lost) and lost > sum(store.read_json(dropped).values())
+        if now - store.read_time(last_seen_at) < NOTED_EVERY and not is_over and not lost_more:
             return int(pk)
     facts = {
         "host": health.host,

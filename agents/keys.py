@@ -7,7 +7,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Sequence
-from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +126,8 @@ def _live_key(prefix: str) -> ApiKey | None:
         if len(_seen) >= KEYS_REMEMBERED:
             _seen.clear()
         seen = _seen[prefix] = (row, made)
-    key = copy(seen[1])  # what a request does to it stays with the request
-    key.last_used_at = last_used_at and store.read_time(last_used_at)
+    key = ApiKey.__new__(ApiKey)  # of the request's own, in a tenth of the time that `copy` takes
+    key.__dict__.update(seen[1].__dict__, last_used_at=last_used_at and store.read_time(last_used_at))
     return key
 
 

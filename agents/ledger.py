@@ -187,6 +187,7 @@ class _Batch:
         self._write_calls()
         self._write_runs()
         self.postings.post_rollups(self.storage)
+        self.recorded.spent = self.postings.spent()
         self._write_price_card()
 
     # ── who and when ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -404,10 +405,8 @@ class _Batch:
                 report.langchain_run_id,
             )  # fmt: skip
         self.postings.add(call.place(run.agent_id), call.sums())
-        if call.cost:
-            self.recorded.spent[run.agent_id, call.day] += call.cost
-            if report.lease_id is not None:
-                self.recorded.spent_by_lease[UUID(report.lease_id)] += call.cost
+        if call.cost and report.lease_id is not None:
+            self.recorded.spent_by_lease[UUID(report.lease_id)] += call.cost
 
     def _replace(self, replacing: dict[str, CallArrival]) -> None:
         """Take out what provisional reports were booked as, and book the measured ones."""
@@ -420,10 +419,8 @@ class _Batch:
             call = replacing[old.call_id.hex]
             run = self.runs[call.run_id]
             self.postings.take_out(place_of(old), sums_of_stored(old))
-            if old.cost_microcents:
-                self.recorded.spent[old.agent_id, old.day] -= old.cost_microcents
-                if old.lease_id is not None:
-                    self.recorded.spent_by_lease[old.lease_id] -= old.cost_microcents
+            if old.cost_microcents and old.lease_id is not None:
+                self.recorded.spent_by_lease[old.lease_id] -= old.cost_microcents
             if call.report.is_root:
                 run.facts.forget_the_call()
             run.lost_its_start = run.lost_its_start or old.started_at == run.facts.started_at < call.started_at

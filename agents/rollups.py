@@ -8,7 +8,7 @@ rebuild can mend while they write.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ Sums = tuple[int, ...]
 """One number for each of `SUM_COLUMNS`, in their order."""
 
 NO_SUMS: Sums = (0,) * len(SUM_COLUMNS)
+_COST = SUM_COLUMNS.index("cost_microcents")
 
 USAGE_KEY = ("workspace_id", "day", "agent_id", "provider", "model", "status", "effort")
 UNTAGGED = ("",)
@@ -52,8 +53,8 @@ def sums_of(
     )
 
 
-def total(vectors: Iterable[Sums]) -> Sums:
-    return tuple(map(sum, zip(*vectors, strict=True)))
+def total(vectors: Sequence[Sums]) -> Sums:
+    return vectors[0] if len(vectors) == 1 else tuple(map(sum, zip(*vectors, strict=True)))
 
 
 def negative(sums: Sums) -> Sums:
@@ -157,6 +158,14 @@ class Postings:
     def post_runs(self, storage: Storage) -> None:
         """Add to the sums of runs that exist, for changes that touch nothing else of them."""
         storage.add_to_runs([(self.workspace_id, run_id, *sums) for run_id, sums in sorted(self.by_run().items())])
+
+    def spent(self) -> dict[tuple[int, date], int]:
+        """Microcents that are added, by agent id and local day; nothing of those that spent nothing."""
+        spent: dict[tuple[int, date], int] = defaultdict(int)
+        for place, sums in self._summed():
+            if sums[_COST]:
+                spent[place.agent_id, place.day] += sums[_COST]
+        return spent
 
     def by_run(self) -> dict[str, Sums]:
         """What each run gains."""

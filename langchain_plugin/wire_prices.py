@@ -80,8 +80,9 @@ def cost_of(tokens: TokenCounts, prices: UnitPrices, *, served_from_local_cache:
     ) = _unit_prices(prices.__dict__)  # fmt: skip
     written_5m = cache_write_5m + cache_write_unknown
     cached = cache_read + written_5m + cache_write_1h
-    input_audio = min(input_audio, input_tokens - cached)
-    output_audio = min(output_audio, output_tokens - reasoning)
+    if input_audio or output_audio:
+        input_audio = min(input_audio, input_tokens - cached)
+        output_audio = min(output_audio, output_tokens - reasoning)
 
     cached_at_cached_prices = (
         cache_read * of_cache_read + written_5m * of_cache_write_5m + cache_write_1h * of_cache_write_1h

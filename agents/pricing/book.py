@@ -34,7 +34,7 @@ class Priced(NamedTuple):
     prices: wire.UnitPrices | None
     """None: unpriced. Never zeros that nobody stated."""
     source: str
-    """For the row's `price_source`: "price #12", "genai-prices 0.2.3"; empty when unpriced."""
+    """For the row's `price_source`, and no longer: "price #12", "genai-prices 0.2.3"; empty when unpriced."""
     valid_up_to_input_tokens: int | None
     """The largest context these prices hold for; None: any."""
 
@@ -84,7 +84,7 @@ class PriceBook:
                 if begins <= at < ends and above < input_tokens <= up_to:
                     return priced
         found = self._find(provider, (response_model, request_model), service_tier, at, input_tokens, frozenset())
-        priced = Priced(found.prices, found.source, found.up_to)
+        priced = Priced(found.prices, found.source[:100], found.up_to)
         self._remember(
             key, (priced, found.begins, found.ends, found.above, wire.MAX_COUNT if found.up_to is None else found.up_to)
         )
@@ -123,7 +123,7 @@ class PriceBook:
     ) -> Charge:
         """The cost of one call: the one way from tokens to money, for new calls and for repriced ones."""
         priced = self.unit_prices(provider, request_model, response_model, service_tier, at, tokens.input_tokens)
-        source = priced.source[:100]
+        source = priced.source
         if priced.prices is None:
             # Whatever the model costs, LangChain's own cache answered.
             return Charge(0 if served_from_local_cache else None, 0, source)

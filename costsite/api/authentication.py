@@ -35,7 +35,7 @@ class BearerKey(HttpBearer):
         self.scope = scope
 
     def __call__(self, request: HttpRequest) -> ApiKey:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != self.openapi_scheme or not token.strip():
             raise ApiError(401, "no_key", 'Send an API key: "Authorization: Bearer cs_…".', headers=_CHALLENGE)
         return self.authenticate(request, token.strip())

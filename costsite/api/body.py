@@ -19,7 +19,7 @@ def read_body(request: HttpRequest) -> bytes:
     Raises ApiError: 413 too large, 415 an encoding other than gzip, 411 no length from a server that needs one,
     400 cut short or broken gzip.
     """
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in {"", "identity", "gzip"}:
         raise ApiError(
             415,
@@ -33,7 +33,7 @@ def read_body(request: HttpRequest) -> bytes:
 
 def _read_sent(request: HttpRequest) -> bytes:
     try:
-        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
             return _read_chunked(request)
         try:
             length = int(request.META.get("CONTENT_LENGTH") or 0)

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from msgspec import DecodeError, Meta, Raw, Struct, json
 from pydantic import ValidationError
 
-from agents.reports import CallReport, Instant, RefusalReport, Report, StartReport
+from agents.reports import CallReport, EndReport, Instant, RefusalReport, Report, StartReport
 from langchain_plugin import wire
 
 _ID: Final = 36
@@ -47,20 +47,25 @@ def read_plain(body: bytes) -> tuple[wire.EventBatch, Sequence[Report]] | None:
         health = wire.ClientHealth.model_validate_json(bytes(read.health))
     except (DecodeError, ValidationError, RecursionError):  # the last: nested more deeply than anything we take
         return None
-    calls = [report for report in read.events if isinstance(report, CallReport)]
-    starts = [report for report in read.events if isinstance(report, StartReport)]
-    of_a_run: list[CallReport | StartReport] = [*calls, *starts]
-    if not (_have_visible_names(read.events, of_a_run) and _have_digests(calls) and all(map(_adds_up, calls))):
+    of: dict[type[Report], list[Any]] = {CallReport: [], StartReport: [], EndReport: [], RefusalReport: []}
+    for report in read.events:
+        of[type(report)].append(report)
+    calls, starts, ends, refusals = of.values()
+    begun = [*calls, *starts]
+    if not (_have_visible_names(read.events, begun) and _have_digests(calls) and all(map(_adds_up, calls))):
         return None
-    if any(at * 64 % 1 == _HALF for at in _times(read.sent_at, read.events)):
+    times = [one.started_at for one in (*begun, *ends)]
+    times += [one.ended_at for one in (*calls, *ends)]
+    times += [refusal.refused_at for refusal in refusals]
+    if _HALF in [at * 64 % 1 for at in (read.sent_at, *times)]:
         return None
     ids: dict[str, Sequence[Report]] = {
         "run_id": read.events,
         "call_id": calls,
-        "langchain_run_id": [report for report in of_a_run if report.langchain_run_id is not None],
+        "langchain_run_id": [report for report in begun if report.langchain_run_id is not None],
         "lease_id": [call for call in calls if call.lease_id is not None],
         "parent_run_id": [start for start in starts if start.parent_run_id is not None],
-        "refusal_id": [report for report in read.events if isinstance(report, RefusalReport)],
+        "refusal_id": refusals,
     }
     if not all(_takes_dashes_out(name, reports) for name, reports in ids.items() if reports):
         return None
@@ -76,17 +81,6 @@ def read_plain(body: bytes) -> tuple[wire.EventBatch, Sequence[Report]] | None:
 
 _HALF: Final = 0.5
 """Odd multiples of 1/128 s lie halfway between two microseconds: `wire` takes the later, `datetime` the even one."""
-
-
-def _times(sent_at: float, events: Iterable[Report]) -> Iterable[float]:
-    yield sent_at
-    for report in events:
-        if isinstance(report, RefusalReport):
-            yield report.refused_at
-            continue
-        yield report.started_at
-        if not isinstance(report, StartReport):
-            yield report.ended_at
 
 
 def _takes_dashes_out(name: str, reports: Sequence[Report]) -> bool:
@@ -111,19 +105,18 @@ def _takes_dashes_out(name: str, reports: Sequence[Report]) -> bool:
     return True
 
 
-def _have_visible_names(events: Sequence[Report], tagged: Iterable[CallReport | StartReport]) -> bool:
+def _have_visible_names(events: Sequence[Report], tagged: Sequence[CallReport | StartReport]) -> bool:
     """Whether names that must show are more than blanks, the only printable ASCII that does not."""
-    names = {report.agent for report in events}
-    for report in tagged:
-        names.update(report.tags)
-    return all(map(str.strip, names))
+    return all(map(str.strip, {report.agent for report in events} | {tag for one in tagged for tag in one.tags}))
 
 
 def _have_digests(calls: Iterable[CallReport]) -> bool:
     """Whether hashes are hex digits, enough of them; of a tool's arguments there may be none."""
     digests = [call.prompt_hash for call in calls if call.prompt_hash is not None]
     digests += [digest for call in calls for _, digest in call.tool_calls if digest]
-    return all(len(digest) >= _SHORTEST_DIGEST for digest in digests) and bool(_HEX.fullmatch("".join(digests)))
+    return min(map(len, digests), default=_SHORTEST_DIGEST) >= _SHORTEST_DIGEST and bool(
+        _HEX.fullmatch("".join(digests))
+    )
 
 
 def _adds_up(call: CallReport) -> bool:

@@ -29,6 +29,16 @@ def test_without_a_bearer_key_one_is_asked_for_one(db: None, header: str | None)
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
+def test_a_signed_in_browser_is_nobody_here_and_every_answer_is_guarded(admin_client: Client, acme: KeyHolder) -> None:
+    assert error_of(admin_client.get("/api/v1/key")).code == "no_key"
+
+    for answer in (acme.get("key"), admin_client.get("/api/v1/key")):
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert answer.headers["Cache-Control"] == "private, no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Cookie" not in answer.headers.get("Vary", ""), "no session was asked for"
+
+
 @pytest.mark.parametrize(
     "key",
     ["cs_0123456789_" + "x" * 43, "nonsense", "cs_", "x" * 60_000, "cs_0123456789_\x00", "schlüssel", "'; DROP TABLE"],
