@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from math import ceil
 from random import Random
 from statistics import median
@@ -86,7 +87,7 @@ def forecast_month(spent: Mapping[date, int], today: date, month: Days) -> Forec
         ForecastDay(day, *(_at(ordered, share) for share in (LOW, 0.5, HIGH)))
         for day, ordered in zip(coming, map(sorted, draws), strict=True)
     )
-    return Forecast(days, *_tested(before_today, today))
+    return Forecast(days, *_tested(tuple(sorted(before_today.items())), today))
 
 
 def _history(spent: Mapping[date, int], today: date) -> dict[date, int]:
@@ -124,8 +125,13 @@ def _draws(
     return by_day
 
 
-def _tested(spent: Mapping[date, int], today: date) -> tuple[int | None, int]:
-    """How far off forecasts of the last whole weeks were, and of how many weeks that is known."""
+@lru_cache(maxsize=500)
+def _tested(whole_days: tuple[tuple[date, int], ...], today: date) -> tuple[int | None, int]:
+    """How far off forecasts of the last whole weeks were, and of how many weeks that is known.
+
+    Remembered, as it takes longer than all else that a page works out, and stays so till midnight.
+    """
+    spent = dict(whole_days)
     errors = []
     for week in range(1, TESTED_WEEKS + 1):
         start = today - timedelta(days=TESTED_DAYS * week)

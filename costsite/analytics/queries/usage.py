@@ -91,19 +91,22 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
         .annotate(Count("pk"), Sum("calls"), Sum("unpriced_calls"), Sum("cost_microcents"))
     )
     of_hours: dict[int, list[tuple[int, ...]]] = {}
-    of_keys: dict[int, dict[datetime, int | None]] = {}
+    of_keys: dict[int, dict[int, tuple[int, ...]]] = {}
     spent: dict[int, int] = {}
-    for pk, hour, *counted in by_hour:
-        runs, calls, unpriced, cost = map(int, counted)
-        of_hours.setdefault(hour, []).append((runs, calls, unpriced, cost))
+    for pk, hour, runs, *counted in by_hour:
+        of_hours.setdefault(hour, []).append((runs, *counted))
         if pk is not None:
-            of_keys.setdefault(pk, {})[EPOCH + timedelta(hours=hour)] = known_cost(calls, unpriced, cost)
-            spent[pk] = spent.get(pk, 0) + cost
-    summed = {hour: tuple(map(sum, zip(*sums, strict=True))) for hour, sums in of_hours.items()}
+            of_keys.setdefault(pk, {})[hour] = tuple(counted)
+            spent[pk] = spent.get(pk, 0) + counted[-1]
+    summed = {hour: tuple(map(int, map(sum, zip(*sums, strict=True)))) for hour, sums in of_hours.items()}
     totals = {
         EPOCH + timedelta(hours=hour): Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
         for hour, (_, calls, unpriced, cost) in summed.items()
     }
     dearest = sorted((pk for pk, cost in spent.items() if cost), key=lambda pk: (-spent[pk], pk))[:most]
+    costs = {
+        pk: {EPOCH + timedelta(hours=hour): known_cost(*map(int, counted)) for hour, counted in of_keys[pk].items()}
+        for pk in dearest
+    }
     cut = sum(runs for runs, *_ in summed.values()) == HOURLY_RUNS
-    return Hours(dearest, {pk: of_keys[pk] for pk in dearest}, totals, cut)
+    return Hours(dearest, costs, totals, cut)
