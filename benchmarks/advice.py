@@ -120,7 +120,6 @@ def fill(path: Path, workspace_id: int, first_agent: int, calls: int, older: int
     insert(connection, WorkspaceDay, added | here | {"runs": "COUNT(DISTINCT run_id)"}, f"{table} workspace_id, day")
     connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("ANALYZE")
     connection.close()
 
 

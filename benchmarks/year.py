@@ -81,7 +81,8 @@ def write(calls: int, agents: int, workspaces: int, alike: int = 1) -> None:
             cursor.execute(_named(insert, of_chunk), of_chunk)
         for statement in _sums(said):
             cursor.execute(statement.replace("%", "%%"), ())
-        cursor.execute("ANALYZE" if on_sqlite else "VACUUM ANALYZE")
+        if not on_sqlite:  # which has no statistics on a site either: nothing there makes any
+            cursor.execute("VACUUM ANALYZE")
     _budgets(people, places, end)
     _keys(places)
 

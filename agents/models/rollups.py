@@ -84,6 +84,8 @@ class TagDay(UsageSums):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "day", "tag", "agent"], name="one_tag_day_per_key")]
+        # The key begins with the workspace; whoever sees all of them asks for a tag's days in any.
+        indexes = [models.Index(fields=["tag", "day", "agent"], name="tag_day_by_tag")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.tag}"

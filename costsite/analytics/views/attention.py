@@ -163,7 +163,7 @@ def _new(user: ways.User, calendar: Calendar, agents: Sequence[AgentFortnight], 
 def _twins(new: Sequence[AgentFortnight], others: Sequence[AgentFortnight]) -> dict[int, AgentFortnight]:
     """Of each new agent, by its id, an older one of its workspace whose name is two letters away at most."""
     twins: dict[int, AgentFortnight] = {}
-    names = [plain(other.slug) for other in others]
+    names = [plain(other.slug) for other in others] if new else []
     comparisons = 0
     for agent in new:
         name = plain(agent.slug)
