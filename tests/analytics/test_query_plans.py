@@ -186,6 +186,24 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
         assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
 
 
+@pytest.mark.sqlite("reads its plans")
+def test_a_tags_days_over_everything_are_read_without_those_of_other_tags(
+    cast: Cast, spend: Spend, client: Client
+) -> None:
+    spend()
+    client.force_login(cast.superuser)
+    database = planner(None)
+    for page in (reverse("dashboard"), reverse("agent", args=[Agent.objects.get().pk])):
+        with CaptureQueriesContext(connection) as queries:
+            client.get(page, {"tag": "web"})
+        tagged = [query["sql"] for query in queries if 'FROM "agents_tagday"' in query["sql"]]
+
+        assert tagged, page
+        for sql in tagged:
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+            assert "(tag=? AND day>? AND day<?" in plan[0], (page, sql, plan)
+
+
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
