@@ -2,8 +2,9 @@
 
 Events come in any order, late, twice, from several processes at a time. What is read and worked out without a lock is
 done first; then one short transaction claims the runs, inserts the calls that are new, replaces those that were
-provisional, and adds the differences to the sums. Nothing here depends on the order of batches, save what arrival
-itself decides: which agent a run belongs to, and which of two provisional reports of a call stands.
+provisional, and adds the differences to the sums: last, for other batches wait at these. Nothing here depends on the
+order of batches, save what arrival itself decides: which agent a run belongs to, and which of two provisional reports
+of a call stands.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from agents.reports import CallReport, RefusalReport, Report, Reported, StartRep
 from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
-from agents.signals import usage_recorded
-from agents.storage import Storage, storage
+from agents.signals import usage_recorded, usage_summed
+from agents.storage import Additions, Row, Storage, storage
 from agents.write_lock import writing
 from langchain_plugin import wire
 
@@ -61,7 +62,11 @@ class Recorded:
     days: Days | None = None
     """The local days of the zone in force."""
     counted: object = None
-    """What a receiver of `usage_recorded` worked out and whoever answers the batch can use; not of merged parts."""
+    """What receivers worked out and whoever answers the batch can use; not of merged parts."""
+    last: Additions | None = None
+    """What a receiver of `usage_recorded` wants added to sums of its own, which more batches raise than the rollups."""
+    came_to: list[Row] = field(default_factory=list)
+    """The rows of `last`, once they are raised."""
 
     def merge(self, part: Recorded) -> None:
         """Add what became of another part of the same batch."""
@@ -94,7 +99,7 @@ def record(
     `client`: the primary key of the process that reports, where that is known. `clock_shift` is added to every time the
     events report (`agents.client_clocks`). `key_agent`: the one agent the key may report for. An event that cannot
     be booked is rejected by itself, with the mend; the others are written.
-    `usage_recorded` is sent inside the transaction: a receiver that fails undoes the batch, and it is sent again.
+    Signals are sent inside the transaction: a receiver that fails undoes the batch, and it is sent again.
     """
     received_at = received_at.astimezone(UTC)
     recorded = Recorded(workspace)
@@ -103,6 +108,8 @@ def record(
     with writing():
         batch.write(key_agent)
         usage_recorded.send(Recorded, recorded=recorded)
+        recorded.came_to = batch.postings.post_rollups(batch.storage, recorded.last)
+        usage_summed.send(Recorded, recorded=recorded)
     recorded.accepted.sort()
     recorded.duplicates.sort()
     return recorded
@@ -186,7 +193,6 @@ class _Batch:
         self._write_refusals()
         self._write_calls()
         self._write_runs()
-        self.postings.post_rollups(self.storage)
         self.recorded.spent = self.postings.spent()
         self._write_price_card()
 

@@ -37,7 +37,7 @@ from agents.models import (
 from agents.models.sums import SUM_COLUMNS
 from agents.rollups import TAG_KEY, USAGE_KEY, Postings, place_of, sums_of_stored
 from agents.signals import merge_settling, merged_calls_moved
-from agents.storage import storage
+from agents.storage import Additions, storage
 from agents.write_lock import AlreadyRunningError, only_job, writing
 from langchain_plugin.wire import TokenCounts
 
@@ -210,7 +210,7 @@ def _move_other_sums(merge: AgentMerge, day: date) -> Iterator[int]:
                 columns = list(values)
                 columns[at[0]], columns[at[1]] = moved.target_id, store.day(day)
                 new.append(tuple(columns))
-            store.add_up(table, key, SUM_COLUMNS, sorted(new))
+            store.add_up([Additions(table, key, SUM_COLUMNS, sorted(new))])
         deleted = usage.delete()[0] + tags.delete()[0]
         _count(merge, moved)
     yield deleted

@@ -26,7 +26,7 @@ from agents.models import AgentRunLog, LLMCall, ReportedRefusal, TagDay, UsageDa
 from agents.models.sums import SUM_COLUMNS
 from agents.rollups import NO_SUMS, TAG_KEY, USAGE_KEY, WORKSPACE_KEY
 from agents.run_facts import RunFacts, end_from_stored
-from agents.storage import Storage, storage
+from agents.storage import Additions, Storage, storage
 from agents.write_lock import writing
 from langchain_plugin.wire import TokenCounts
 
@@ -251,7 +251,7 @@ def _post(difference: Difference, store: Storage) -> None:
         return
     key, counts = _KEYS[difference.table]
     row = (workspace.pk, *(store.day(part) if isinstance(part, date) else part for part in difference.key))
-    store.add_up(difference.table, key, tuple(difference.missing), [(*row, *difference.missing.values())])
+    store.add_up([Additions(difference.table, key, tuple(difference.missing), [(*row, *difference.missing.values())])])
     store.drop_empty(difference.table, key, counts, [row])
 
 
@@ -281,4 +281,5 @@ def _revive(workspace: Workspace, run_id: str) -> None:
     )  # fmt: skip
     for difference in _runs(workspace, day, days, run_id):
         _post_run(difference, store)
-    store.add_up(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), [(workspace.pk, store.day(day), 1, *NO_SUMS)])
+    one_run = [(workspace.pk, store.day(day), 1, *NO_SUMS)]
+    store.add_up([Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), one_run)])

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from agents.models import LLMCall, TagDay, UsageDay, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
+from agents.storage import Additions, Row, Storage
 from langchain_plugin.wire import TokenCounts
-
-if TYPE_CHECKING:
-    from agents.storage import Storage
 
 Key = TypeVar("Key", bound=Hashable)
 Sums = tuple[int, ...]
@@ -117,8 +115,9 @@ class Postings:
         self._may_empty = True
         self._runs_begun[day] -= 1
 
-    def post_rollups(self, storage: Storage) -> None:
-        """Add to the rollups: the finest first, the row every batch of the workspace touches last and shortest.
+    def post_rollups(self, storage: Storage, last: Additions | None = None) -> list[Row]:
+        """Add to the rollups: the finest first, the row every batch of the workspace touches last and shortest. Behind
+        them to `last`, where there are sums that more batches touch; what those come to.
 
         Keys are sorted, so two writers meet in the same order and neither waits for the other in a circle.
         """
@@ -137,23 +136,23 @@ class Postings:
         usage_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in usage]
         tag_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in tags]
         day_rows = [(workspace_id, day_of(day)) for day, _, _ in days]
-        storage.add_up(
-            UsageDay, USAGE_KEY, SUM_COLUMNS, [(*row, *sums) for row, (_, sums) in zip(usage_rows, usage, strict=True)]
-        )
-        storage.add_up(
-            TagDay, TAG_KEY, SUM_COLUMNS, [(*row, *sums) for row, (_, sums) in zip(tag_rows, tags, strict=True)]
-        )
-        storage.add_up(
-            WorkspaceDay,
-            WORKSPACE_KEY,
-            ("runs", *SUM_COLUMNS),
-            [(*row, runs, *sums) for row, (_, runs, sums) in zip(day_rows, days, strict=True)],
+        of_usage = [(*row, *sums) for row, (_, sums) in zip(usage_rows, usage, strict=True)]
+        of_tags = [(*row, *sums) for row, (_, sums) in zip(tag_rows, tags, strict=True)]
+        of_days = [(*row, runs, *sums) for row, (_, runs, sums) in zip(day_rows, days, strict=True)]
+        told = storage.add_up(
+            [
+                Additions(UsageDay, USAGE_KEY, SUM_COLUMNS, of_usage),
+                Additions(TagDay, TAG_KEY, SUM_COLUMNS, of_tags),
+                Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), of_days),
+            ],
+            last,
         )
         if self._may_empty:
             # A row that sums up nothing would make a replaced call differ from one that came right at once.
             storage.drop_empty(UsageDay, USAGE_KEY, ("calls",), usage_rows)
             storage.drop_empty(TagDay, TAG_KEY, ("calls",), tag_rows)
             storage.drop_empty(WorkspaceDay, WORKSPACE_KEY, ("calls", "runs"), day_rows)
+        return told
 
     def post_runs(self, storage: Storage) -> None:
         """Add to the sums of runs that exist, for changes that touch nothing else of them."""

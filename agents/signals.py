@@ -1,7 +1,10 @@
 """What the ledger announces.
 
 usage_recorded: sent inside the transaction that wrote it, so that a failing receiver undoes the record and the client
-sends it again. Arguments: `recorded` (`agents.ledger.Recorded`).
+sends it again. Calls and runs are written; the sums, for which other batches wait, are not yet. Arguments: `recorded`
+(`agents.ledger.Recorded`).
+
+usage_summed: sent likewise when they are, with little left to do before the commit. Arguments: `recorded`.
 
 agents_registered: sent inside the transaction that made agents which were seen for the first time. Arguments:
 `workspace_id`, `agent_ids` (a list).
@@ -26,6 +29,7 @@ names the merged agent is moved by those who keep it. A process may die over it,
 from django.dispatch import Signal
 
 usage_recorded = Signal()
+usage_summed = Signal()
 agents_registered = Signal()
 costs_corrected = Signal()
 days_moved = Signal()

@@ -107,7 +107,7 @@ class Writer:
         from agents.signals import usage_recorded
         from budgets.receivers import count_usage
 
-        post, Postings.post_rollups = Postings.post_rollups, lambda *_: None  # type: ignore[method-assign]
+        post, Postings.post_rollups = Postings.post_rollups, lambda *_: []  # type: ignore[method-assign]
         usage_recorded.disconnect(count_usage)
         try:
             self.record(self.elsewhere, batch)

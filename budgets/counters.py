@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -19,6 +18,7 @@ from django.utils import timezone
 from agents.clock import Days, month_of
 from agents.cost_tracker import CostTracker
 from agents.models import LedgerState
+from agents.storage import Additions, Row, storage
 from agents.write_lock import writing
 from budgets.covering import Covering, covering_budgets
 from budgets.crossings import Tally, note_crossings
@@ -43,15 +43,43 @@ class Counted:
     """The lines it passed."""
 
 
-def add_spend(
+@dataclass(frozen=True)
+class Counting:
+    """Spend on its way into the counters: what it counts against is known before they are locked."""
+
+    agent_ids: frozenset[int]
+    budgets: Sequence[Covering]
+    now: datetime
+    month: str
+    added: Sequence[tuple[Covering, str, Mapping[int, int]]]
+    """By budget and month: microcents by agent."""
+
+    def additions(self) -> Additions | None:
+        """To the counters, in the order in which all writers lock."""
+        if not self.added:
+            return None
+        return to_counters([(budget.pk, month, sum(agents.values())) for budget, month, agents in self.added])
+
+    def finish(self, came_to: Iterable[Row]) -> Counted:
+        """Note the lines that pass. `came_to`: the counters, raised and still locked."""
+        totals = {(policy_id, month): spent for policy_id, month, spent in came_to}
+        tallies = [
+            Tally(budget.pk, budget.thresholds, month, budget.limit, totals[budget.pk, month], agents.keys())
+            for budget, month, agents in self.added
+        ]
+        crossings = note_crossings(tallies, now=self.now, this_month=self.month)
+        return Counted(self.agent_ids, self.budgets, self.month, totals, crossings)
+
+
+def start_counting(
     workspace_id: int,
     spent: Spent,
     by_lease: Mapping[UUID, int],
     *,
     days: Days | None = None,
     now: datetime | None = None,
-) -> Counted | None:
-    """Add what a transaction of the ledger spent to its leases and budgets, and note the lines that passes. None where
+) -> Counting | None:
+    """Add what a transaction of the ledger spent to its leases, and find the budgets it counts against. None where
     nothing was spent. `days`: the ledger's, where the transaction has read its zone already.
     """
     if not spent:
@@ -61,16 +89,14 @@ def add_spend(
     agent_ids = frozenset(agent_id for agent_id, _ in spent)
     budgets = covering_budgets(workspace_id, agent_ids, now)
     month = month_of((days or LedgerState.current().days()).of(now))
-    if not budgets:
-        return Counted(agent_ids, budgets, month, {}, [])
-    added = _by_budget(budgets, spent)
-    totals = raise_counters([(budget.pk, of, sum(agents.values())) for budget, of, agents in added]) if added else {}
-    tallies = [
-        Tally(budget.pk, budget.thresholds, of, budget.limit, totals[budget.pk, of], agents.keys())
-        for budget, of, agents in added
-    ]
-    crossings = note_crossings(tallies, now=now, this_month=month)
-    return Counted(agent_ids, budgets, month, totals, crossings)
+    return Counting(agent_ids, budgets, now, month, _by_budget(budgets, spent))
+
+
+def add_spend(workspace_id: int, spent: Spent, by_lease: Mapping[UUID, int]) -> None:
+    """Count what a transaction spent that posted its rollups by itself."""
+    counting = start_counting(workspace_id, spent, by_lease)
+    if counting is not None:
+        counting.finish(storage().add_up([], counting.additions()))
 
 
 def _by_budget(budgets: Iterable[Covering], spent: Spent) -> list[tuple[Covering, str, dict[int, int]]]:
@@ -93,17 +119,17 @@ def _use_leases(workspace_id: int, by_lease: Mapping[UUID, int]) -> None:
     """
     if not by_lease:
         return
-    if connection.features.has_select_for_update:
-        # Two batches may name the same leases: whoever comes second waits at the first of them.
-        named = SpendLease.objects.filter(pk__in=list(by_lease), workspace_id=workspace_id)
-        list(named.select_for_update(no_key=True).order_by("pk").values_list("pk"))
     if connection.vendor == "postgresql":
-        # Two parameters, however many leases: psycopg takes a long statement apart anew for every batch.
+        # Two batches may name the same leases: whoever comes second waits at the first of them. Two parameters, however
+        # many leases: psycopg takes a long statement apart anew for every batch.
+        table = SpendLease._meta.db_table
         with connection.cursor() as cursor:
             cursor.execute(
-                f"UPDATE {SpendLease._meta.db_table} AS lease SET used_microcents = used_microcents + new.used"
-                f" FROM unnest(%s::uuid[], %s::bigint[]) AS new (lease_id, used)"
-                f" WHERE lease.workspace_id = %s AND lease.lease_id = new.lease_id",
+                f"WITH held AS (SELECT lease_id, new.used FROM {table}"
+                f" JOIN unnest(%s::uuid[], %s::bigint[]) AS new (lease_id, used) USING (lease_id)"
+                f" WHERE workspace_id = %s ORDER BY lease_id FOR NO KEY UPDATE OF {table})"
+                f" UPDATE {table} AS lease SET used_microcents = used_microcents + held.used"
+                f" FROM held WHERE lease.lease_id = held.lease_id",
                 [list(by_lease), list(by_lease.values()), workspace_id],
             )
         return
@@ -120,26 +146,9 @@ def _use_leases(workspace_id: int, by_lease: Mapping[UUID, int]) -> None:
         )
 
 
-def raise_counters(rows: Sequence[tuple[int, str, int]]) -> dict[tuple[int, str], int]:
-    """Add microcents to counters given as (policy id, month, microcents), in the order in which all writers lock; what
-    they then come to. One statement: its rows stay locked until the transaction ends.
-    """
-    table = BudgetPeriod._meta.db_table
-    if connection.vendor == "postgresql":
-        values = "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[])"
-        parameters: list[Any] = [list(column) for column in zip(*rows, strict=True)]
-    else:
-        values = f"VALUES {', '.join(['(%s, %s, %s)'] * len(rows))}"
-        parameters = [value for row in rows for value in row]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} AS p (policy_id, month, spent_microcents) {values}"
-            " ON CONFLICT (policy_id, month)"
-            " DO UPDATE SET spent_microcents = p.spent_microcents + excluded.spent_microcents"
-            " RETURNING policy_id, month, spent_microcents",
-            parameters,
-        )
-        return {(policy_id, month): spent for policy_id, month, spent in cursor.fetchall()}
+def to_counters(rows: Sequence[tuple[int, str, int]]) -> Additions:
+    """Microcents for counters, given as (policy id, month, microcents)."""
+    return Additions(BudgetPeriod, ("policy_id", "month"), ("spent_microcents",), rows)
 
 
 def start_counter(policy: BudgetPolicy, month: str) -> int:

@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from agents.clock import month_of
 from agents.models import Agent, AgentMerge, LedgerState
+from agents.storage import storage
 from agents.write_lock import writing
-from budgets.counters import raise_counters
+from budgets.counters import to_counters
 from budgets.crossings import Tally, note_crossings
 from budgets.limits import effective_limits
 from budgets.models import BudgetPeriod, BudgetPolicy, MonthlyStatement, Refusal, SpendLease
@@ -59,7 +60,7 @@ def count_moved(target_id: int, spent: Mapping[tuple[int, date], int]) -> None:
             months[month_of(day)] += microcents
     rows = [(policy.pk, month, microcents) for month, microcents in sorted(months.items()) if microcents]
     if rows:
-        raise_counters(rows)
+        storage().add_up([to_counters(rows)])
 
 
 def settle(merge: AgentMerge) -> None:

@@ -20,16 +20,25 @@ from agents.signals import (
     merge_settling,
     merged_calls_moved,
     usage_recorded,
+    usage_summed,
 )
 from agents.time_zone import Moved
 from budgets import merged
-from budgets.counters import add_spend
+from budgets.counters import Counting, add_spend, start_counting
 from budgets.defaults import give_default_budgets
 
 
 @receiver(usage_recorded)
 def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
-    recorded.counted = add_spend(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease, days=recorded.days)
+    counting = start_counting(recorded.workspace.pk, recorded.spent, recorded.spent_by_lease, days=recorded.days)
+    if counting is not None:
+        recorded.counted, recorded.last = counting, counting.additions()
+
+
+@receiver(usage_summed)
+def note_lines(recorded: Recorded, **_kwargs: Any) -> None:
+    if isinstance(recorded.counted, Counting):
+        recorded.counted = recorded.counted.finish(recorded.came_to)
 
 
 @receiver(agents_registered)

@@ -10,11 +10,11 @@ from typing import Final
 
 from django.db import connection
 
-from agents.storage.base import Storage
+from agents.storage.base import Additions, Row, Storage
 from agents.storage.postgresql import PostgreSQLStorage
 from agents.storage.sqlite import SQLiteStorage
 
-__all__ = ["Storage", "storage"]
+__all__ = ["Additions", "Row", "Storage", "storage"]
 
 _OF_VENDOR: Final[dict[str, Storage]] = {"sqlite": SQLiteStorage(), "postgresql": PostgreSQLStorage()}
 

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, models
 from django.db.backends.utils import CursorWrapper
@@ -14,6 +14,16 @@ from django.db.backends.utils import CursorWrapper
 from agents.models import LedgerState
 
 Row = tuple[Any, ...]
+
+
+class Additions(NamedTuple):
+    """What a transaction adds to sums that others add to as well."""
+
+    model: type[models.Model]
+    key: tuple[str, ...]
+    sums: tuple[str, ...]
+    rows: Sequence[Row]
+    """The key, and a number for each of `sums`: in the order in which all writers lock them."""
 
 
 class Storage(ABC):
@@ -103,8 +113,11 @@ class Storage(ABC):
         """Set all `columns` of the rows that the first `keys` of them name."""
 
     @abstractmethod
-    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
-        """Add `sums` to the rows under `key`, making those that are not there."""
+    def add_up(self, additions: Sequence[Additions], last: Additions | None = None) -> list[Row]:
+        """Make all of these additions, and the rows that are not there. What those of `last` come to: keys and sums.
+
+        From the first of them on others may wait until the transaction ends: write everything else before.
+        """
 
     @abstractmethod
     def add_to_runs(self, rows: Sequence[Row]) -> None:

@@ -2,7 +2,8 @@
 document that the server unfolds into rows, so a statement has one parameter whatever the size of the batch, and the
 column types do the converting.
 
-Locks are taken in one order by everybody: agents, runs by id, calls, then rollups by key with the workspace's day last.
+Locks are taken in one order by everybody: agents, runs by id, calls, leases by id, then sums: rollups by key with the
+workspace's day last, and budgets' counters. Most batches meet at sums, so nothing else is done while they are locked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.db import IntegrityError, connection, models, transaction
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
-from agents.storage.base import Row, Storage, names
+from agents.storage.base import Additions, Row, Storage, names
 
 COPIED_FROM: Final = 10
 """Rows. For fewer, what COPY asks the server beside (a savepoint, and its end) costs more than it saves."""
@@ -96,8 +97,10 @@ class PostgreSQLStorage(Storage):
         """All of them are there. By their key all the same: for a join, a server that has not counted a young table yet
         reads all of it.
         """
-        assignments = [f"{column} = excluded.{column}" for column in columns[2:]]
-        self._add_up(AgentRunLog, columns[:2], [*columns[2:], *SUM_COLUMNS], assignments, SUM_COLUMNS, sorted(rows))
+        if rows:
+            statement = _add(AgentRunLog, tuple(columns[:2]), tuple(columns[2:]), SUM_COLUMNS)
+            with self.cursor() as cursor:
+                cursor.execute(statement, [_document((*columns, *SUM_COLUMNS), sorted(rows))])
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         rows = sorted(rows)
@@ -156,30 +159,25 @@ class PostgreSQLStorage(Storage):
     def replace(self, model: type[models.Model], columns: Sequence[str], keys: int, rows: Sequence[Row]) -> None:
         self._update(model, columns, keys, columns[keys:], [], rows)
 
-    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
-        self._add_up(model, key, sums, [], sums, rows)
+    def add_up(self, additions: Sequence[Additions], last: Additions | None = None) -> list[Row]:
+        """All in one trip, so that nobody waits for this process to hear the answer of each and send the next.
 
-    def _add_up(
-        self,
-        model: type[models.Model],
-        key: Sequence[str],
-        others: Sequence[str],
-        assignments: Sequence[str],
-        sums: Sequence[str],
-        rows: Sequence[Row],
-    ) -> None:
-        if not rows:
-            return
-        table = model._meta.db_table
-        columns = [*key, *others]
-        additions = [f"{column} = kept.{column} + excluded.{column}" for column in sums]
-        with self.cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO {table} AS kept ({names(columns)}) SELECT {names(columns)}"
-                f" FROM json_populate_recordset(NULL::{table}, %s::json)"
-                f" ON CONFLICT ({names(key)}) DO UPDATE SET {', '.join([*assignments, *additions])}",
-                [_document(columns, rows)],
-            )
+        Before the first lock, what earlier statements refer to: foreign keys would be looked up at the commit, while
+        everybody waits.
+        """
+        statements = [(_add(one.model, one.key, (), one.sums), one) for one in additions if one.rows]
+        if last is not None:
+            answered = f" RETURNING {names((*last.key, *last.sums))}"
+            statements.append((_add(last.model, last.key, (), last.sums) + answered, last))
+        if not statements:
+            return []
+        ready = [(statement, _document((*one.key, *one.sums), one.rows)) for statement, one in statements]
+        with connection.wrap_database_errors, connection.connection.pipeline():
+            connection.check_constraints()
+            cursor = self.cursor()
+            for statement, document in ready:
+                cursor.execute(statement, [document])
+        return [] if last is None else list(cursor.fetchall())
 
     def _update(
         self,
@@ -201,6 +199,22 @@ class PostgreSQLStorage(Storage):
                 f" FROM json_populate_recordset(NULL::{table}, %s::json) AS new WHERE {where}",
                 [_document(columns, rows)],
             )
+
+
+@lru_cache(maxsize=50)
+def _add(model: type[models.Model], key: tuple[str, ...], assigned: tuple[str, ...], sums: tuple[str, ...]) -> str:
+    """Insert a document's rows. Where one is there already, set what is `assigned`, and add the `sums`."""
+    table = model._meta.db_table
+    columns = names((*key, *assigned, *sums))
+    changes = [
+        *(f"{column} = excluded.{column}" for column in assigned),
+        *(f"{column} = kept.{column} + excluded.{column}" for column in sums),
+    ]
+    return (
+        f"INSERT INTO {table} AS kept ({columns}) SELECT {columns}"
+        f" FROM json_populate_recordset(NULL::{table}, %s::json)"
+        f" ON CONFLICT ({names(key)}) DO UPDATE SET {', '.join(changes)}"
+    )
 
 
 @lru_cache(maxsize=16)

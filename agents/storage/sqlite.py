@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, models
 
 from agents.models import AgentRunLog
 from agents.models.sums import SUM_COLUMNS
-from agents.storage.base import Row, Storage, names
+from agents.storage.base import Additions, Row, Storage, names
 
 _day = lru_cache(maxsize=1_000)(date.isoformat)
 """A batch has few days, and writes each a few hundred times."""
@@ -102,8 +102,15 @@ class SQLiteStorage(Storage):
             [(*row[keys:], *row[:keys]) for row in rows],
         )
 
-    def add_up(self, model: type[models.Model], key: Sequence[str], sums: Sequence[str], rows: Sequence[Row]) -> None:
-        self._for_each(_add(model, tuple(key), tuple(sums)), rows)
+    def add_up(self, additions: Sequence[Additions], last: Additions | None = None) -> list[Row]:
+        for model, key, sums, rows in additions:
+            self._for_each(_add(model, key, sums), rows)
+        if last is None:
+            return []
+        statement = f"{_add(last.model, last.key, last.sums)} RETURNING {names((*last.key, *last.sums))}"
+        wrapper = connections[DEFAULT_DB_ALIAS]
+        with wrapper.wrap_database_errors:
+            return [kept for row in last.rows for kept in wrapper.connection.execute(statement, row).fetchall()]
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         self._update_runs(["workspace_id", "run_id"], rows)

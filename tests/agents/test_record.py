@@ -8,13 +8,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from agents import arrivals, ledger, run_arrivals
 from agents.models import Agent, AgentRunLog, LedgerState, LLMCall, ReportedRefusal, UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
-from agents.signals import usage_recorded
+from agents.signals import usage_recorded, usage_summed
 from langchain_plugin import wire
 from tests.factories import NOON, AgentFactory, llm_call
 
@@ -138,16 +139,17 @@ def test_a_batch_takes_the_same_few_statements_whatever_its_size(
         record(workspace, *(llm_call(run_id=run_id) for run_id in [uuid4() for _ in range(50)] for _ in range(2)))
 
 
-def test_a_receiver_that_fails_undoes_the_batch(workspace: Workspace) -> None:
+@pytest.mark.parametrize("signal", [usage_recorded, usage_summed])
+def test_a_receiver_that_fails_undoes_the_batch(workspace: Workspace, signal: Signal) -> None:
     def fail(**kwargs: Any) -> None:
         raise RuntimeError("the budgets are on fire")
 
-    usage_recorded.connect(fail)
+    signal.connect(fail)
     try:
         with pytest.raises(RuntimeError, match="on fire"):
             record(workspace, llm_call())
     finally:
-        usage_recorded.disconnect(fail)
+        signal.disconnect(fail)
     assert not LLMCall.objects.exists()
     assert not WorkspaceDay.objects.exists()
 

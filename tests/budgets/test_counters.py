@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from psycopg.pq import PipelineStatus
 
 from agents import ledger
 from agents.clock import month_of
-from agents.models import Agent, LedgerState, Workspace
+from agents.models import Agent, LedgerState, TagDay, UsageDay, Workspace, WorkspaceDay
 from budgets.counters import differences, mend
+from budgets.enforcement import BudgetEnforcementService, Permit
 from budgets.models import BudgetPeriod, BudgetPolicy
 from budgets.policies import set_budget
 from tests.budgets.conftest import CENT, TESTER, spend
@@ -89,6 +92,35 @@ def test_a_batch_across_the_turn_of_the_month_counts_in_both(support_bot: Agent,
     )
 
     assert (counter(policy, "2026-02"), counter(policy, "2026-03")) == (CENT, CENT)
+
+
+@pytest.mark.postgresql("SQLite's writers wait from the transaction's beginning")
+def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(
+    support_bot: Agent,
+) -> None:
+    """Sums of the day and counters go down in one trip; what calls refer to was looked up before it."""
+    set_budget(support_bot, by=TESTER, limit_cents=5_000)
+    permit = BudgetEnforcementService().lease(support_bot, uuid4(), least=CENT)
+    assert isinstance(permit, Permit)
+    assert permit.lease is not None
+    spend(support_bot, 1)  # the first notes when the agent last ran
+    trips: list[tuple[bool, str]] = []
+
+    def watch(execute: Any, sql: str, *rest: Any) -> Any:
+        is_one_of_many = connection.connection.info.pipeline_status != PipelineStatus.OFF
+        if not sql.startswith("RELEASE"):  # of a savepoint of the test's own transaction
+            trips.append((is_one_of_many, " ".join(sql.split()[:3])))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(watch):
+        spend(support_bot, 1, lease_id=permit.lease.lease_id)
+
+    together = [statement for is_one_of_many, statement in trips if is_one_of_many]
+    assert together == [
+        "SET CONSTRAINTS ALL", "SET CONSTRAINTS ALL",
+        *(f"INSERT INTO {table._meta.db_table}" for table in (UsageDay, TagDay, WorkspaceDay, BudgetPeriod)),
+    ]  # fmt: skip
+    assert [statement for _, statement in trips[-len(together) :]] == together, "and then comes the commit"
 
 
 def test_healthy_counters_differ_in_nothing_and_a_damaged_one_is_mended(support_bot: Agent) -> None:
