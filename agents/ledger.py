@@ -31,7 +31,7 @@ from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
 from agents.signals import usage_recorded, usage_summed
-from agents.storage import Additions, Row, Storage, storage
+from agents.storage import Additions, Storage, storage
 from agents.write_lock import writing
 from langchain_plugin import wire
 
@@ -64,9 +64,7 @@ class Recorded:
     counted: object = None
     """What receivers worked out and whoever answers the batch can use; not of merged parts."""
     last: Additions | None = None
-    """What a receiver of `usage_recorded` wants added to sums of its own, which more batches raise than the rollups."""
-    came_to: list[Row] = field(default_factory=list)
-    """The rows of `last`, once they are raised."""
+    """What a receiver of `usage_recorded` adds to sums that more batches raise than the rollups; likewise."""
 
     def merge(self, part: Recorded) -> None:
         """Add what became of another part of the same batch."""
@@ -108,8 +106,8 @@ def record(
     with writing():
         batch.write(key_agent)
         usage_recorded.send(Recorded, recorded=recorded)
-        recorded.came_to = batch.postings.post_rollups(batch.storage, recorded.last)
-        usage_summed.send(Recorded, recorded=recorded)
+        last = batch.postings.post_rollups(batch.storage, recorded.last)
+        usage_summed.send(Recorded, recorded=recorded, last=last)
     recorded.accepted.sort()
     recorded.duplicates.sort()
     return recorded

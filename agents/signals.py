@@ -4,7 +4,8 @@ usage_recorded: sent inside the transaction that wrote it, so that a failing rec
 sends it again. Calls and runs are written; the sums, for which other batches wait, are not yet. Arguments: `recorded`
 (`agents.ledger.Recorded`).
 
-usage_summed: sent likewise when they are, with little left to do before the commit. Arguments: `recorded`.
+usage_summed: sent likewise when they are, with little left to do before the commit. Arguments: `recorded`, and `last`:
+what the rows of `recorded.last` came to.
 
 agents_registered: sent inside the transaction that made agents which were seen for the first time. Arguments:
 `workspace_id`, `agent_ids` (a list).

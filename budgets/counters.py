@@ -60,9 +60,9 @@ class Counting:
             return None
         return to_counters([(budget.pk, month, sum(agents.values())) for budget, month, agents in self.added])
 
-    def finish(self, came_to: Iterable[Row]) -> Counted:
-        """Note the lines that pass. `came_to`: the counters, raised and still locked."""
-        totals = {(policy_id, month): spent for policy_id, month, spent in came_to}
+    def finish(self, counters: Iterable[Row]) -> Counted:
+        """Note the lines that pass. `counters`: what the additions made of them; they are still locked."""
+        totals = {(policy_id, month): spent for policy_id, month, spent in counters}
         tallies = [
             Tally(budget.pk, budget.thresholds, month, budget.limit, totals[budget.pk, month], agents.keys())
             for budget, month, agents in self.added

@@ -22,6 +22,7 @@ from agents.signals import (
     usage_recorded,
     usage_summed,
 )
+from agents.storage import Row
 from agents.time_zone import Moved
 from budgets import merged
 from budgets.counters import Counting, add_spend, start_counting
@@ -36,9 +37,9 @@ def count_usage(recorded: Recorded, **_kwargs: Any) -> None:
 
 
 @receiver(usage_summed)
-def note_lines(recorded: Recorded, **_kwargs: Any) -> None:
+def note_lines(recorded: Recorded, last: list[Row], **_kwargs: Any) -> None:
     if isinstance(recorded.counted, Counting):
-        recorded.counted = recorded.counted.finish(recorded.came_to)
+        recorded.counted = recorded.counted.finish(counters=last)
 
 
 @receiver(agents_registered)
