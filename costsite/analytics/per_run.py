@@ -63,8 +63,7 @@ class RunPlot:
     measure: str
     plot: charts.Dots
     dots: tuple[RunDot, ...]
-    ticks: tuple[tuple[float, str], ...]
-    """Percent across, and the day there."""
+    day_ticks: tuple[charts.Tick, ...]
     rows: tuple[tuple[str, ...], ...]
 
     head = ("Started", "Estimated cost")
@@ -101,8 +100,8 @@ def run_plot(runs: Sequence[PlacedRun], usual: PerRun, *, days: Days) -> RunPlot
             for dot in plot.dots
             for run, cost in (priced[dot.index],)
         ),
-        ticks=tuple(
-            (round(100 * (index + 0.5) / len(days), 2), label)
+        day_ticks=tuple(
+            charts.Tick(round(100 * (index + 0.5) / len(days), 2), label)
             for index, day in enumerate(days)
             if (label := day_tick(day, days))
         ),

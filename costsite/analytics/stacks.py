@@ -19,6 +19,8 @@ DAYS_ONE_BY_ONE = 62
 """Two months. A year of days is a page of 300 kB, and no column of it can be hit."""
 SERIES = 7
 """In a stack; the rest is "Other"."""
+STEP_HEADS = {"hour": "Hour", "day": "Day", "week": "Week from"}
+"""How a table heads what a column is of."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Step:
     key: Any
     """A day, or the UTC instant an hour begins."""
     tick: str
-    """Under the axis; empty for most."""
+    """Under the axis, where there is room; empty for most."""
     label: str
     exact: str
     """As a file says it."""
@@ -91,6 +93,13 @@ class Stack:
     exact_head: tuple[str, ...] = ()
     exact_rows: tuple[tuple[object, ...], ...] = ()
     """The same for a file: unrounded cents, or tokens."""
+    eyebrow: str = ""
+    """What a column is of, above all the rest."""
+
+    @property
+    def named(self) -> tuple[charts.Tick, ...]:
+        """The columns that have a name under them."""
+        return tuple(charts.Tick(bar.column.middle, bar.tick) for bar in self.bars if bar.tick)
 
     @property
     def svg_height(self) -> float:
@@ -164,14 +173,14 @@ def spend_stack(
     totals: Mapping[Any, Spend],
     series: Sequence[Series],
     steps: Sequence[Step],
-    step_name: str = "Day",
+    per: str = "day",
     before: Sequence[Spend] = (),
     height: float = CHART_HEIGHT,
 ) -> Stack:
     """Spend by whom over time: at most `SERIES` series, largest at the bottom; what `totals` has beyond is "Other".
 
-    A day of whose calls none has a price has no column, and says so: unknown is not nothing. `before`: of the range
-    before, step by step, to be marked beside.
+    A day of whose calls none has a price has no column, and says so: unknown is not nothing. `per`: what a column is
+    of, one of `STEP_HEADS`. `before`: of the range before, step by step, to be marked beside.
     """
     shown = sorted(series, key=lambda one: (-one.over(steps), one.name))[:SERIES]
     shown = [one for one in shown if one.over(steps)]
@@ -191,7 +200,8 @@ def spend_stack(
     bars = []
     for step, spend, parts, column, mark in zip(steps, spent, rows, chart.columns, marks, strict=True):
         so_far = " so far" if step.unfinished else ""
-        tip = [f"{step.label}{so_far}: {figures.sum_of_money(spend.cost, spend.unpriced_calls, unit)}"]
+        spent_then = figures.sum_of_money(spend.cost, spend.unpriced_calls, unit)
+        tip = [f"{step.label}{so_far}: {'still to come' if step.to_come and not spend.calls else spent_then}"]
         biggest = sorted(zip(parts, names, strict=False), reverse=True)[:5]
         if len(names) > 1:
             tip += [f"{who}: {unit.write(value)}" for value, who in biggest if value]
@@ -233,17 +243,18 @@ def spend_stack(
         chart=chart,
         bars=tuple(bars),
         legend=tuple(legend) if len(legend) > 1 else (),
-        head=(step_name, *names, "All", *beside_head),
+        head=(STEP_HEADS[per], *names, "All", *beside_head),
         rows=tuple(table),
         empty=not whole.cost_microcents and not any(marks),
         exact_head=(
-            step_name,
+            STEP_HEADS[per],
             *(f"{one} (cost_cents)" for one in names),
             "cost_cents",
             "unpriced_calls",
             *(f"{one} (cost_cents)" for one in beside_head),
         ),
         exact_rows=tuple(exact),
+        eyebrow=f"Spend per {per}",
     )
 
 
@@ -251,7 +262,7 @@ def spend_per_day(
     name: str,
     *,
     title: str,
-    measure: str,
+    of: str,
     totals: Mapping[date, Spend],
     series: Sequence[Series],
     days: Days,
@@ -261,12 +272,16 @@ def spend_per_day(
     height: float = CHART_HEIGHT,
     fine: bool = False,
 ) -> Stack:
-    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, unless it is to be `fine`."""
+    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, unless it is to be `fine`.
+
+    `of`: what it is the cost of, after "Estimated cost per day".
+    """
     if fine or len(days) <= DAYS_ONE_BY_ONE:
         parts = [Days(day, day + timedelta(days=1)) for day in days]
     else:
         parts = weeks_of(days)
     weekly = len(parts) < len(days)
+    per = "week" if weekly else "day"
     steps = part_steps(parts, days, calendar, day_href)
     if weekly:
         totals = {part.start: sum((totals.get(day, NOTHING) for day in part), NOTHING) for part in parts}
@@ -276,11 +291,11 @@ def spend_per_day(
     return spend_stack(
         name,
         title=title,
-        measure=f"{measure}, {days}{', by week' if weekly else ''}",
+        measure=f"Estimated cost per {per}{of}, {days}",
         totals=totals,
         series=series,
         steps=steps,
-        step_name="Week from" if weekly else "Day",
+        per=per,
         before=before,
         height=height,
     )

@@ -60,6 +60,25 @@ LACKING = """() => {
 A row that has an id is a call: what is behind it is itself.
 """
 
+NAMES_IN_PLACE = """() => {
+  const found = [];
+  for (const svg of document.querySelectorAll('.plot svg')) {
+    const named = [...svg.querySelectorAll('text[class*="from-"]')].filter((one) => one.checkVisibility());
+    const chart = `${svg.closest('figure').id}: `, plot = svg.getBoundingClientRect();
+    named.forEach((one, index) => {
+      const box = one.getBoundingClientRect(), before = named[index - 1];
+      if (box.right > plot.right + 5) found.push(`${chart}${one.textContent} sticks out`);
+      if (before && box.left < before.getBoundingClientRect().right + 2) {
+        found.push(`${chart}${before.textContent} touches ${one.textContent}`);
+      }
+    });
+    if (svg.querySelector('text[class*="from-"]') && !named.length) found.push(`${chart}nothing is named`);
+  }
+  return found;
+}"""
+"""Days and calls whose names, under a chart, would run into each other or out of it."""
+RANGES = ("", "?range=7-days", "?range=24-hours", "?range=90-days", "?from=2026-10-01&to=2026-11-30")
+
 
 @pytest.mark.parametrize("site", SITES)
 def test_axe_finds_nothing_serious_on_any_page(
@@ -113,6 +132,23 @@ def test_nothing_on_any_page_is_wider_than_its_place(
 
     assert not found, "\n".join(found)
     assert [words for words in complaints if "404 (Not Found)" not in words] == []
+
+
+def test_names_under_a_chart_keep_apart_whatever_the_range_and_the_screen(live_server: Any, browser: Browser) -> None:
+    pages = [page for page in with_months_of_demo() if "?" not in page]
+    page = browser.new_page()
+    log_in(page, live_server.url)
+    found, named = [], 0
+    for path in pages:
+        for query in RANGES if path == "/" or path.startswith("/analytics/") else ("",):
+            page.goto(f"{live_server.url}{path}{query}")
+            named += page.locator(".plot text[class*=from-]").count()
+            for width in (1280, 1024, 800, 375, 360):
+                page.set_viewport_size({"width": width, "height": 800})
+                found += [f"{path}{query} at {width}: {one}" for one in page.evaluate(NAMES_IN_PLACE)]
+
+    assert not found, "\n".join(found)
+    assert named > 100
 
 
 def test_every_chart_has_its_table_its_file_and_the_runs_behind_its_marks(live_server: Any, browser: Browser) -> None:

@@ -11,7 +11,9 @@ from django import template
 from django.utils.safestring import SafeString, mark_safe
 
 from budgets.state import BudgetState
+from costsite.analytics.axis import names
 from costsite.analytics.budget_bars import BudgetBar, kind_class
+from costsite.analytics.charts import Tick
 from costsite.analytics.panels import Sparked
 from costsite.analytics.per_run import RunPlot
 from costsite.analytics.stacks import Bar, Stack
@@ -57,10 +59,17 @@ def _column(bar: Bar, stack: Stack) -> str:
         at = bar.before_at
         parts.append(f'<line class="before" x1="{column.x}%" x2="{column.end}%" y1="{at}" y2="{at}"/>')
     parts.append("</a>" if links else "</g>")
-    if bar.tick:
-        late = " late" if column.middle > 95 else ""
-        parts.append(f'<text class="mid{late}" x="{column.middle}%" y="{stack.tick_y}">{escape(bar.tick)}</text>')
     return "".join(parts)
+
+
+@register.simple_tag
+def axis_names(ticks: Sequence[Tick], y: float) -> SafeString:
+    """What stands under a chart; the style sheet has the widths that a name takes."""
+    return _safe(
+        f'<text class="{"ends" if one.ends_there else "mid"} from-{one.width}" x="{one.at}%" y="{y}">'
+        f"{escape(one.label)}</text>"
+        for one in names(ticks)
+    )
 
 
 @register.simple_tag

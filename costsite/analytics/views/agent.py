@@ -106,7 +106,6 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "bars": bars,
         "bars_href": runs_of_days(spans.month, agent=found.id),
         "chart": chart,
-        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "trend": trend,
         **models_table(models),
         "efforts": efforts[:EFFORTS] if len(efforts) > 1 or any(effort for effort, _ in efforts) else [],

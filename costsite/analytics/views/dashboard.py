@@ -190,7 +190,6 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "budget": _budget(budgets, site, calendar, forecast),
         "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
         "chart": chart,
-        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "movers": movers,
         "movers_days": attention.last_week(calendar),
         "movers_before": attention.week_before(calendar),

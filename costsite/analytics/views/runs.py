@@ -232,7 +232,7 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> 
     return spend_per_day(
         "activity",
         title="Spend per day",
-        measure=f"Estimated cost per day{_not_in_strip(wanted)}; a column narrows the list to its day",
+        of=f"{_not_in_strip(wanted)}; a column narrows the list to its day",
         totals=totals,
         series=[],
         days=days,

@@ -99,8 +99,7 @@ def spend_chart(
     return spend_per_day(
         name,
         title=answer(filters.range, comparison, shown, filters.days, calendar, before=before, narrowed=filters.narrows),
-        measure=f"Estimated cost per day by {what}{f' of {of}' if of else ''}"
-        + (f", line: {filters.before}" if filters.compare else ""),
+        of=f" by {what}{f' of {of}' if of else ''}" + (f", line: {filters.before}" if filters.compare else ""),
         totals=split.totals,
         series=split.series(),
         days=filters.days,
@@ -185,7 +184,7 @@ def hourly_chart(
         totals=hours.totals,
         series=split.series(),
         steps=steps,
-        step_name="Hour",
+        per="hour",
         before=earlier,
     )
 

@@ -111,7 +111,6 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "bars": bars,
         "bars_href": runs_of_days(spans.month, workspace=found.slug),
         "chart": chart,
-        "eyebrow": "Spend per hour" if filters.range == HOURS else "Spend per day",
         "table": spender_table(
             usage.agents,
             days,
