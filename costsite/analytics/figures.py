@@ -54,18 +54,19 @@ class MoneyUnit:
         return cls("¢", CENT, 6)
 
     def write(self, microcents: int | None) -> str:
-        """An amount in this unit; what would round to zero is `<` the least that does not, or `>` its negative."""
+        """An amount in this unit; what would round to zero is `<$0.01`, or `−<$0.01`: its sign, then how little it is.
+
+        Nothing is `0¢` in every unit: `$0.00` could as well be rounded.
+        """
         if microcents is None:
             return UNPRICED
+        if not microcents:
+            return money(0)
         value = rounded(Decimal(abs(microcents)) / self.microcents, self.decimals)
-        if microcents and not value:
-            least = self._with_symbol(Decimal(1).scaleb(-self.decimals))
-            return f"<{least}" if microcents > 0 else f">{signed(microcents, least)}"
-        return signed(microcents, self._with_symbol(value))
+        least = Decimal(1).scaleb(-self.decimals)
+        return signed(microcents, self._with_symbol(value) if value else f"<{self._with_symbol(least)}")
 
     def _with_symbol(self, value: Decimal) -> str:
-        if not value and self.symbol != "$":
-            return "0¢"
         return f"${value:,f}" if self.symbol == "$" else f"{value:,f}¢"
 
 
