@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
@@ -96,7 +97,7 @@ SORTS = {
 }
 
 
-def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFacts | None:
+def find_agent(user: User, pk: int | Combinable, calendar: Calendar | None = None) -> AgentFacts | None:
     """With a calendar: and how many runs it had this month, and whether others were merged into it."""
     rows: Any = Agent.objects.visible_to(user).select_related("workspace").filter(pk=pk)
     if calendar is not None:
@@ -116,8 +117,8 @@ def find_agent(user: User, pk: int, calendar: Calendar | None = None) -> AgentFa
 
 def find_booked_to(user: User, pk: int) -> AgentFacts | None:
     """An agent that an old address names; of one that was merged, the agent it was merged into."""
-    found = find_agent(user, pk)
-    return find_agent(user, found.merged_into) if found is not None and found.merged_into is not None else found
+    target = Agent.objects.filter(pk=pk).values("merged_into")
+    return find_agent(user, Coalesce(Subquery(target), pk))
 
 
 def _runs_of_month(calendar: Calendar) -> BoundedCount:

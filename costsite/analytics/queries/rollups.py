@@ -105,16 +105,18 @@ def split_by_day(
     most: int,
     totals: Mapping[date, Spend] | None = None,
     dearest: QuerySet[Any, Any] | None = None,
+    *,
+    few: bool = False,
 ) -> SplitDays:
     """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
 
     `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. An index
     answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`: a better way to
-    find them than by grouping all rows.
+    find them than by grouping all rows. `few`: there are few values of the key, even of agents.
     """
     rows = rows.filter(within(days)).order_by()
     found = None
-    if dearest is None and key != "agent":
+    if dearest is None and (few or key != "agent"):
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
         all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None

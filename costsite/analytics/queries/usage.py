@@ -24,21 +24,29 @@ HOURLY_RUNS = 20_000
 
 
 def usage_split(
-    user: User, filters: Filters, key: str, most: int, totals: Mapping[date, Spend], **scope: Any
+    user: User,
+    filters: Filters,
+    key: str,
+    most: int,
+    totals: Mapping[date, Spend],
+    *,
+    few: bool = False,
+    **scope: Any,
 ) -> SplitDays:
     """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
 
     `totals`: of the whole scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and
-    workspace alone: models, providers and states do not narrow it.
+    workspace alone: models, providers and states do not narrow it. `few`: of the key there are few values.
     """
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    few = few or filters.agent is not None
     if filters.tag:
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
-        return split_by_day(tagged, days, key, most)
+        return split_by_day(tagged, days, key, most, few=few)
     rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
     if filters.narrows_usage:
-        return split_by_day(rows, days, key, most)
+        return split_by_day(rows, days, key, most, few=few)
     dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
     return split_by_day(rows, days, key, most, totals, dearest)
 

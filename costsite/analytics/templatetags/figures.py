@@ -170,8 +170,7 @@ def unread_notices(context: Any) -> int:
 @register.simple_tag(takes_context=True)
 def query(context: Any, **changes: Any) -> str:
     """The page's query string with some of it changed; None or "" takes a part out."""
-    parts = {name: value for name, value in context["request"].GET.items() if name in context.get("kept", ())}
-    parts |= changes
+    parts = {**context.get("kept", {}), **changes}
     return "?" + urlencode({name: value for name, value in parts.items() if value not in (None, "")})
 
 

@@ -53,7 +53,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     if found.merged_into is not None:
         asked = request.META["QUERY_STRING"]
         return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
-    filters = filters_from(request.GET, calendar)
+    filters = replace(filters_from(request.GET, calendar), workspace="", agent=None)  # neither is a choice here
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     usage = agent_usage(user, found.id, spans.all)
     wanted = usage.wanted(filters)

@@ -16,6 +16,7 @@ from costsite.analytics.views.budget_rows import shown_state
 from costsite.analytics.views.page import Export, page
 
 AGENTS_PER_PAGE = 50
+DEFAULT_SORT = "spend"
 LONGEST_SEARCH = 200
 
 
@@ -23,8 +24,8 @@ LONGEST_SEARCH = 200
 def analytics(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     search = request.GET.get("q", "").replace("\x00", "").strip()[:LONGEST_SEARCH]
-    sort = request.GET.get("sort", "spend")
-    sort = sort if sort in agents.SORTS else "spend"
+    sort = request.GET.get("sort", DEFAULT_SORT)
+    sort = sort if sort in agents.SORTS else DEFAULT_SORT
     offset = whole_number(request.GET.get("from", ""), most=1_000_000) or 0
     rows = agents.list_agents(request.user, calendar, search=search, sort=sort, offset=offset, limit=AGENTS_PER_PAGE)
     more = len(rows) > AGENTS_PER_PAGE
@@ -47,7 +48,7 @@ def analytics(request: HttpRequest) -> HttpResponseBase:
         "sort": sort,
         "previous": max(0, offset - AGENTS_PER_PAGE) if offset else None,
         "next": offset + AGENTS_PER_PAGE if more else None,
-        "kept": ("q", "sort"),
+        "kept": {"q": search, "sort": sort if sort != DEFAULT_SORT else ""},
     }
 
     def exports() -> dict[str, Export]:

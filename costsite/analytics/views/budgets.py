@@ -65,7 +65,7 @@ def budget_list(request: HttpRequest) -> HttpResponseBase:
         "add_href": ways.add_budget(request.user, owns_any=budgets.owns_any(request.user)),
         "previous": max(0, offset - BUDGETS_PER_PAGE) if offset else None,
         "next": offset + BUDGETS_PER_PAGE if more else None,
-        "kept": ("q", "show"),
+        "kept": {"q": search, "show": "archived" if archived else ""},
     }
     return page(request, "analytics/budgets.html", calendar, "budgets", context)
 

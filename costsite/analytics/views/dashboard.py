@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
@@ -19,7 +20,6 @@ from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.forecast import Forecast, TooShort
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import attention
-from costsite.analytics.queries.agents import names_of
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
@@ -30,6 +30,7 @@ from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import notices
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
+from costsite.analytics.views.chosen import within_site
 from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
 from costsite.analytics.views.spend_chart import (
@@ -97,12 +98,11 @@ def _chart(
     calendar: Calendar,
     filters: Filters,
     workspaces: Sequence[WorkspaceFacts],
+    chosen: WorkspaceFacts | None,
     site: SiteDays,
     agents: Sequence[attention.AgentFortnight],
     comparison: Comparison,
 ) -> Stack:
-    by_slug = {workspace.slug: workspace for workspace in workspaces}
-    chosen = by_slug.get(filters.workspace)
     kept: dict[str, object] = {"workspace": chosen.slug} if chosen else {}
     if filters.agent:
         kept["agent"] = filters.agent
@@ -136,7 +136,7 @@ def _chart(
         totals = site.by_day(span, chosen.id if chosen else None)
         split = Split(names, costs, totals, opens, by_id=True)
     else:
-        scope = {"workspace": chosen.id} if chosen else {}
+        scope: dict[str, Any] = {"workspace": chosen.id} if chosen else {}
         totals = site.by_day(span, chosen.id if chosen else None)
         found = usage_split(request.user, filters, by, SERIES, totals, **scope)
         split = split_of(found, request.user, by, known, opens)
@@ -148,9 +148,9 @@ def _chart(
 @login_required
 def dashboard(request: HttpRequest) -> HttpResponseBase:
     user, calendar = request.user, calendar_now()
-    filters = filters_from(request.GET, calendar, by=tuple(SPLITS))
-    spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     workspaces = my_workspaces(user)
+    filters, place, agent = within_site(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), workspaces)
+    spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     site = site_days(user, spans.all)
     spenders = spenders_of(workspaces, site, spans)
     month = site.spend(spans.month)
@@ -163,10 +163,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     agents = attention.fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
-    names = {one.agent_id: one.name for one in agents}
-    if filters.agent and filters.agent not in names:
-        names |= names_of(user, [filters.agent])
-    chart = _chart(request, calendar, filters, workspaces, site, agents, comparison)
+    chart = _chart(request, calendar, filters, workspaces, place, site, agents, comparison)
     movers = movers_of(agents)
     table = spender_table(
         spenders,
@@ -179,7 +176,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "everyone": is_superuser(user),
         "workspaces": workspaces,
         "splits": SPLITS,
-        "agents_listed": listed(names, filters.agent),
+        "agents_listed": listed({one.agent_id: one.name for one in agents}, agent),
         "month": month,
         "change": comparison.note,
         "runs": site.runs(spans.month),

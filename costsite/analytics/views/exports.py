@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, StreamingHttpResponse
+from django.utils.http import urlencode
 
 from agents.spend import cents_text
 from costsite.analytics.queries import runs
@@ -34,12 +35,10 @@ COLUMNS = (
 def runs_csv(request: HttpRequest) -> StreamingHttpResponse:
     """Times are UTC; the cost is exact, and empty where no call of the run has a price. `Link`: what follows."""
     calendar = calendar_now()
-    wanted = wanted_runs(request, calendar)[0]
+    wanted, shown = wanted_runs(request, calendar)
     before = runs.Cursor.parse(request.GET.get("before", ""))
     page = runs.list_runs(request.user, calendar, wanted, before=before, limit=EXPORTED_RUNS)
     next_link = ""
     if page.older:
-        query = request.GET.copy()
-        query["before"] = str(page.older)
-        next_link = f"{request.path}?{query.urlencode()}"
+        next_link = f"{request.path}?{urlencode(shown['kept'] | {'before': page.older})}"
     return csv_answer(f"runs-{calendar.today:%Y-%m-%d}", COLUMNS, page.rows, next_link=next_link)

@@ -31,7 +31,7 @@ def inbox(request: HttpRequest) -> HttpResponseBase:
         "unread_only": unread_only,
         "older": notices[-1].id if more else None,
         "first_page": before is None,
-        "kept": ("show",),
+        "kept": {"show": "unread" if unread_only else ""},
     }
     return page(request, "analytics/inbox.html", calendar, "inbox", context)
 

@@ -16,9 +16,6 @@ from costsite.csv_answer import Column, csv_answer
 
 Found = TypeVar("Found")
 
-KEPT = ("range", "from", "to", "compare", "by", "workspace", "provider", "model", "status", "agent", "tag")
-"""Parts of the query string that every link within a page carries on."""
-
 
 @dataclass(frozen=True)
 class Export:
@@ -61,7 +58,10 @@ def page(
     filters: Filters | None = None,
     exports: Exports | None = None,
 ) -> HttpResponseBase:
-    """`section` is the entry of the navigation that this page is under. `?csv=` asks for one of `exports`."""
+    """`section` is the entry of the navigation that this page is under. `?csv=` asks for one of `exports`.
+
+    `kept` in a context: what of its address every link within a page carries on, as it was understood.
+    """
     wanted = exports().get(request.GET.get("csv", "")) if exports and "csv" in request.GET else None
     if wanted is not None:
         return as_csv(f"{section}-{request.GET['csv']}-{calendar.today:%Y-%m-%d}", wanted)
@@ -71,7 +71,7 @@ def page(
         "ranges": RANGES,
         "filters": filters,
         "call_statuses": CALL_STATUSES,
-        "kept": KEPT if filters else (),
+        "kept": filters.kept if filters else {},
     }
     return render(request, template, around | context)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,16 +23,13 @@ from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
+from costsite.analytics.views.chosen import chosen_agent
 from costsite.analytics.views.page import Export, page
 
 RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
 LISTED_AGENTS = 200
 STRIP_DAYS = 30
-KEPT = (
-    "workspace", "agent", "status", "range", "from", "to", "day", "hour", "cost_over", "tokens_over", "unusual", "tag",
-    "thread", "provider", "model", "call_status",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,15 @@ class When:
     begun_before: datetime | None = None
     range: str = ""
     words: str = ""
+    named: Mapping[str, str] = field(default_factory=dict)
+    """The same as parts of a query string."""
 
 
 def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
     """What is no day, no hour and no range is as if it were not there."""
     day = day_wanted(request.GET.get("day", ""))
     if day is not None:
-        return When(Days(day, day + timedelta(days=1)), words=f"on {day:%-d %b %Y}")
+        return When(Days(day, day + timedelta(days=1)), words=f"on {day:%-d %b %Y}", named={"day": f"{day}"})
     hour = _hour_wanted(request.GET.get("hour", ""))
     if hour is not None:
         local = hour.astimezone(calendar.zone)
@@ -57,16 +57,18 @@ def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
             begun_from=hour,
             begun_before=hour + timedelta(hours=1),
             words=f"in the hour from {local:%-d %b %H:%M}",
+            named={"hour": f"{hour:%Y-%m-%dT%H}"},
         )
     chosen = days_wanted(request.GET)
     if chosen is not None:
-        return When(chosen, words=f"from {chosen}")
+        return When(chosen, words=f"from {chosen}", named={"from": f"{chosen.start}", "to": f"{chosen.last}"})
     name = request.GET.get("range", "")
     if name == "24-hours":
-        return When(begun_from=calendar.now - timedelta(hours=24), range=name, words="in the last 24 hours")
+        since = calendar.now - timedelta(hours=24)
+        return When(begun_from=since, range=name, words="in the last 24 hours", named={"range": name})
     if name in RANGES:
         days = calendar.days_of(name)
-        return When(days, range=name, words=f"from {days}")
+        return When(days, range=name, words=f"from {days}", named={"range": name})
     return When()
 
 
@@ -101,9 +103,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     if workspace is not None and workspace not in listed:
         listed.append(workspace)
     agent_id = whole_number(request.GET.get("agent", ""), most=LARGEST_ID)
-    agent = agents.find_booked_to(request.user, agent_id) if agent_id is not None else None
-    if agent is not None and workspace is not None and agent.workspace_id != workspace.id:
-        agent = None
+    agent = chosen_agent(request.user, agent_id, workspace.id if workspace else None)
     agents_listed = agents.visible_agents(request.user, workspace.id if workspace else None, LISTED_AGENTS)
     if agent is not None and all(one.id != agent.id for one in agents_listed):
         agents_listed.append(agent)
@@ -133,7 +133,23 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         call_status=call_status,
         marked=asks_unusual,
     )
+    cost_text = request.GET.get("cost_over", "") if cost_over is not None else ""
+    kept = {
+        "workspace": workspace.slug if workspace else "",
+        "agent": f"{agent.id}" if agent else "",
+        **when.named,
+        "status": status,
+        "cost_over": cost_text,
+        "tokens_over": "" if tokens_over is None else f"{tokens_over}",
+        "unusual": "1" if asks_unusual else "",
+        "tag": tag,
+        "thread": thread,
+        "provider": provider,
+        "model": model,
+        "call_status": call_status,
+    }
     shown = {
+        "kept": {name: value for name, value in kept.items() if value},
         "workspaces": listed,
         "wanted_workspace": workspace,
         "wanted_agent": agent,
@@ -147,7 +163,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         "wanted_provider": provider,
         "wanted_model": model,
         "wanted_call_status": call_status,
-        "cost_over": request.GET.get("cost_over", "") if cost_over is not None else "",
+        "cost_over": cost_text,
         "tokens_over": tokens_over if tokens_over is not None else "",
         "asks_unusual": asks_unusual,
         "reviewed_through": reviewed_through() if asks_unusual else None,
@@ -170,14 +186,13 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
         limit=RUNS_PER_PAGE,
     )
     sifted_to = run_page.sifted_to
-    strip = _strip(request, calendar, wanted)
+    strip = _strip(request, calendar, wanted, shown["kept"])
     context = shown | {
         "strip": strip,
         "run_page": run_page,
         "sifted_runs": runs.SIFTED_RUNS,
         "sifted_to": sifted_to.started_at if sifted_to else None,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
-        "kept": KEPT,
     }
 
     def exports() -> dict[str, Export]:
@@ -207,7 +222,7 @@ def _not_in_strip(wanted: runs.RunFilter) -> str:
     return f" of every run, whatever its {filters}"
 
 
-def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> Stack:
+def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter, kept: Mapping[str, str]) -> Stack:
     """What the workspace or agent spent day by day, whatever else narrows the list: hours and tags have no sums."""
     days = calendar.last_30_days
     if wanted.days is not None:
@@ -220,14 +235,10 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter) -> 
         totals = workspaces.workspace_by_day(request.user, wanted.workspace_id, days)
     else:
         totals = workspaces.site_by_day(request.user, days)
-    kept = {
-        name: str(value)
-        for name, value in request.GET.items()
-        if name in KEPT and value and name not in ("range", "from", "to", "day", "hour")
-    }
+    whenever = {name: value for name, value in kept.items() if name not in ("range", "from", "to", "day", "hour")}
 
     def only(day: Days) -> str:
-        return f"{reverse('runs')}?{urlencode(kept | {'day': f'{day.start}'})}"
+        return f"{reverse('runs')}?{urlencode(whenever | {'day': f'{day.start}'})}"
 
     return spend_per_day(
         "activity",

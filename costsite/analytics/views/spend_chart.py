@@ -17,7 +17,7 @@ from costsite.analytics.charts import slots_for
 from costsite.analytics.comparison import Before, Comparison, answer
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.agents import names_of
+from costsite.analytics.queries.agents import AgentFacts, names_of
 from costsite.analytics.queries.rollups import SplitDays
 from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
 from costsite.analytics.stacks import SERIES, Series, Stack, hour_steps, spend_per_day, spend_stack
@@ -126,10 +126,11 @@ def runs_of_part(filters: Filters, by: str, part: object, kept: Mapping[str, obj
 AGENTS_LISTED = 200
 
 
-def listed(names: Mapping[int, str], chosen: int | None) -> list[tuple[int, str]]:
+def listed(names: Mapping[int, str], chosen: AgentFacts | None) -> list[tuple[int, str]]:
     """Agents to choose from, by name; the chosen one among them, however many there are."""
-    ordered = sorted(names.items(), key=lambda one: (one[1].lower(), one[0]))
-    return [one for index, one in enumerate(ordered) if index < AGENTS_LISTED or one[0] == chosen]
+    every = names if chosen is None else {**names, chosen.id: chosen.name}
+    ordered = sorted(every.items(), key=lambda one: (one[1].lower(), one[0]))
+    return [one for index, one in enumerate(ordered) if index < AGENTS_LISTED or (chosen and one[0] == chosen.id)]
 
 
 def by_of_tag(filters: Filters, by: str, otherwise: str) -> str:

@@ -17,7 +17,7 @@ from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.rollups import Spans, narrowed
+from costsite.analytics.queries.rollups import FEW_ROWS, Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
 from costsite.analytics.queries.standings import Budgets, budgets_for, fullness_of
@@ -26,6 +26,7 @@ from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import models_export, models_table
+from costsite.analytics.views.chosen import within_workspace
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
@@ -75,7 +76,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
 def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     user, calendar = request.user, calendar_now()
     found, members = found_or_404(workspace_with_members(user, slug), "workspace")
-    filters = filters_from(request.GET, calendar, by=tuple(SPLITS))
+    filters, chosen = within_workspace(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), found.id)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     site = site_days(user, spans.all, found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
@@ -95,7 +96,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     context = {
         "workspace": found,
         "splits": SPLITS,
-        "agents_listed": listed({agent.id: agent.name for agent in usage.agents}, filters.agent),
+        "agents_listed": listed({agent.id: agent.name for agent in usage.agents}, chosen),
         "edit_href": way_to_edit,
         "budget_href": ways.set_budget(way_to_edit),
         "state": shown_state(budgets, found.id),
@@ -228,7 +229,8 @@ def _chart(
         dearest = sorted(usage.agents[: workspaces.MOST_ROWS], key=lambda agent: (-agent.shown, agent.name))[:SERIES]
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
-        got = usage_split(request.user, filters, by, SERIES, site.by_day(span), workspace=found.id)
+        few = len(usage.agents) * len(span) <= FEW_ROWS
+        got = usage_split(request.user, filters, by, SERIES, site.by_day(span), few=few, workspace=found.id)
         split = split_of(got, request.user, by, known, opens)
     return spend_chart(
         "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
