@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.figures import many
 from agents.spend import Spend
 from costsite.analytics import figures
 from costsite.analytics.periods import DEFAULT_RANGE, Calendar, Days
@@ -112,8 +113,15 @@ def answer(
         return comparison.answer
     past = sum(1 for day in days if day <= calendar.today)
     if not shown.cost or not past:
-        return f"Nothing spent {days}"
+        return nothing_spent(shown, str(days), narrowed=narrowed)
     return f"{figures.money(shown.cost // past)} a day over {past} days"
+
+
+def nothing_spent(shown: Spend, when: str, *, narrowed: bool) -> str:
+    """Calls that cost nothing are not none, and none that match are not none at all."""
+    if shown.calls:
+        return f"{many(shown.calls, 'call')} {when}, at no cost"
+    return f"No calls match these filters {when}" if narrowed else f"Nothing spent {when}"
 
 
 def change(now: int | None, before: int | None, unit: figures.MoneyUnit | None = None) -> str:

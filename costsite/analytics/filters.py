@@ -49,6 +49,20 @@ class Filters:
         return bool(self.agent or self.tag or self.provider or self.model or self.status)
 
     @property
+    def calls_in_words(self) -> str:
+        """`gpt-5 (openai), status Failed`: what a call has to be; empty: anything."""
+        named = f"{self.model} ({self.provider})" if self.model and self.provider else self.model or self.provider
+        status = f"status {CALL_STATUSES[self.status]}" if self.status else ""
+        return ", ".join(part for part in (named, status) if part)
+
+    @property
+    def runs_in_words(self) -> str:
+        """`with tag web and a call of gpt-5`: what a run has to have; empty: anything."""
+        of_calls = f"a call of {self.calls_in_words}" if self.calls_in_words else ""
+        parts = [part for part in (f"tag {self.tag}" if self.tag else "", of_calls) if part]
+        return f"with {' and '.join(parts)}" if parts else ""
+
+    @property
     def changed(self) -> bool:
         """Something is not as on a page that one opens from the navigation."""
         return self.narrows or self.compare or self.range != DEFAULT_RANGE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -193,12 +193,17 @@ class StepSpend:
     spend: Spend
 
 
-def steps_of_runs(user: User, workspace_id: int, runs: list[int], limit: int) -> list[StepSpend]:
-    """Calls of runs, by their ids, summed by step: rollups have no steps, so it is of runs one can read by index."""
+def steps_of_runs(
+    user: User, workspace_id: int, runs: list[int], limit: int, of_calls: Mapping[str, str]
+) -> list[StepSpend]:
+    """Calls of runs, by their ids, summed by step: rollups have no steps, so it is of runs one can read by index.
+
+    `of_calls`: what a call has to be, by the columns of `LLMCall`.
+    """
     run_ids = AgentRunLog.objects.visible_to(user).filter(pk__in=runs).order_by().values("run_id")
     rows = (
         LLMCall.objects.visible_to(user)
-        .filter(workspace_id=workspace_id, run_id__in=run_ids)
+        .filter(workspace_id=workspace_id, run_id__in=run_ids, **of_calls)
         .values("step", "sub_agent")
         .annotate(
             step_calls=Count("pk"),

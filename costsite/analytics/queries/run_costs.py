@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Case, Value, When
 
 from agents.models import AgentRunLog
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.runs import NEWEST_FIRST, RunFilter, first_runs
+from costsite.analytics.queries.runs import NEWEST_FIRST, Cursor, RunFilter, as_wanted, first_runs
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -28,6 +30,10 @@ class RunCost:
     cache_read_tokens: int
 
     @property
+    def place(self) -> Cursor:
+        return Cursor(self.started_at, self.id)
+
+    @property
     def cost(self) -> int | None:
         """Microcents, by `_cost_of_run`."""
         return _cost_of_run(self.calls, self.unpriced_calls, self.cost_microcents)
@@ -42,11 +48,21 @@ def _cost_of_run(calls: int, unpriced_calls: int, cost_microcents: int) -> int |
     return cost_microcents if calls and not unpriced_calls else None
 
 
-def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[RunCost]:
-    """The newest runs, newest first, at most `limit`."""
-    rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
+@dataclass(frozen=True)
+class RunCosts:
+    runs: list[RunCost]
+    """Newest first."""
+    cut: bool
+    """There are more than were looked at: these are of the newest."""
+
+
+def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> RunCosts:
+    """Of the newest `limit` runs that an index leads to, those that are as wanted: the same effort however few."""
+    rows: Any = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
+    is_wanted = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
     columns = [field.name for field in fields(RunCost)]
-    return [RunCost(*row) for row in rows.values_list(*columns)]
+    found = list(rows.annotate(is_wanted=is_wanted).values_list("is_wanted", *columns))
+    return RunCosts([RunCost(*row) for kept, *row in found if kept], cut=len(found) == limit)
 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -95,6 +96,11 @@ class Cursor:
     started_at: datetime
     id: int
 
+    @property
+    def place(self) -> tuple[datetime, int]:
+        """Greater of what is newer."""
+        return self.started_at, self.id
+
     def __str__(self) -> str:
         return f"{(self.started_at - EPOCH) // timedelta(microseconds=1)}-{self.id}"
 
@@ -186,7 +192,7 @@ def list_runs(
         among = first_runs(user, calendar, wanted, *order, most=SIFTED_RUNS, beyond=beyond)
         last = among.order_by(*order).values_list("started_at", "id")[SIFTED_RUNS - 1 : SIFTED_RUNS].first()
         sifted_to = Cursor(*last) if last else None
-        rows = sifted(among, wanted).order_by(*order)[: limit + 1]
+        rows = among.filter(as_wanted(wanted, among.db)).order_by(*order)[: limit + 1]
     else:
         rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond).order_by(*order)
     found = [RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes")]
@@ -202,25 +208,42 @@ def list_runs(
     return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
 
 
-def sifted(among: VisibleQuerySet[AgentRunLog], wanted: RunFilter) -> VisibleQuerySet[AgentRunLog]:
-    """Of runs that an index led to, those that are as wanted in what no index knows."""
+def as_wanted(wanted: RunFilter, database: str) -> Q:
+    """Whether a run that an index led to is as wanted in what no index knows."""
+    so = Q()
     if wanted.cost_over is not None:
-        among = among.filter(cost_microcents__gt=wanted.cost_over)
+        so &= Q(cost_microcents__gt=wanted.cost_over)
     if wanted.tokens_over is not None:
-        among = among.filter(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
+        so &= Q(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
     if wanted.thread:
-        among = among.filter(thread_id=wanted.thread)
+        so &= Q(thread_id=wanted.thread)
     if wanted.of_calls:
         called = LLMCall.objects.filter(workspace_id=OuterRef("workspace_id"), run_id=OuterRef("run_id"))
-        among = among.filter(Exists(called.filter(**wanted.of_calls)))
+        so &= Q(Exists(called.filter(**wanted.of_calls)))
     if wanted.marked:
-        among = among.filter(Exists(RunReview.objects.filter(run=OuterRef("pk"))))
+        so &= Q(Exists(RunReview.objects.filter(run=OuterRef("pk"))))
     if not wanted.tag:
-        return among
-    if connections[among.db].vendor == "postgresql":
-        return among.filter(tags__contains=[wanted.tag])
+        return so
+    if connections[database].vendor == "postgresql":
+        return so & Q(tags__contains=[wanted.tag])
     has_tag = "EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)"
-    return among.filter(RawSQL(has_tag, [wanted.tag], output_field=BooleanField()))  # noqa: S611 - a parameter of the statement
+    return so & Q(RawSQL(has_tag, [wanted.tag], output_field=BooleanField()))  # noqa: S611 - a parameter of the statement
+
+
+def page_among(
+    user: User, places: Sequence[Cursor], *, before: Cursor | None, after: Cursor | None, limit: int
+) -> RunPage:
+    """As `list_runs`, of runs whose places are known already, newest first."""
+    if after is not None:
+        newer_runs = [one for one in places if one.place > after.place]
+        shown, more_newer = newer_runs[-limit:], len(newer_runs) > limit
+    else:
+        shown = [one for one in places if before is None or one.place < before.place][:limit]
+        more_newer = bool(shown) and shown[0] != places[0]
+    more_older = bool(shown) and shown[-1] != places[-1]
+    rows = AgentRunLog.objects.visible_to(user).filter(pk__in=[one.id for one in shown]).order_by(*NEWEST_FIRST)
+    found = tuple(RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes"))
+    return RunPage(found, shown[0] if more_newer else None, shown[-1] if more_older else None)
 
 
 def first_runs(

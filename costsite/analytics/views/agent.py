@@ -23,7 +23,7 @@ from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
-from costsite.analytics.queries.run_costs import RunCost, run_costs, run_ids
+from costsite.analytics.queries.run_costs import RunCost, RunCosts, run_costs, run_ids
 from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
@@ -33,7 +33,15 @@ from costsite.analytics.views.by_model import SpendOfModel, models_export, model
 from costsite.analytics.views.merging import merged_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
-from costsite.analytics.views.spend_chart import HOURS, Split, hourly_chart, runs_of_days, runs_of_part, spend_chart
+from costsite.analytics.views.spend_chart import (
+    HOURS,
+    Split,
+    as_run_filter,
+    hourly_chart,
+    runs_of_days,
+    runs_of_part,
+    spend_chart,
+)
 
 STEPS = 8
 EFFORTS = 8
@@ -66,16 +74,17 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     will_hold = will_hold_if_known(usage.spent_by_day(), calendar, own, month, {"agent": found.id})
 
     # Of 24 hours too the days they touch: that is what the charts of runs name.
-    points = run_costs(user, calendar, runs.RunFilter(agent_id=found.id, days=filters.days), READ_RUNS)
+    asked = _asked_of_runs(filters, found.id)
+    read = run_costs(user, calendar, asked, READ_RUNS)
+    points = read.runs
     plotted = points[:PLOTTED_RUNS]
     usual = per_run([(one.cost, one.unpriced_calls) for one in plotted], cut=len(points) > len(plotted))
     plot = _plot(plotted, usual, filters.days, calendar)
-    trend = _trend(points, filters.days, calendar, found.id)
-    steps = agents.steps_of_runs(user, found.workspace_id, [one.id for one in points[:STEP_RUNS]], STEPS)
+    trend = _trend(read, filters, calendar, found.id)
+    steps_of = [one.id for one in points[:STEP_RUNS]]
+    steps = agents.steps_of_runs(user, found.workspace_id, steps_of, STEPS, asked.of_calls)
     before, after = (runs.Cursor.parse(request.GET.get(name, "")) for name in ("before", "after"))
-    run_page = runs.list_runs(
-        user, calendar, runs.RunFilter(agent_id=found.id), before=before, after=after, limit=RUNS_PER_PAGE
-    )
+    run_page = runs.page_among(user, [one.place for one in points], before=before, after=after, limit=RUNS_PER_PAGE)
     models = wanted.by(spans.shown, by_model)
     # Beside the month's tokens, so of the month as well, whatever the filter says.
     efforts = usage.by(spans.month, lambda row: row.effort)
@@ -121,8 +130,13 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         "per_run": usual,
         "median": usual.median or 0,
         "run_page": run_page,
+        "older_href": runs_of_days(
+            filters.days, agent=found.id, **as_run_filter(filters), **({"before": points[-1].place} if points else {})
+        ),
+        "of_runs": _of_runs(filters, cut=read.cut),
+        "read_runs": READ_RUNS if read.cut else None,
         "run_unit": figures.MoneyUnit.for_values([run.spend.cost for run in run_page.rows]),
-        "no_runs_yet": not run_page.rows and not usage.rows and before is None and after is None,
+        "no_runs_yet": found.last_run_at is None and not usage.rows,
     }
 
     def exports() -> dict[str, Export]:
@@ -171,7 +185,26 @@ def _chart(
     )
 
 
-def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int) -> CostTrend | None:
+def _asked_of_runs(filters: Filters, agent_id: int) -> runs.RunFilter:
+    return runs.RunFilter(
+        agent_id=agent_id,
+        days=filters.days,
+        tag=filters.tag,
+        provider=filters.provider,
+        model=filters.model,
+        call_status=filters.status,
+    )
+
+
+def _of_runs(filters: Filters, *, cut: bool) -> str:
+    """Which runs the charts and tables of runs are of, in a sentence; empty: of all."""
+    if not filters.runs_in_words:
+        return ""
+    return f"Whole runs {filters.runs_in_words}{f', among the newest {READ_RUNS:,}' if cut else ''}."
+
+
+def _trend(read: RunCosts, filters: Filters, calendar: Calendar, agent_id: int) -> CostTrend | None:
+    days, points, cut = filters.days, read.runs, read.cut
     weekly = len(days) > DAYS_ONE_BY_ONE
     costs: dict[date, list[int]] = {}
     for one in points:
@@ -179,17 +212,16 @@ def _trend(points: list[RunCost], days: Days, calendar: Calendar, agent_id: int)
             day = one.started_at.astimezone(calendar.zone).date()
             first = max(days.start, day - timedelta(days=day.weekday())) if weekly else day
             costs.setdefault(first, []).append(one.cost)
-    cut = len(points) == READ_RUNS
     if cut and len(costs) > 1:
         # The oldest day was read in part: its median would be of its evening.
         costs.pop(min(costs))
         days = Days(max(days.start, min(costs)), min(days.end, calendar.today + timedelta(days=1)))
     n = sum(len(of_day) for of_day in costs.values())
-    counted = f"The newest {n:,} runs alone" if cut else f"n {n:,}"
+    counted = f"The newest {n:,} runs alone" if cut and not filters.runs_in_words else f"n {n:,}"
 
     def opens(day: date) -> str:
         end = min(days.end, day + timedelta(days=7 - day.weekday())) if weekly else day + timedelta(days=1)
-        return runs_of_days(Days(day, end), agent=agent_id)
+        return runs_of_days(Days(day, end), agent=agent_id, **as_run_filter(filters))
 
     return cost_trend(costs, days, today=calendar.today, counted=counted, day_href=opens, weekly=weekly)
 

@@ -78,7 +78,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
     drawn = calls if wants_file else read[:DRAWN_CALLS]
     lines = _lines(found, calls, offset, one_run.spend_of_first_calls(user, found, offset))
     newest = run_costs(user, calendar, RunFilter(agent_id=found.agent_id), COMPARED_RUNS)
-    usual = per_run([(one.cost, one.unpriced_calls) for one in newest], cut=len(newest) == COMPARED_RUNS)
+    usual = per_run([(one.cost, one.unpriced_calls) for one in newest.runs], cut=newest.cut)
     newer, older = one_run.neighbours(user, found)
     unit = figures.MoneyUnit.for_values([call.cost for call in calls] + [lines[-1].running.cost if lines else None])
     context_chart = context_by_call(
@@ -102,7 +102,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         if not found.spend.unpriced_calls and found.spend.calls
         else "",
         "per_run": usual,
-        "why": _why(found.spend, newest, usual.median),
+        "why": _why(found.spend, newest.runs, usual.median),
         "marked": mark_of(found.id),
         "lines": lines,
         "unit": unit,

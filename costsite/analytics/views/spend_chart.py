@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from agents.spend import NOTHING, Spend
 from costsite.analytics.charts import slots_for
-from costsite.analytics.comparison import Before, Comparison, answer
+from costsite.analytics.comparison import Before, Comparison, answer, nothing_spent
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.agents import AgentFacts, names_of
@@ -140,10 +140,9 @@ def by_of_tag(filters: Filters, by: str, otherwise: str) -> str:
 
 def _of(filters: Filters) -> str:
     """What the chart was narrowed to."""
-    of_calls = " and ".join(value for value in (filters.provider, filters.model, filters.status) if value)
     if filters.tag:
-        return f"tag {filters.tag}{', whatever its model, provider and status' if of_calls else ''}"
-    return of_calls
+        return f"tag {filters.tag}{', whatever its model, provider and status' if filters.calls_in_words else ''}"
+    return filters.calls_in_words
 
 
 def hourly_chart(
@@ -171,7 +170,7 @@ def hourly_chart(
     nothing = Comparison(0, Days(calendar.today, calendar.today), 0, Days(calendar.today, calendar.today))
     title = answer(filters.range, nothing, shown, filters.days, calendar, before=before)
     if before is None and shown.cost is not None:
-        title = "Nothing spent in 24 hours"
+        title = nothing_spent(shown, "in 24 hours", narrowed=bool(filters.workspace or filters.agent))
         if shown.cost:
             peak = max(steps, key=lambda step: totals.get(step.key, NOTHING).cost_microcents)
             title = f"Most in the hour from {peak.label}"
