@@ -150,6 +150,17 @@ def test_of_many_runs_the_newest_are_looked_through_and_the_run_logs_go_on(
     assert [run.started_at.day for run in rows] == [3]
 
 
+def test_the_trend_leaves_out_the_day_that_was_read_in_part_and_no_other(
+    page: str, spend: Spend, as_viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spend(tags=("web",), started_at=at(4) + timedelta(hours=1))
+    for read, days in ((4, ["2026-11-04", "2026-11-05"]), (3, ["2026-11-05"])):
+        # The newest four go back to the 3rd; the newest three to the first hour of the two on the 4th.
+        monkeypatch.setattr(agent_page, "READ_RUNS", read)
+        for query in ("?tag=web", ""):
+            assert [row["Day"] for row in file_of(as_viewer, page + query, "cost-trend")] == days, (read, query)
+
+
 def test_an_agent_that_did_not_run_in_the_range_has_run_nevertheless(page: str, as_viewer: Client) -> None:
     html = text_of(as_viewer, f"{page}?from=2025-01-01&to=2025-01-31")
 

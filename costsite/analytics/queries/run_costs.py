@@ -52,17 +52,21 @@ def _cost_of_run(calls: int, unpriced_calls: int, cost_microcents: int) -> int |
 class RunCosts:
     runs: list[RunCost]
     """Newest first."""
-    cut: bool
-    """There are more than were looked at: these are of the newest."""
+    looked_to: datetime | None = None
+    """When the last one began that was looked at, where there are more; None: all were."""
+
+    @property
+    def cut(self) -> bool:
+        return self.looked_to is not None
 
 
 def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> RunCosts:
     """Of the newest `limit` runs that an index leads to, those that are as wanted: the same effort however few."""
     rows: Any = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
-    is_wanted = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
+    is_kept = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
     columns = [field.name for field in fields(RunCost)]
-    found = list(rows.annotate(is_wanted=is_wanted).values_list("is_wanted", *columns))
-    return RunCosts([RunCost(*row) for kept, *row in found if kept], cut=len(found) == limit)
+    found = [(kept, RunCost(*row)) for kept, *row in rows.annotate(kept=is_kept).values_list("kept", *columns)]
+    return RunCosts([one for kept, one in found if kept], found[-1][1].started_at if len(found) == limit else None)
 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:

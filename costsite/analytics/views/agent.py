@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
@@ -204,24 +204,31 @@ def _of_runs(filters: Filters, *, cut: bool) -> str:
 
 
 def _trend(read: RunCosts, filters: Filters, calendar: Calendar, agent_id: int) -> CostTrend | None:
-    days, points, cut = filters.days, read.runs, read.cut
+    days = filters.days
     weekly = len(days) > DAYS_ONE_BY_ONE
+
+    def begins(at: datetime) -> date:
+        """The day, or the week as far as it is shown, that has an instant."""
+        day = at.astimezone(calendar.zone).date()
+        return max(days.start, day - timedelta(days=day.weekday())) if weekly else day
+
+    def ends(day: date) -> date:
+        return day + timedelta(days=7 - day.weekday() if weekly else 1)
+
     costs: dict[date, list[int]] = {}
-    for one in points:
+    for one in read.runs:
         if one.cost is not None:
-            day = one.started_at.astimezone(calendar.zone).date()
-            first = max(days.start, day - timedelta(days=day.weekday())) if weekly else day
-            costs.setdefault(first, []).append(one.cost)
-    if cut and len(costs) > 1:
+            costs.setdefault(begins(one.started_at), []).append(one.cost)
+    if read.looked_to is not None and len(costs) > 1:
         # The oldest day was read in part: its median would be of its evening.
-        costs.pop(min(costs))
-        days = Days(max(days.start, min(costs)), min(days.end, calendar.today + timedelta(days=1)))
+        in_part = begins(read.looked_to)
+        costs.pop(in_part, None)
+        days = Days(max(days.start, ends(in_part)), min(days.end, calendar.today + timedelta(days=1)))
     n = sum(len(of_day) for of_day in costs.values())
-    counted = f"The newest {n:,} runs alone" if cut and not filters.runs_in_words else f"n {n:,}"
+    counted = f"The newest {n:,} runs alone" if read.cut and not filters.runs_in_words else f"n {n:,}"
 
     def opens(day: date) -> str:
-        end = min(days.end, day + timedelta(days=7 - day.weekday())) if weekly else day + timedelta(days=1)
-        return runs_of_days(Days(day, end), agent=agent_id, **as_run_filter(filters))
+        return runs_of_days(Days(day, min(filters.days.end, ends(day))), agent=agent_id, **as_run_filter(filters))
 
     return cost_trend(costs, days, today=calendar.today, counted=counted, day_href=opens, weekly=weekly)
 
