@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from django.http import StreamingHttpResponse
+from django.utils.http import content_disposition_header
 
 Row = TypeVar("Row")
 
@@ -41,7 +42,7 @@ def csv_answer(
 ) -> StreamingHttpResponse:
     """`rows` as a file `name`.csv, a line at a time. `next_link` says where the list goes on, when it does."""
     response = StreamingHttpResponse(_lines(columns, rows), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=f"{name}.csv")
     if next_link:
         response["Link"] = f'<{next_link}>; rel="next"'
     return response

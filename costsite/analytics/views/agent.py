@@ -16,6 +16,7 @@ from costsite.analytics import figures, panels
 from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.cost_trend import CostTrend, cost_trend
+from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
 from costsite.analytics.periods import Calendar, Days
@@ -29,7 +30,8 @@ from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
-from costsite.analytics.views.by_model import SpendOfModel, models_export, models_table
+from costsite.analytics.views.by_model import models_export, models_table
+from costsite.analytics.views.chosen import of_agent
 from costsite.analytics.views.merging import merged_table
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
@@ -140,12 +142,32 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     }
 
     def exports() -> dict[str, Export]:
-        return _exports(user, chart, will_hold, trend, points, models, steps) | {
-            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
-            "efforts": _efforts_export(efforts),
+        days = filters.days
+        of_them = of_calls(filters)
+        of_runs = {
+            "cost-trend": _trend_export(trend),
+            "run-costs": _runs_export(user, points),
+            "steps": _steps_export(steps),
+        }
+        return {
+            "spend-per-day": Export(chart.exact_head, chart.exact_rows).over(days, *of_chart(filters)),
+            "models": models_export(models).over(days, *of_them),
+            "will-it-hold": _holds_export(will_hold).over(calendar.month),
+            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)).over(spans.month),
+            "efforts": _efforts_export(efforts).over(spans.month),
+            **{name: export.over(days, *of_them, filters.tag) for name, export in of_runs.items()},
         }
 
-    return page(request, "analytics/agent.html", calendar, "analytics", context, filters=filters, exports=exports)
+    return page(
+        request,
+        "analytics/agent.html",
+        calendar,
+        "analytics",
+        context,
+        filters=filters,
+        exports=exports,
+        subject=of_agent(found),
+    )
 
 
 def _chart(
@@ -260,41 +282,38 @@ def _efforts_export(efforts: list[tuple[str, Spend]]) -> Export:
     )
 
 
-def _exports(
-    user: ways.User,
-    chart: Stack,
-    will_hold: BurnDown | None,
-    trend: CostTrend | None,
-    points: list[RunCost],
-    models: list[SpendOfModel],
-    steps: list[agents.StepSpend],
-) -> dict[str, Export]:
+def _holds_export(will_hold: BurnDown | None) -> Export:
+    return Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ())
+
+
+def _trend_export(trend: CostTrend | None) -> Export:
+    return Export(CostTrend.exact_head, trend.exact_rows if trend else ())
+
+
+def _runs_export(user: ways.User, points: list[RunCost]) -> Export:
     named = run_ids(user, points)
-    return {
-        "spend-per-day": Export(chart.exact_head, chart.exact_rows),
-        "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
-        "cost-trend": Export(CostTrend.exact_head, trend.exact_rows if trend else ()),
-        "run-costs": Export(
-            ("run_id", "started_at", "cost_cents", "calls", "unpriced_calls", "input_tokens", "output_tokens"),
-            [
-                (
-                    named[one.id],
-                    one.started_at,
-                    cents_text(one.cost),
-                    one.calls,
-                    one.unpriced_calls,
-                    one.input_tokens,
-                    one.output_tokens,
-                )
-                for one in points
-            ],
-        ),
-        "models": models_export(models),
-        "steps": Export(
-            ("step", "sub_agent", "cost_cents", "unpriced_calls", "calls"),
-            [
-                (one.step, one.sub_agent, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls)
-                for one in steps
-            ],
-        ),
-    }
+    return Export(
+        ("run_id", "started_at", "cost_cents", "calls", "unpriced_calls", "input_tokens", "output_tokens"),
+        [
+            (
+                named[one.id],
+                one.started_at,
+                cents_text(one.cost),
+                one.calls,
+                one.unpriced_calls,
+                one.input_tokens,
+                one.output_tokens,
+            )
+            for one in points
+        ],
+    )
+
+
+def _steps_export(steps: list[agents.StepSpend]) -> Export:
+    return Export(
+        ("step", "sub_agent", "cost_cents", "unpriced_calls", "calls"),
+        [
+            (one.step, one.sub_agent, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls)
+            for one in steps
+        ],
+    )

@@ -68,6 +68,6 @@ def analytics(request: HttpRequest) -> HttpResponseBase:
                 for row, state in zip(rows, states, strict=True)
             ],
         )
-        return {"agents": listed}
+        return {"agents": listed.over(calendar.month_to_date, search)}
 
     return page(request, "analytics/analytics.html", calendar, "analytics", context, exports=exports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.contrib.auth.decorators import login_required
@@ -13,6 +14,7 @@ from budgets.model_moves import is_due
 from budgets.models import BudgetPolicy
 from costsite.analytics import figures
 from costsite.analytics.burn_down import BurnDown
+from costsite.analytics.file_names import file_name
 from costsite.analytics.filters import whole_number
 from costsite.analytics.forecast import DRAWN_FROM_DAYS, TESTED_WEEKS
 from costsite.analytics.periods import Calendar, Days
@@ -70,6 +72,12 @@ def budget_list(request: HttpRequest) -> HttpResponseBase:
     return page(request, "analytics/budgets.html", calendar, "budgets", context)
 
 
+def _subject(policy: BudgetPolicy) -> Sequence[str]:
+    """Whose budget it is, for names of files; numbered, since one that was archived may stand beside another."""
+    workspace, agent = policy.workspace, policy.agent
+    return workspace.slug if workspace else "site", agent.slug if agent else "", f"budget {policy.pk}"
+
+
 @login_required
 def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
@@ -78,12 +86,12 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     wanted = request.GET.get("csv", "")
     if wanted in TABLES:
         columns, rows = TABLES[wanted]
-        return csv_answer(f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}", columns, rows(facts))
+        return csv_answer(file_name((*_subject(found), wanted), calendar.today), columns, rows(facts))
     standing = facts.row.standing
     holds = None if found.archived_at else _will_hold(found, standing, calendar)
     if holds is not None and wanted == "will-it-hold":
-        name = f"budget-{found.pk}-{wanted}-{calendar.today:%Y-%m-%d}"
-        return as_csv(name, Export(holds.exact_head, holds.exact_rows))
+        export = Export(holds.exact_head, holds.exact_rows).over(calendar.month)
+        return as_csv((*_subject(found), wanted), export, calendar)
     context = {
         "policy": found,
         "facts": facts,
@@ -111,4 +119,5 @@ def budgets_csv(request: HttpRequest) -> StreamingHttpResponse:
         archived=request.GET.get("show") == "archived",
         most=EXPORTED_BUDGETS,
     )
-    return csv_answer(f"budgets-{calendar.today:%Y-%m-%d}", COLUMNS, rows)
+    archived = "archived" if request.GET.get("show") == "archived" else ""
+    return csv_answer(file_name(("budgets", search_text(request), archived), calendar.today), COLUMNS, rows)

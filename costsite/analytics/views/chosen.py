@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
+from costsite.analytics.file_names import plain_part
 from costsite.analytics.filters import Filters
 from costsite.analytics.queries.agents import AgentFacts, find_booked_to
 from costsite.analytics.queries.workspaces import WorkspaceFacts
@@ -21,6 +22,11 @@ def chosen_agent(user: User, agent_id: int | None, workspace_id: int | None = No
     """
     found = find_booked_to(user, agent_id) if agent_id is not None else None
     return None if found is None or workspace_id not in (None, found.workspace_id) else found
+
+
+def of_agent(agent: AgentFacts) -> tuple[str, str]:
+    """Its workspace and its slug, for names of files; its number where no letter of its slug can be in one."""
+    return agent.workspace_slug, agent.slug if plain_part(agent.slug) else f"agent {agent.id}"
 
 
 def within_site(

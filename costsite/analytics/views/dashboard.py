@@ -16,6 +16,7 @@ from agents.spend import cents_text
 from costsite.analytics import figures
 from costsite.analytics.burn_down import band_words, error_words
 from costsite.analytics.comparison import Comparison
+from costsite.analytics.file_names import of_chart
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.forecast import Forecast, TooShort
 from costsite.analytics.periods import Calendar, Days
@@ -30,7 +31,7 @@ from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import notices
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
-from costsite.analytics.views.chosen import within_site
+from costsite.analytics.views.chosen import of_agent, within_site
 from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
 from costsite.analytics.views.spend_chart import (
@@ -199,12 +200,14 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
 
     def exports() -> dict[str, Export]:
         return {
-            "spend-per-day": Export(chart.exact_head, chart.exact_rows),
+            "spend-per-day": Export(chart.exact_head, chart.exact_rows).over(
+                filters.days, *of_chart(filters, of_agent(agent)[1] if agent else "")
+            ),
             "workspaces": spender_export(spenders, spans, "workspace"),
             "movers": Export(
                 ("agent", "before_cents", "now_cents", "change_cents"),
                 [(one.name, cents_text(one.before), cents_text(one.now), cents_text(one.moved)) for one in movers],
-            ),
+            ).over(attention.last_week(calendar)),
         }
 
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context, filters=filters, exports=exports)

@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 from agents.spend import cents_text
 from costsite.analytics.queries import runs
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.views.runs import wanted_runs
+from costsite.analytics.views.runs import runs_file_name, wanted_runs
 from costsite.csv_answer import Column, csv_answer
 
 EXPORTED_RUNS = 10_000
@@ -41,4 +41,4 @@ def runs_csv(request: HttpRequest) -> StreamingHttpResponse:
     next_link = ""
     if page.older:
         next_link = f"{request.path}?{urlencode(shown['kept'] | {'before': page.older})}"
-    return csv_answer(f"runs-{calendar.today:%Y-%m-%d}", COLUMNS, page.rows, next_link=next_link)
+    return csv_answer(runs_file_name(wanted, shown, calendar), COLUMNS, page.rows, next_link=next_link)

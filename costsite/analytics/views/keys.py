@@ -73,9 +73,7 @@ def _form(request: HttpRequest, given: object = None) -> KeyForm | None:
 def _key_page(request: HttpRequest, form: KeyForm | None) -> HttpResponseBase:
     calendar = calendar_now()
     if request.GET.get("csv") == "keys":
-        return as_csv(
-            f"keys-{calendar.today:%Y-%m-%d}", _export(keys.list_keys(request.user, offset=0, limit=EXPORTED_KEYS))
-        )
+        return as_csv(("keys",), _export(keys.list_keys(request.user, offset=0, limit=EXPORTED_KEYS)), calendar)
     offset = whole_number(request.GET.get("from", ""), most=1_000_000) or 0
     rows = keys.list_keys(request.user, offset=offset, limit=KEYS_PER_PAGE)
     more = len(rows) > KEYS_PER_PAGE

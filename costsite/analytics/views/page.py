@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
+from costsite.analytics.file_names import file_name
 from costsite.analytics.filters import CALL_STATUSES, Filters
-from costsite.analytics.periods import RANGES, Calendar
+from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.csv_answer import Column, csv_answer
 
 Found = TypeVar("Found")
@@ -23,6 +24,13 @@ class Export:
 
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
+    days: Days | None = None
+    """None: as it is today."""
+    narrowed_to: Sequence[str] = ()
+
+    def over(self, days: Days, *narrowed_to: str) -> Export:
+        """The same with the days it is of, and what it is narrowed to: its name says so."""
+        return replace(self, days=days, narrowed_to=narrowed_to)
 
 
 Exports = Callable[[], Mapping[str, Export]]
@@ -45,6 +53,7 @@ def page(
     *,
     filters: Filters | None = None,
     exports: Exports,
+    subject: Sequence[str] = (),
 ) -> HttpResponseBase: ...
 
 
@@ -57,14 +66,16 @@ def page(
     *,
     filters: Filters | None = None,
     exports: Exports | None = None,
+    subject: Sequence[str] = (),
 ) -> HttpResponseBase:
     """`section` is the entry of the navigation that this page is under. `?csv=` asks for one of `exports`.
 
+    `subject`: whose page it is, for the names of files; else the section's.
     `kept` in a context: what of its address every link within a page carries on, as it was understood.
     """
     wanted = exports().get(request.GET.get("csv", "")) if exports and "csv" in request.GET else None
     if wanted is not None:
-        return as_csv(f"{section}-{request.GET['csv']}-{calendar.today:%Y-%m-%d}", wanted)
+        return as_csv((*(subject or (section,)), request.GET["csv"]), wanted, calendar)
     around = {
         "calendar": calendar,
         "section": section,
@@ -76,12 +87,15 @@ def page(
     return render(request, template, around | context)
 
 
-def as_csv(name: str, wanted: Export) -> HttpResponseBase:
+def as_csv(name: Sequence[str], wanted: Export, calendar: Calendar) -> HttpResponseBase:
+    """`name`: of whom and what."""
+
     def cell(index: int) -> Any:
         return lambda row: row[index]
 
     columns = [Column(title, cell(index)) for index, title in enumerate(wanted.head)]
-    return csv_answer(name, columns, wanted.rows)
+    days = calendar.today if wanted.days is None else wanted.days
+    return csv_answer(file_name((*name, *wanted.narrowed_to), days), columns, wanted.rows)
 
 
 def found_or_404(found: Found | None, what: str) -> Found:

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from agents.price_entry import may_enter_prices
 from agents.spend import cents_text
 from costsite.analytics import figures
+from costsite.analytics.file_names import file_name
 from costsite.analytics.filters import LARGEST_ID, whole_number
 from costsite.analytics.queries import prices
 from costsite.analytics.queries.clock import calendar_now
@@ -74,4 +75,4 @@ COLUMNS = (
 def prices_csv(request: HttpRequest) -> StreamingHttpResponse:
     calendar = calendar_now()
     rows = prices.seen_models(request.user, calendar).rows
-    return csv_answer(f"prices-{calendar.today:%Y-%m-%d}", COLUMNS, rows)
+    return csv_answer(file_name(("prices",), calendar.month_to_date), COLUMNS, rows)

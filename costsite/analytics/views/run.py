@@ -127,7 +127,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
             "cost-by-kind": Export(kinds.exact_head, kinds.exact_rows),
         }
 
-    return page(request, "analytics/run.html", calendar, "runs", context, exports=exports)
+    subject = (found.workspace_slug, found.agent_name, f"run {found.id}")
+    return page(request, "analytics/run.html", calendar, "runs", context, exports=exports, subject=subject)
 
 
 def _place_of(number: int, offset: int) -> str:

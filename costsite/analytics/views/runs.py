@@ -16,6 +16,7 @@ from django.utils.http import urlencode
 
 from agents.spend import MICROCENTS_PER_CENT
 from costsite.analytics import figures
+from costsite.analytics.file_names import file_name
 from costsite.analytics.filters import CALL_STATUSES, LARGEST_ID, day_wanted, days_wanted, text_wanted, whole_number
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
@@ -23,7 +24,7 @@ from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
-from costsite.analytics.views.chosen import chosen_agent
+from costsite.analytics.views.chosen import chosen_agent, of_agent
 from costsite.analytics.views.page import Export, page
 
 RUNS_PER_PAGE = 50
@@ -196,9 +197,27 @@ def run_logs(request: HttpRequest) -> HttpResponseBase:
     }
 
     def exports() -> dict[str, Export]:
-        return {"activity": Export(strip.exact_head, strip.exact_rows)}
+        return {"activity": Export(strip.exact_head, strip.exact_rows).over(_strip_days(calendar, wanted))}
 
-    return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports)
+    return page(request, "analytics/runs.html", calendar, "runs", context, exports=exports, subject=subject_of(shown))
+
+
+def subject_of(shown: dict[str, Any]) -> tuple[str, ...]:
+    """Of whom the runs are."""
+    workspace, agent = shown["wanted_workspace"], shown["wanted_agent"]
+    if agent is not None:
+        return of_agent(agent)
+    return (workspace.slug,) if workspace else ()
+
+
+def runs_file_name(wanted: runs.RunFilter, shown: dict[str, Any], calendar: Calendar) -> str:
+    when: Mapping[str, str] = shown["when"].named
+    narrowed_to = [
+        f"{name} {value}"
+        for name, value in shown["kept"].items()
+        if name not in ("workspace", "agent") and (name not in when or wanted.days is None)
+    ]
+    return file_name((*subject_of(shown), "runs", *narrowed_to), wanted.days or calendar.today)
 
 
 def _not_in_strip(wanted: runs.RunFilter) -> str:
@@ -222,13 +241,17 @@ def _not_in_strip(wanted: runs.RunFilter) -> str:
     return f" of every run, whatever its {filters}"
 
 
+def _strip_days(calendar: Calendar, wanted: runs.RunFilter) -> Days:
+    days = calendar.last_30_days
+    if wanted.days is None or wanted.days.start >= days.start:
+        return days
+    end = min(max(wanted.days.end, wanted.days.start + timedelta(days=1)), calendar.today + timedelta(days=1))
+    return Days(end - timedelta(days=STRIP_DAYS), end)
+
+
 def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter, kept: Mapping[str, str]) -> Stack:
     """What the workspace or agent spent day by day, whatever else narrows the list: hours and tags have no sums."""
-    days = calendar.last_30_days
-    if wanted.days is not None:
-        end = min(max(wanted.days.end, wanted.days.start + timedelta(days=1)), calendar.today + timedelta(days=1))
-        if wanted.days.start < days.start:
-            days = Days(end - timedelta(days=STRIP_DAYS), end)
+    days = _strip_days(calendar, wanted)
     if wanted.agent_id is not None:
         totals: Any = agents.agent_by_day(request.user, wanted.agent_id, days)
     elif wanted.workspace_id is not None:

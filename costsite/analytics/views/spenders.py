@@ -98,4 +98,4 @@ def spender_export(spenders: Sequence[Spender], spans: Spans, kind: str) -> Expo
         )
         for one in spenders
     ]
-    return Export(tuple(title.replace(" ", "_") for title in head), rows)
+    return Export(tuple(title.replace(" ", "_") for title in head), rows).over(spans.month)

@@ -13,6 +13,7 @@ from agents.spend import NOTHING, cents_text
 from costsite.analytics import figures, panels
 from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
+from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
@@ -26,7 +27,7 @@ from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import models_export, models_table
-from costsite.analytics.views.chosen import within_workspace
+from costsite.analytics.views.chosen import of_agent, within_workspace
 from costsite.analytics.views.month import will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
@@ -92,6 +93,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS, agent_id=filters.agent)
     bars = panels.token_bars(month)
+    agent_slug = of_agent(chosen)[1] if chosen else ""
     way_to_edit = ways.edit_workspace(user, found.id, owned=found.owned)
     context = {
         "workspace": found,
@@ -138,21 +140,32 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     def exports() -> dict[str, Export]:
         return {
             "policies": _policies_export(budgets),
-            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)),
-            "spend-per-day": Export(chart.exact_head, chart.exact_rows),
-            "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()),
+            "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)).over(spans.month),
+            "spend-per-day": Export(chart.exact_head, chart.exact_rows).over(
+                filters.days, *of_chart(filters, agent_slug)
+            ),
+            "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()).over(calendar.month),
             "agents": spender_export(usage.agents, spans, "agent"),
-            "models": models_export(usage.models),
+            "models": models_export(usage.models).over(filters.days, *of_calls(filters, agent_slug)),
             "tags": Export(
                 ("tag", "cost_cents", "unpriced_calls", "calls"),
                 [
                     (one.tag, cents_text(one.spend.cost), one.spend.unpriced_calls, one.spend.calls)
                     for one in tags[:TAGS]
                 ],
-            ),
+            ).over(filters.days, agent_slug),
         }
 
-    return page(request, "analytics/workspace.html", calendar, "workspaces", context, filters=filters, exports=exports)
+    return page(
+        request,
+        "analytics/workspace.html",
+        calendar,
+        "workspaces",
+        context,
+        filters=filters,
+        exports=exports,
+        subject=(found.slug,),
+    )
 
 
 def _all_tagged(filters: Filters, site: SiteDays, usage: workspaces.WorkspaceUsage) -> int | None:
