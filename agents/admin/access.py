@@ -18,8 +18,8 @@ from django.utils import timezone
 
 from agents.admin.asking import AnyAdmin as AnyAdmin
 from agents.admin.asking import BoundedListAdmin
-from agents.models import Workspace
-from agents.models.visibility import User, VisibleQuerySet
+from agents.models import Membership, Workspace
+from agents.models.visibility import User, VisibleQuerySet, remember_workspaces, sees_nothing
 from agents.models.visibility import is_superuser as is_superuser
 
 # The stubs know this class as generic; Django's own is not.
@@ -30,12 +30,20 @@ else:
 
 
 def owned_workspace_ids(request: HttpRequest) -> set[int]:
-    """Of the workspaces that the person behind `request` owns; read once a request."""
+    """Of the workspaces that the person behind `request` owns; read once a request, with those that they see."""
     known: set[int] | None = getattr(request, "_owned_workspace_ids", None)
     if known is None:
-        known = set(Workspace.objects.owned_by(request.user).values_list("pk", flat=True))
+        known = _read_owned(request.user)
         request._owned_workspace_ids = known  # type: ignore[attr-defined]  # kept on the request it was read for
     return known
+
+
+def _read_owned(user: User) -> set[int]:
+    if is_superuser(user) or sees_nothing(user):
+        return set(Workspace.objects.owned_by(user).values_list("pk", flat=True))
+    roles = dict(Membership.objects.filter(user=user.pk or 0).order_by().values_list("workspace_id", "role"))
+    remember_workspaces(user, roles)
+    return {workspace_id for workspace_id, role in roles.items() if role == Membership.Role.OWNER}
 
 
 def is_staff(user: User) -> bool:
@@ -71,6 +79,8 @@ class MembersOnlyAdmin(BoundedListAdmin):
     """
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        if not is_superuser(request.user):
+            owned_workspace_ids(request)  # whether one may change a row is asked on every page: one query for both
         rows: Any = super().get_queryset(request)
         visible: models.QuerySet[Any] = rows.visible_to(request.user)
         return visible

@@ -104,7 +104,6 @@ class WorkspaceAdmin(ArchivingAdmin):
 class AgentAdmin(ArchivingAdmin):
     list_display = ("slug", "name", "workspace", "model_and_effort", "active", "last_run")
     list_filter = ("active",)
-    list_select_related = ("workspace",)
     search_fields = ("slug", "name")
     fields = (
         "workspace", "slug", "name", "effort", "default_model", "compact_at_tokens", "owner", "active", "archived_at",
@@ -113,6 +112,10 @@ class AgentAdmin(ArchivingAdmin):
     readonly_fields = ("archived_at", "merged_into")
     ordering = ("slug", "pk")
     show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With whom its list and its form name."""
+        return super().get_queryset(request).select_related("workspace", "owner", "merged_into")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         @admin.display(description="spend this month (¢)")

@@ -9,21 +9,22 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from agents.admin.access import MembersOnlyAdmin
 from agents.admin.people import AgentAdmin, WorkspaceAdmin
 from agents.cost_tracker import CostTracker
-from agents.models import Agent, Workspace
+from agents.models import Agent, LedgerState, Workspace
 from agents.write_lock import writing
 from budgets.admin.defaults import DefaultBudgetInline
 from budgets.admin.shown import covered_too, state_in_html
-from budgets.enforcement import BudgetEnforcementService, Standing
 from budgets.form_fields import CentsField
 from budgets.models import BudgetPolicy
 from budgets.money import in_both
+from budgets.months import month_at
 from budgets.policies import By, policy_of, set_budget
-from budgets.state import BudgetState, standing_now, states_of, states_of_workspaces
+from budgets.state import BudgetState, standings_in_bulk, states_of, states_of_workspaces
 
 FIELD = "monthly_budget_cents"
 
@@ -40,9 +41,25 @@ class MonthlyBudgetForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        policy = policy_of(self.instance) if self.instance.pk else None
-        if policy is not None:
-            self.initial[FIELD] = policy.limit_cents
+        self.budgets = list(budgets_of(self.instance)) if self.instance.pk else []
+        """All that cover the row: the form shows its own, and speaks of the others."""
+        if self.own is not None:
+            self.initial[FIELD] = self.own.limit_cents
+
+    @property
+    def own(self) -> BudgetPolicy | None:
+        scope = BudgetPolicy.Scope.AGENT if isinstance(self.instance, Agent) else BudgetPolicy.Scope.WORKSPACE
+        return next((policy for policy in self.budgets if policy.scope == scope), None)
+
+    @property
+    def above(self) -> list[BudgetPolicy]:
+        return sorted((policy for policy in self.budgets if policy is not self.own), key=lambda policy: policy.place)
+
+
+def budgets_of(row: Agent | Workspace) -> Iterable[BudgetPolicy]:
+    """Every live budget that covers it."""
+    place = (row.workspace_id, [row.pk]) if isinstance(row, Agent) else (row.pk, [])
+    return BudgetPolicy.objects.covering(*place).select_related("workspace", "agent")
 
 
 class MonthlyBudgetAdmin(MembersOnlyAdmin):
@@ -54,11 +71,7 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         """How the rows of a page stand, by primary key."""
         raise NotImplementedError
 
-    def standings_above(self, row: Any) -> list[Standing]:
-        """Of budgets that cover a row besides its own."""
-        raise NotImplementedError
-
-    def spent_this_month(self, row: Any) -> CostTracker:
+    def spent_by(self, row: Any) -> CostTracker:
         raise NotImplementedError
 
     # ── the list ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -99,19 +112,24 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        field = context["adminform"].form.fields.get(FIELD)
+        form = context["adminform"].form
+        field = form.fields.get(FIELD)
         if field is not None:
-            field.help_text = self._help(request, obj)
+            field.help_text = self._help(request, obj, form)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def _help(self, request: HttpRequest, row: Any) -> str:
+    def _help(self, request: HttpRequest, row: Any, form: MonthlyBudgetForm) -> str:
         plain = "Per calendar month; 100 cents are $1.00. Empty: no budget. 0: nothing may be spent."
         if row is None:
             return plain
-        spend = self.spent_this_month(row).this_month().total()
+        now, ledger = timezone.now(), LedgerState.current()
+        month = month_at(now, ledger.days())
+        spend = self.spent_by(row).month(month.name).total()
         unpriced = f", and {spend.unpriced_calls:,} calls without a price" if spend.unpriced_calls else ""
         spent = f"Spent this month: {in_both(spend.cost_microcents)}{unpriced}."
-        policy = policy_of(row)
+        standings = standings_in_bulk(form.above, now, month)
+        above = covered_too(request, [standings[one.pk] for one in form.above], ledger.time_zone)
+        policy = form.own
         more = ""
         if policy is not None:
             # Only an agent's own budget moves it to another model.
@@ -121,7 +139,7 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
                 reverse("admin:budgets_budgetpolicy_change", args=[policy.pk]),
                 model,
             )
-        return format_html("{} {} {}{}", plain, spent, covered_too(request, self.standings_above(row)), more)
+        return format_html("{} {} {}{}", plain, spent, above, more)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         if FIELD not in form.changed_data:
@@ -143,15 +161,7 @@ class BudgetedAgentAdmin(MonthlyBudgetAdmin, AgentAdmin):
     def states(self, rows: Iterable[Agent]) -> Mapping[int, BudgetState]:
         return states_of(rows)
 
-    def standings_above(self, row: Agent) -> list[Standing]:
-        above = [
-            standing
-            for standing in BudgetEnforcementService().standings(row)
-            if standing.policy.scope != BudgetPolicy.Scope.AGENT
-        ]
-        return sorted(above, key=lambda standing: standing.policy.place)
-
-    def spent_this_month(self, row: Agent) -> CostTracker:
+    def spent_by(self, row: Agent) -> CostTracker:
         return CostTracker().agent(row)
 
 
@@ -162,9 +172,5 @@ class BudgetedWorkspaceAdmin(MonthlyBudgetAdmin, WorkspaceAdmin):
     def states(self, rows: Iterable[Workspace]) -> Mapping[int, BudgetState]:
         return states_of_workspaces(rows)
 
-    def standings_above(self, row: Workspace) -> list[Standing]:
-        of_site = policy_of(None)
-        return [] if of_site is None else [standing_now(of_site)]
-
-    def spent_this_month(self, row: Workspace) -> CostTracker:
+    def spent_by(self, row: Workspace) -> CostTracker:
         return CostTracker().workspace(row)

@@ -29,13 +29,13 @@ def standings_on_a_page(policies: Iterable[BudgetPolicy]) -> tuple[dict[int, Sta
     return standings_in_bulk(list(policies), now, month_at(now, ledger.days())), ledger.time_zone
 
 
-def covered_too(request: HttpRequest, standings: Iterable[Standing]) -> str:
+def covered_too(request: HttpRequest, standings: Iterable[Standing], zone: str) -> str:
     """A sentence for each budget above the one on the page. Of the site's, only superusers read figures: the rest of
     it is other workspaces' spend.
     """
     sentences = []
     for standing in standings:
-        state = state_of_standing(standing)
+        state = state_of_standing(standing, zone)
         figures = f"{in_both(standing.spent)} of {in_both(standing.limit)} spent, "
         shown = is_superuser(request.user) or standing.policy.scope != BudgetPolicy.Scope.SITE
         sentences.append(f"The budget of {state.by} covers it too: {figures if shown else ''}{state.words}.")

@@ -103,7 +103,7 @@ def test_what_the_page_is_narrowed_to_is_said_in_the_words_that_one_chose_it_by(
     assert "Estimated cost of calls of acme-1 (acme-ai), status Failed, 1 run" in html
     tagged = text_of(as_viewer, f"{page}?tag=web&status=cancelled")
     assert "of tag web, whatever its model, provider and status" in tagged
-    assert "No runs with tag web and a call of status Cancelled 1 to 30 Nov." in tagged
+    assert "No runs with tag web and a call of status Cancelled, 1 to 30 Nov." in tagged
 
 
 def test_columns_and_points_lead_to_the_runs_they_are_of(page: str, as_viewer: Client) -> None:
@@ -140,7 +140,7 @@ def test_of_many_runs_the_newest_are_looked_through_and_the_run_logs_go_on(
 
     html = as_viewer.get(f"{page}?model=acme-1-mini").content.decode()
 
-    assert "No runs with a call of acme-1-mini 1 to 30 Nov among the newest 2." in re.sub(r"<[^>]+>", "", html)
+    assert "No runs with a call of acme-1-mini, 1 to 30 Nov among the newest 2." in re.sub(r"<[^>]+>", "", html)
     html = as_viewer.get(f"{page}?tag=web").content.decode()
     assert "Whole runs with tag web, among the newest 2." in html
     (older,) = re.findall(r'href="([^"]+)">The run logs go on from there', html)

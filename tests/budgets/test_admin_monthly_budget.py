@@ -6,7 +6,10 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
@@ -148,6 +151,27 @@ def test_the_help_says_what_is_spent_and_which_other_budgets_cover_it(
     told = help_of(client.get(page_of(support_bot)).content.decode())
     assert "The budget of the whole site covers it too: 45 cents ($0.45) of 1,000 cents ($10.00) spent" in told
     assert "The budget of the whole site" in help_of(client.get(page_of(workspace)).content.decode())
+
+
+@pytest.mark.parametrize("person", ["owner", "superuser"])
+def test_a_form_asks_at_most_twelve_queries(
+    support_bot: Agent, workspace: Workspace, person: str, client: Client, request: pytest.FixtureRequest
+) -> None:
+    spend(support_bot, 45)
+    for row in (support_bot, workspace, None):
+        set_budget(row, by=TESTER, limit_cents=1_000)
+    reader = request.getfixturevalue(person)
+    Agent.objects.filter(pk=support_bot.pk).update(owner=reader)
+    client.force_login(reader)
+    ContentType.objects.get_for_model(Agent)  # read once a process
+
+    with CaptureQueriesContext(connection) as queries:
+        html = client.get(page_of(support_bot)).content.decode()
+
+    written = [query["sql"] for query in queries]
+    assert len(written) <= 12, "\n".join(written)
+    assert 'value="1000"' in html
+    assert help_of(html).count("covers it too") == 2
 
 
 def test_the_help_links_to_what_else_a_budget_has(
