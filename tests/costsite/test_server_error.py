@@ -18,12 +18,21 @@ def page_after(error: Exception) -> HttpResponse:
         return server_error(RequestFactory().get("/"))
 
 
+def assert_whole_page(page: HttpResponse, heading: str) -> None:
+    html = page.content.decode()
+    assert html.startswith("<!doctype html>")
+    assert f"<title>{heading} · Costsite</title>" in html
+    assert f"<h1>{heading}</h1>" in html
+    assert html.count("<p>") == 1
+    assert '<a href="/">Go to the dashboard</a>' in html
+
+
 @pytest.mark.parametrize("kind", [OperationalError, InterfaceError, DatabaseReplacedError])
 def test_a_database_that_cannot_take_part_is_503_and_when_to_come_again(kind: type[Exception]) -> None:
     page = page_after(kind("could not connect to secret-host"))
 
     assert (page.status_code, page.headers["Retry-After"]) == (503, "2")
-    assert "The database is busy" in page.content.decode()
+    assert_whole_page(page, "The database is busy")
     assert "secret-host" not in page.content.decode()
 
 
@@ -31,5 +40,5 @@ def test_a_mistake_of_ours_is_500_and_tells_strangers_nothing() -> None:
     page = page_after(ValueError("hidden"))
 
     assert page.status_code == 500
-    assert "The page failed" in page.content.decode()
+    assert_whole_page(page, "The page failed")
     assert "hidden" not in page.content.decode()
