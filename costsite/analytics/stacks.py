@@ -263,6 +263,7 @@ def spend_per_day(
     *,
     title: str,
     of: str,
+    beside: str = "",
     totals: Mapping[date, Spend],
     series: Sequence[Series],
     days: Days,
@@ -274,7 +275,7 @@ def spend_per_day(
 ) -> Stack:
     """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, unless it is to be `fine`.
 
-    `of`: what it is the cost of, after "Estimated cost per day".
+    `of`: what it is the cost of, after "Estimated cost per day". `beside`: what more there is to know, after the days.
     """
     if fine or len(days) <= DAYS_ONE_BY_ONE:
         parts = [Days(day, day + timedelta(days=1)) for day in days]
@@ -291,7 +292,7 @@ def spend_per_day(
     return spend_stack(
         name,
         title=title,
-        measure=f"Estimated cost per {per}{of}, {days}",
+        measure=f"Estimated cost per {per}{of}, {days}{f'; {beside}' if beside else ''}",
         totals=totals,
         series=series,
         steps=steps,

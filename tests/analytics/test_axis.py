@@ -74,6 +74,13 @@ def test_what_a_column_is_of_is_said_above_it(spend: Spend, as_viewer: Client, q
         assert all(f"per {other} by" not in html for other in ("day", "week") if other != per), page
 
 
+def test_the_days_of_a_chart_are_said_before_what_lies_beside_them(spend: Spend, as_viewer: Client) -> None:
+    spend(started_at=AFTERNOON)
+
+    assert "by workspace, 18 to 24 Nov; line: 11 to 17 Nov. 0.1800¢" in text_of(as_viewer, "/?range=7-days&compare=1")
+    assert "per day, 26 Oct to 24 Nov; a column narrows the list to its day." in text_of(as_viewer, "/runs/")
+
+
 def test_a_day_to_come_is_not_said_to_have_cost_nothing(spend: Spend, as_viewer: Client) -> None:
     spend()
     spend(started_at=datetime(2026, 10, 28, 9, tzinfo=UTC))

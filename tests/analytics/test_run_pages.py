@@ -385,3 +385,13 @@ def test_a_cursor_survives_its_way_through_an_address() -> None:
 def test_what_is_no_cursor_is_none() -> None:
     for text in ("", "5", "-", "a-b", "1-", "-1", "1-2-3", "9" * 30 + "-1", "1-" + "9" * 30, "²-1"):
         assert Cursor.parse(text) is None, text
+
+
+def test_of_a_run_like_the_median_no_differences_are_said_to_add_up(spend: Spend, as_viewer: Client) -> None:
+    like = [spend().run_id for _ in range(3)]
+    dear = spend(output_tokens=3_000).run_id
+
+    for run_id, adds_up in ((like[0], False), (dear, True)):
+        html = text_of(as_viewer, "run", AgentRunLog.objects.get(run_id=run_id).pk)
+        assert "median run" in html
+        assert ("These add up to the difference." in html) is adds_up

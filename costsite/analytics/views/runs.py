@@ -266,7 +266,8 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter, kep
     return spend_per_day(
         "activity",
         title="Spend per day",
-        of=f"{_not_in_strip(wanted)}; a column narrows the list to its day",
+        of=_not_in_strip(wanted),
+        beside="a column narrows the list to its day",
         totals=totals,
         series=[],
         days=days,

@@ -99,7 +99,8 @@ def spend_chart(
     return spend_per_day(
         name,
         title=answer(filters.range, comparison, shown, filters.days, calendar, before=before, narrowed=filters.narrows),
-        of=f" by {what}{f' of {of}' if of else ''}" + (f", line: {filters.before}" if filters.compare else ""),
+        of=f" by {what}{f' of {of}' if of else ''}",
+        beside=f"line: {filters.before}" if filters.compare else "",
         totals=split.totals,
         series=split.series(),
         days=filters.days,
