@@ -127,7 +127,7 @@ def test_the_strip_says_which_filters_its_sums_do_not_follow(spend: Spend, as_vi
 
     narrowed = text_of(as_viewer, f"{reverse('runs')}?agent={agent}&status=error&tag=eu")
 
-    assert "Estimated cost per day of every run, whatever its status and tag; a column" in narrowed
+    assert "Estimated cost per day of every run, whatever its status and tag, 26 Oct to 24 Nov; a column" in narrowed
     assert "of every run" not in text_of(as_viewer, f"{reverse('runs')}?agent={agent}")
 
 
