@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -141,6 +141,27 @@ def test_a_members_rows_are_read_from_their_own_part_of_an_index(
         assert steps, (page, sql, plan)
         assert not everybodys, (page, sql, plan)
         assert reads_no_other_status(page, steps), (page, sql, plan)
+
+
+@pytest.mark.sqlite("reads its plans")
+@pytest.mark.parametrize("rows_of_a_workspace", [None, 10_000_000, 30_000])
+def test_a_members_rows_of_known_ids_are_looked_up_by_these(cast: Cast, rows_of_a_workspace: int | None) -> None:
+    sql = str(AgentRunLog.objects.visible_among(cast.viewer, range(1, 500)).order_by("-started_at").query)
+    plan = [row[3] for row in planner(rows_of_a_workspace).execute(f"EXPLAIN QUERY PLAN {sql}")]
+
+    assert plan[0] == "SEARCH agents_agentrunlog USING INTEGER PRIMARY KEY (rowid=?)", plan
+
+
+def test_of_known_ids_a_member_sees_those_of_their_own_workspaces(cast: Cast, spend: Spend) -> None:
+    for place in (cast.acme, cast.elsewhere):
+        spend(place)
+    runs = AgentRunLog.objects
+    mine, ids = runs.get(workspace=cast.acme), [run.pk for run in runs.all()]
+
+    assert list(runs.visible_among(cast.viewer, ids)) == [mine]
+    assert list(runs.visible_among(cast.viewer, [])) == []
+    assert set(runs.visible_among(cast.superuser, ids)) == set(runs.all())
+    assert list(runs.visible_among(AnonymousUser(), ids)) == []
 
 
 @pytest.mark.sqlite("reads its plans")

@@ -200,7 +200,7 @@ def steps_of_runs(
 
     `of_calls`: what a call has to be, by the columns of `LLMCall`.
     """
-    run_ids = AgentRunLog.objects.visible_to(user).filter(pk__in=runs).order_by().values("run_id")
+    run_ids = AgentRunLog.objects.visible_among(user, runs).order_by().values("run_id")
     rows = (
         LLMCall.objects.visible_to(user)
         .filter(workspace_id=workspace_id, run_id__in=run_ids, **of_calls)

@@ -78,5 +78,5 @@ def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) 
 
 def run_ids(user: User, runs: Sequence[RunCost]) -> dict[int, UUID]:
     """What reporters call these runs, by their ids here."""
-    rows = AgentRunLog.objects.visible_to(user).filter(pk__in=[run.id for run in runs]).order_by()
+    rows = AgentRunLog.objects.visible_among(user, (run.id for run in runs)).order_by()
     return dict(rows.values_list("pk", "run_id"))

@@ -241,7 +241,7 @@ def page_among(
         shown = [one for one in places if before is None or one.place < before.place][:limit]
         more_newer = bool(shown) and shown[0] != places[0]
     more_older = bool(shown) and shown[-1] != places[-1]
-    rows = AgentRunLog.objects.visible_to(user).filter(pk__in=[one.id for one in shown]).order_by(*NEWEST_FIRST)
+    rows = AgentRunLog.objects.visible_among(user, (one.id for one in shown)).order_by(*NEWEST_FIRST)
     found = tuple(RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes"))
     return RunPage(found, shown[0] if more_newer else None, shown[-1] if more_older else None)
 
