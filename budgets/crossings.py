@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -65,13 +66,7 @@ def note_crossings(
     reached = [(tally, passed) for tally in tallies if (passed := tally.passed(refused=refused))]
     if not reached:
         return []
-    policies, months = {tally.policy_id for tally, _ in reached}, {tally.month for tally, _ in reached}
-    known = set(
-        ThresholdCrossing.objects.filter(policy__in=policies, month__in=months).values_list(
-            "policy_id", "month", "limit_microcents", "threshold"
-        )
-    )
-    fresh = [
+    lines = [
         ThresholdCrossing(
             policy_id=tally.policy_id,
             month=tally.month,
@@ -85,14 +80,31 @@ def note_crossings(
         )
         for tally, passed in reached
         for threshold in passed
-        if (tally.policy_id, tally.month, tally.limit, threshold) not in known
     ]
-    # Nobody else can have recorded them meanwhile: who gets here holds the month's counter, or the policy.
-    made = ThresholdCrossing.objects.bulk_create(fresh)
+    try:
+        with transaction.atomic():
+            made = _recorded(lines)
+    except IntegrityError:
+        # A refusal holds the policy and a batch the counter: on PostgreSQL both may pass a line at the same time. Who
+        # came second has waited for the first, and sees now what is recorded.
+        made = _recorded(lines)
     if made:
         ids = [crossing.pk for crossing in made]
         after_writing(lambda: announce(ids))
     return made
+
+
+def _recorded(lines: Sequence[ThresholdCrossing]) -> list[ThresholdCrossing]:
+    """Of these lines those that were not recorded yet; now they are."""
+
+    def place(line: ThresholdCrossing) -> tuple[int, str, int, int]:
+        return line.policy_id, line.month, line.limit_microcents, line.threshold
+
+    of_these = ThresholdCrossing.objects.filter(
+        policy__in={line.policy_id for line in lines}, month__in={line.month for line in lines}
+    )
+    known = set(map(place, of_these.only("policy_id", "month", "limit_microcents", "threshold")))
+    return ThresholdCrossing.objects.bulk_create([line for line in lines if place(line) not in known])
 
 
 def announce(crossing_ids: Iterable[int]) -> int:

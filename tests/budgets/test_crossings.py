@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
-from agents.models import Agent, Workspace
+from agents.models import Agent, LedgerState, Workspace
+from agents.write_lock import writing
 from budgets import crossings
 from budgets.models import BudgetPolicy, ThresholdCrossing
+from budgets.months import month_at
 from budgets.policies import grant, policy_of, set_budget
 from budgets.signals import BudgetThresholdCrossed, budget_threshold_crossed
 from tests.budgets.conftest import CENT, TESTER, spend
@@ -37,6 +42,52 @@ def test_each_line_rings_once(support_bot: Agent, heard: list[BudgetThresholdCro
     for _ in range(6):
         spend(support_bot, 10)
     assert thresholds(heard) == [50, 80, 100]
+
+
+@pytest.mark.postgresql("SQLite has one writer at a time")
+def test_a_line_that_a_refusal_and_a_batch_pass_at_the_same_time_rings_once(
+    support_bot: Agent, heard: list[BudgetThresholdCrossed]
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=1_000)
+    spend(support_bot, 990)
+    heard.clear()
+    failed: list[BaseException] = []
+
+    def report() -> None:
+        try:
+            spend(support_bot, 10)
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    reporting = threading.Thread(target=report)
+    policy = policy_of(support_bot)
+    assert policy is not None
+    with writing():
+        BudgetPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
+        now = datetime.now(UTC)
+        month = month_at(now, LedgerState.current().days())
+        refused = crossings.Tally.of(policy, month.name, 1_000 * CENT, 990 * CENT, [support_bot.pk])
+        assert len(crossings.note_crossings([refused], now=now, this_month=month.name, refused=True)) == 1
+        reporting.start()
+        waits_for_a_lock()
+    reporting.join()
+
+    assert failed == []
+    assert thresholds(heard) == [100]
+    assert ThresholdCrossing.objects.count() == 3
+
+
+def waits_for_a_lock() -> None:
+    """Until another connection does."""
+    for _ in range(500):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")
 
 
 def test_the_event_says_what_happened(support_bot: Agent, heard: list[BudgetThresholdCrossed]) -> None:
