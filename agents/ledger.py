@@ -9,7 +9,6 @@ of a call stands.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -21,17 +20,19 @@ from django.db.models import Min
 
 from agents import arrivals, run_arrivals, server_clock
 from agents.arrivals import CallArrival, call_arrival
-from agents.clock import TOLERATED_LEAD, Days, days_of
+from agents.bound_keys import BoundKey
+from agents.clock import TOLERATED_LEAD, days_of
 from agents.estimates import NOTHING_KNOWN, Typical, typical_usage
 from agents.models import Agent, LLMCall, ReportedRefusal, Workspace
 from agents.price_books import price_book
-from agents.registration import KnownAgent, agents_named, names_of_key, note_runs, slug_of
+from agents.recorded import Recorded
+from agents.registration import agents_named, note_runs, slug_of
 from agents.reports import CallReport, RefusalReport, Report, Reported, StartReport, report_of
 from agents.rollups import NO_SUMS, Postings, place_of, sums_of_stored
 from agents.run_arrivals import Run, RunArrival, run_arrival, stored_run
 from agents.run_facts import UNSEEN, End, RunFacts
 from agents.signals import usage_recorded, usage_summed
-from agents.storage import Additions, Storage, storage
+from agents.storage import Storage, storage
 from agents.write_lock import writing
 from langchain_plugin import wire
 
@@ -41,46 +42,6 @@ Event: TypeAlias = wire.Event | Report
 REFUSAL_COLUMNS = (
     "workspace_id", "refusal_id", "agent_id", "run_id", "kind", "refused_at", "day", "count", "policy_id",
 )  # fmt: skip
-
-
-@dataclass
-class Recorded:
-    """What became of a batch: the fate of each event by its index, for the Receipt and for those who listen."""
-
-    workspace: Workspace
-    accepted: list[int] = field(default_factory=list)
-    duplicates: list[int] = field(default_factory=list)
-    rejected: list[wire.Rejection] = field(default_factory=list)
-    agents: dict[str, KnownAgent] = field(default_factory=dict)
-    """By the name the events reported."""
-    spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
-    """Microcents by agent id and local day that this batch added, differences of replaced calls included."""
-    spent_by_lease: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
-    """Microcents by the lease that the calls name."""
-    price_card: list[wire.PriceCardEntry] = field(default_factory=list)
-    """The unit prices in force now of the models in the batch."""
-    days: Days | None = None
-    """The local days of the zone in force."""
-    counted: object = None
-    """What receivers worked out and whoever answers the batch can use; not of merged parts."""
-    last: Additions | None = None
-    """What a receiver of `usage_recorded` adds to sums that more batches raise than the rollups; likewise."""
-
-    def merge(self, part: Recorded) -> None:
-        """Add what became of another part of the same batch."""
-        self.accepted = sorted([*self.accepted, *part.accepted])
-        self.duplicates = sorted([*self.duplicates, *part.duplicates])
-        self.rejected += part.rejected
-        self.agents |= part.agents
-        for place, microcents in part.spent.items():
-            self.spent[place] += microcents
-        for lease_id, microcents in part.spent_by_lease.items():
-            self.spent_by_lease[lease_id] += microcents
-        self.price_card += [entry for entry in part.price_card if entry not in self.price_card]
-        self.days = part.days
-
-    def reject(self, index: int, code: wire.RejectionCode, message: str) -> None:
-        self.rejected.append(wire.Rejection(index=index, code=code, message=message))
 
 
 def record(
@@ -111,20 +72,6 @@ def record(
     recorded.accepted.sort()
     recorded.duplicates.sort()
     return recorded
-
-
-def _not_allowed(bound_to: KnownAgent, reported: str) -> str:
-    return (
-        f"This key may report for the agent {bound_to.slug!r} only, not for {reported!r}: give the handler"
-        f" agent={bound_to.slug!r}, or a key of the whole workspace."
-    )
-
-
-def _not_its_run(bound_to: KnownAgent) -> str:
-    return (
-        f"This run belongs to another agent, and this key may report for {bound_to.slug!r} only:"
-        " use a key of the whole workspace where one run spans agents."
-    )
 
 
 class _Stored(NamedTuple):
@@ -181,11 +128,13 @@ class _Batch:
         self.days = self.recorded.days = days_of(zone_name)
         self.book = price_book(self.workspace_id)
         self._turn_away_too_old(retained_from)
-        bound_to = None if key_agent is None else self._turn_away_names_of_others(key_agent)
+        bound = None if key_agent is None else BoundKey(key_agent, self._names())
+        if bound is not None:
+            self._turn_away(lambda one: bound.problem_with_name(one.report.agent))
         self._find_agents()
         self._claim_runs()
-        if bound_to is not None:
-            self._turn_away_runs_of_others(bound_to)
+        if bound is not None and (others := bound.not_its_own(run.agent_id for run in self.runs.values())):
+            self._turn_away(lambda one: bound.not_its_run if self.runs[one.run_id].agent_id in others else "")
         for told in self.told:
             self._tell(told)
         self._write_refusals()
@@ -214,12 +163,6 @@ class _Batch:
             )
         self.calls = [call for call in self.calls if call.started_at >= horizon]
         self.told = [told for told in self.told if told.at >= horizon]
-
-    def _turn_away_names_of_others(self, key_agent: Agent) -> KnownAgent:
-        """The agent that the key may report for."""
-        bound_to, mine = names_of_key(key_agent, self._names())
-        self._turn_away(lambda one: "" if one.report.agent in mine else _not_allowed(bound_to, one.report.agent))
-        return bound_to
 
     def _names(self) -> set[str]:
         return {call.report.agent for call in self.calls} | {told.report.agent for told in self.told}
@@ -252,13 +195,6 @@ class _Batch:
         for run_id, (agent_id, _) in first.items():
             if run_id not in self.runs:
                 self.runs[run_id] = Run(run_id, agent_id, RunFacts(), changed=True)
-
-    def _turn_away_runs_of_others(self, bound_to: KnownAgent) -> None:
-        others = {run.agent_id for run in self.runs.values()} - {bound_to.id}
-        if others:
-            # A run that began before its agent was merged is moved soon, and its own already.
-            others -= set(Agent.objects.filter(pk__in=others, merged_into=bound_to.id).values_list("pk", flat=True))
-            self._turn_away(lambda one: _not_its_run(bound_to) if self.runs[one.run_id].agent_id in others else "")
 
     def _turn_away(self, why_not: Callable[[CallArrival | RunArrival], str]) -> None:
         """What a bound key may not report: `why_not` is the mend, empty for what it may."""

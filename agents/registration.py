@@ -105,16 +105,6 @@ def agents_known(workspace_id: int, slugs: Sequence[str], storage: Storage) -> d
     }
 
 
-def names_of_key(bound_to: Agent, names: Iterable[str]) -> tuple[KnownAgent, set[str]]:
-    """The agent that a key bound to `bound_to` speaks for, and those of `names` that are its own or of agents that were
-    merged into it. As of this moment: inside a transaction that writes, no merge comes between.
-    """
-    slugs = {name: slug_of(name) for name in names}
-    known = agents_known(bound_to.workspace_id, sorted({bound_to.slug, *slugs.values()}), storage())
-    agent = known[bound_to.slug]
-    return agent, {name for name, slug in slugs.items() if slug in known and known[slug].id == agent.id}
-
-
 def note_runs(started: dict[int, datetime], known: Iterable[KnownAgent]) -> None:
     """Move `last_run_at` of agents (by id) to the start of a run, at most once a minute each."""
     last = {agent.id: agent.last_run_at for agent in known}

@@ -2,7 +2,7 @@
 
 usage_recorded: sent inside the transaction that wrote it, so that a failing receiver undoes the record and the client
 sends it again. Calls and runs are written; the sums, for which other batches wait, are not yet. Arguments: `recorded`
-(`agents.ledger.Recorded`).
+(`agents.recorded.Recorded`).
 
 usage_summed: sent likewise when they are, with little left to do before the commit. Arguments: `recorded`, and `last`:
 what the rows of `recorded.last` came to.

@@ -14,8 +14,9 @@ from typing import Final
 from django.db import DataError, IntegrityError
 
 from agents import ledger
-from agents.ledger import Event, Recorded
+from agents.ledger import Event
 from agents.models import Agent, Workspace
+from agents.recorded import Recorded
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from agents.ledger import Recorded
 from agents.models import AgentMerge
 from agents.moving import MovedCalls
+from agents.recorded import Recorded
 from agents.repricing import Corrected
 from agents.signals import (
     agents_merged,

@@ -12,9 +12,9 @@ from ninja import Router
 from agents import server_clock
 from agents.client_clocks import ASK_AGAIN_SECONDS, ClientClocks
 from agents.clients import note_client, note_rejected
-from agents.ledger import Recorded
 from agents.models import ApiKey
 from agents.models.people import UNREGISTERED
+from agents.recorded import Recorded
 from agents.storable import record_storable
 from budgets.counters import Counted
 from budgets.key_reach import KeyReach

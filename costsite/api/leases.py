@@ -13,9 +13,10 @@ from ninja import Router
 from pydantic import TypeAdapter, ValidationError
 
 from agents import server_clock
+from agents.bound_keys import BoundKey
 from agents.clock import TOLERATED_SKEW
 from agents.models import Agent, ApiKey
-from agents.registration import agent_named, names_of_key, slug_of
+from agents.registration import agent_named, slug_of
 from budgets.enforcement import BudgetEnforcementService, Permit, Refused, Standing
 from budgets.key_reach import KeyReach
 from budgets.model_moves import move_told
@@ -105,13 +106,14 @@ def _agent(key: ApiKey, name: str) -> Agent:
     if key.agent is not None:
         if slug_of(name) == key.agent.slug:
             return key.agent  # nearly always, and without asking the database
-        bound_to, mine = names_of_key(key.agent, [name])
-        if name not in mine:
+        bound = BoundKey(key.agent, [name])
+        if name not in bound.names:
+            own = bound.agent.slug
             raise ApiError(
                 403,
                 "agent_not_allowed",
-                f"This key may spend for the agent {bound_to.slug!r} only: give the handler agent={bound_to.slug!r}, "
-                "or a key of the whole workspace.",
+                f"This key may spend for the agent {own!r} only: give the handler agent={own!r}, or a key of the whole"
+                " workspace.",
             )
     return agent_named(key.workspace_id, name)
 

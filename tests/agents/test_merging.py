@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from agents.bound_keys import BoundKey
 from agents.keys import create_key, find_key
 from agents.merging import MergeError, may_merge, merge, target_named, why_not
 from agents.models import (
@@ -22,7 +23,7 @@ from agents.models import (
     UsageDay,
     Workspace,
 )
-from agents.registration import agent_named, agents_named, names_of_key
+from agents.registration import agent_named, agents_named
 from agents.storage import storage
 from tests.agents.conftest import finish, record, whose
 from tests.factories import NOON, AgentFactory, llm_call
@@ -81,9 +82,9 @@ def test_a_key_speaks_for_all_names_of_its_agent_as_they_are_now(
     merge(Agent.objects.get(pk=source.pk), target, by_name="test")
     for agent in bots:
         with django_assert_num_queries(1):
-            known, mine = names_of_key(agent, ["suport-bot", " support-bot", "triage", "nobody"])
+            key = BoundKey(agent, ["suport-bot", " support-bot", "triage", "nobody"])
 
-        assert (known.id, mine) == (target.pk, {"suport-bot", " support-bot"})
+        assert (key.agent.id, key.names) == (target.pk, {"suport-bot", " support-bot"})
 
 
 def test_what_is_known_of_a_name_is_asked_of_the_database_once(

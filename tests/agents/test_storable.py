@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from agents.ledger import Recorded
 from agents.models import Agent, LLMCall, Workspace
+from agents.recorded import Recorded
 from agents.storable import record_storable
 from langchain_plugin import wire
 from tests.factories import NOON, llm_call

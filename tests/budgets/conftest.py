@@ -15,8 +15,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from agents import ledger
-from agents.ledger import Recorded
 from agents.models import Agent, LedgerState, Membership, Workspace
+from agents.recorded import Recorded
 from budgets.policies import By
 from tests.factories import AgentFactory, MembershipFactory, llm_call
 
