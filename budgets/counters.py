@@ -7,7 +7,7 @@ announces. `differences` compares the two.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -21,7 +21,7 @@ from agents.models import LedgerState
 from agents.storage import Additions, Row, storage
 from agents.write_lock import writing
 from budgets.covering import Covering, covering_budgets
-from budgets.crossings import Tally, note_crossings
+from budgets.crossings import Line, Tally, note_crossings, recorded_lines
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease, ThresholdCrossing
 
 Spent = Mapping[tuple[int, date], int]
@@ -53,6 +53,8 @@ class Counting:
     month: str
     added: Sequence[tuple[Covering, str, Mapping[int, int]]]
     """By budget and month: microcents by agent."""
+    recorded: Collection[Line]
+    """Of these, before the counters were locked."""
 
     def additions(self) -> Additions | None:
         """To the counters, in the order in which all writers lock."""
@@ -67,7 +69,7 @@ class Counting:
             Tally(budget.pk, budget.thresholds, month, budget.limit, totals[budget.pk, month], agents.keys())
             for budget, month, agents in self.added
         ]
-        crossings = note_crossings(tallies, now=self.now, this_month=self.month)
+        crossings = note_crossings(tallies, now=self.now, this_month=self.month, recorded=self.recorded)
         return Counted(self.agent_ids, self.budgets, self.month, totals, crossings)
 
 
@@ -82,18 +84,20 @@ def start_counting(
     """Add what a transaction of the ledger spent to its leases, and find the budgets it counts against. None where
     nothing was spent. `days`: the ledger's, where the transaction has read its zone already.
     """
+    _use_leases(workspace_id, by_lease)
     if not spent:
         return None
     now = now or timezone.now()
-    _use_leases(workspace_id, by_lease)
     agent_ids = frozenset(agent_id for agent_id, _ in spent)
     budgets = covering_budgets(workspace_id, agent_ids, now)
     month = month_of((days or LedgerState.current().days()).of(now))
-    return Counting(agent_ids, budgets, now, month, _by_budget(budgets, spent))
+    added = _by_budget(budgets, spent)
+    recorded = recorded_lines({budget.pk for budget, _, _ in added}, {of for _, of, _ in added})
+    return Counting(agent_ids, budgets, now, month, added, recorded)
 
 
 def add_spend(workspace_id: int, spent: Spent, by_lease: Mapping[UUID, int]) -> None:
-    """Count what a transaction spent that posted its rollups by itself."""
+    """Count what a transaction spent that posted its rollups by itself: alone, as it locks leases after sums."""
     counting = start_counting(workspace_id, spent, by_lease)
     if counting is not None:
         counting.finish(storage().add_up([], counting.additions()))

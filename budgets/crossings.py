@@ -6,13 +6,14 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from agents.models import Agent, LedgerState
+from agents.storage import storage
 from agents.write_lock import after_writing, writing
 from budgets.lines import is_nearly_spent, lines_passed
 from budgets.models import BudgetPolicy, ThresholdCrossing
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 
 ANNOUNCING_TAKES: Final = timedelta(minutes=2)
 """A process that claimed a crossing longer ago, and did not finish, is gone: another takes over."""
+
+
+Line: TypeAlias = tuple[int, str, int, int]
+"""Policy id, month, limit in microcents and threshold in percent."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,17 @@ def note_crossings(
     this_month: str,
     at_creation: bool = False,
     refused: bool = False,
+    recorded: Collection[Line] | None = None,
 ) -> list[ThresholdCrossing]:
     """Record the lines that are passed and were not recorded yet. Within a transaction; their announcement follows its
-    commit.
+    commit. `recorded`: those that are, from a caller who read them before others had to wait.
     """
     reached = [(tally, passed) for tally in tallies if (passed := tally.passed(refused=refused))]
     if not reached:
         return []
-    lines = [
+    if recorded is None:
+        recorded = recorded_lines({tally.policy_id for tally, _ in reached}, {tally.month for tally, _ in reached})
+    passed_now = [
         ThresholdCrossing(
             policy_id=tally.policy_id,
             month=tally.month,
@@ -80,31 +88,38 @@ def note_crossings(
         )
         for tally, passed in reached
         for threshold in passed
+        if (tally.policy_id, tally.month, tally.limit, threshold) not in recorded
     ]
-    try:
-        with transaction.atomic():
-            made = _recorded(lines)
-    except IntegrityError:
-        # A refusal holds the policy and a batch the counter: on PostgreSQL both may pass a line at the same time. Who
-        # came second has waited for the first, and sees now what is recorded.
-        made = _recorded(lines)
+    made = [crossing for crossing in passed_now if _is_first(crossing)]
     if made:
         ids = [crossing.pk for crossing in made]
         after_writing(lambda: announce(ids))
     return made
 
 
-def _recorded(lines: Sequence[ThresholdCrossing]) -> list[ThresholdCrossing]:
-    """Of these lines those that were not recorded yet; now they are."""
-
-    def place(line: ThresholdCrossing) -> tuple[int, str, int, int]:
-        return line.policy_id, line.month, line.limit_microcents, line.threshold
-
-    of_these = ThresholdCrossing.objects.filter(
-        policy__in={line.policy_id for line in lines}, month__in={line.month for line in lines}
+def recorded_lines(policy_ids: Collection[int], months: Collection[str]) -> frozenset[Line]:
+    """Of these budgets and months. What is recorded stays so."""
+    if not policy_ids:
+        return frozenset()
+    # By hand: every batch asks.
+    rows = storage().rows(
+        f"SELECT policy_id, month, limit_microcents, threshold FROM {ThresholdCrossing._meta.db_table}"
+        f" WHERE policy_id IN ({', '.join(['%s'] * len(policy_ids))}) AND month IN ({', '.join(['%s'] * len(months))})",
+        [*policy_ids, *months],
     )
-    known = set(map(place, of_these.only("policy_id", "month", "limit_microcents", "threshold")))
-    return ThresholdCrossing.objects.bulk_create([line for line in lines if place(line) not in known])
+    return frozenset(rows)
+
+
+def _is_first(crossing: ThresholdCrossing) -> bool:
+    """Record it, unless another did. A refusal holds the policy and a batch the counter, so on PostgreSQL both may pass
+    a line at the same time: who comes second waits for the first, whose it then is.
+    """
+    try:
+        with transaction.atomic():
+            crossing.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
 
 
 def announce(crossing_ids: Iterable[int]) -> int:

@@ -116,7 +116,7 @@ class Storage(ABC):
     def add_up(self, additions: Sequence[Additions], last: Additions | None = None) -> list[Row]:
         """Make all of these additions, and the rows that are not there. What those of `last` come to: keys and sums.
 
-        From the first of them on others may wait until the transaction ends: write everything else before.
+        From the first of them on others may wait until the transaction ends: a batch writes everything else before.
         """
 
     @abstractmethod

@@ -2,8 +2,9 @@
 document that the server unfolds into rows, so a statement has one parameter whatever the size of the batch, and the
 column types do the converting.
 
-Locks are taken in one order by everybody: agents, runs by id, calls, leases by id, then sums: rollups by key with the
-workspace's day last, and budgets' counters. Most batches meet at sums, so nothing else is done while they are locked.
+Batches take locks in one order: runs by id, calls, agents, leases by id, then sums: rollups by key with the workspace's
+day last, and budgets' counters. Most batches meet at sums, so as little as can be is done while they are locked. A job
+that writes in another order is alone (`agents.write_lock.writing`).
 """
 
 from __future__ import annotations

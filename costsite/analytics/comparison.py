@@ -120,7 +120,8 @@ def answer(
 def nothing_spent(shown: Spend, when: str, *, narrowed: bool) -> str:
     """Calls that cost nothing are not none, and none that match are not none at all."""
     if shown.calls:
-        return f"{many(shown.calls, 'call')} {when}, at no cost"
+        unpriced = f", and {figures.unpriced_calls(shown.unpriced_calls)}" if shown.unpriced_calls else ""
+        return f"{many(shown.priced_calls, 'call')} {when}, at no cost{unpriced}"
     return f"No calls match these filters {when}" if narrowed else f"Nothing spent {when}"
 
 

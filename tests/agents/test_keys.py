@@ -16,6 +16,15 @@ from agents.models import ApiKey, Workspace
 from tests.factories import AgentFactory, WorkspaceFactory
 
 
+def test_what_a_request_does_to_its_key_is_no_other_requests(workspace: Workspace) -> None:
+    _, key = create_key(workspace)
+    for _ in range(2):  # the first makes the objects, the second finds them
+        found = find_key(key)
+        assert found is not None
+        assert (found.workspace, found.name) == (workspace, "")
+        found.workspace, found.name = WorkspaceFactory(), "mine"
+
+
 def test_a_key_is_found_by_itself_and_by_nothing_near_it(workspace: Workspace) -> None:
     row, key = create_key(workspace)
 

@@ -209,6 +209,16 @@ def test_calls_that_cost_nothing_are_not_none(spend: Spend, as_viewer: Client, q
         assert title in text_of(as_viewer, page + query), page
 
 
+def test_beside_calls_that_cost_nothing_unpriced_ones_are_said(spend: Spend, as_viewer: Client) -> None:
+    spend(status="error", input_tokens=0, output_tokens=0, started_at=AFTERNOON)
+    for _ in range(3):
+        spend(status="error", started_at=AFTERNOON, **UNPRICED)
+    page = reverse("agent", args=[Agent.objects.get().pk])
+
+    assert "1 call 1 to 30 Nov, at no cost, and 3 unpriced calls" in text_of(as_viewer, f"{page}?status=error")
+    assert "1 call in 24 hours, at no cost, and 3 unpriced calls" in text_of(as_viewer, f"{page}?range=24-hours")
+
+
 def test_runs_that_cost_nothing_are_said_to(spend: Spend, as_viewer: Client) -> None:
     for _ in range(2):
         spend(input_tokens=0, output_tokens=0, started_at=AFTERNOON)

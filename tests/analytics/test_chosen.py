@@ -40,6 +40,13 @@ def beside(address: str, query: str) -> str:
     return f"{address}{'&' if '?' in address else '?'}{query}"
 
 
+def test_the_dashboard_of_one_workspace_offers_its_agents_alone(cast: Cast, stranger: Agent, client: Client) -> None:
+    client.force_login(cast.superuser)
+
+    assert f'<option value="{stranger.pk}"' in shown(client, "/")
+    assert f'<option value="{stranger.pk}"' not in shown(client, "/?workspace=acme")
+
+
 @pytest.mark.parametrize("address", [*PAGES, *FILES])
 @pytest.mark.parametrize("range_", ["range=30-days", "range=24-hours&compare=1"])
 def test_an_agent_one_may_not_see_is_as_if_it_were_not_named(

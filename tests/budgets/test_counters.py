@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -14,9 +14,9 @@ from agents.clock import month_of
 from agents.models import Agent, LedgerState, TagDay, UsageDay, Workspace, WorkspaceDay
 from budgets.counters import differences, mend
 from budgets.enforcement import BudgetEnforcementService, Permit
-from budgets.models import BudgetPeriod, BudgetPolicy
+from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
 from budgets.policies import set_budget
-from tests.budgets.conftest import CENT, TESTER, spend
+from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT, spend
 from tests.factories import AgentFactory, WorkspaceFactory, llm_call
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +65,33 @@ def test_a_measured_call_replaces_what_was_estimated(support_bot: Agent) -> None
     assert counter(policy) == 4 * CENT
 
 
+def test_leases_are_used_by_a_batch_that_spends_nothing_in_all(support_bot: Agent) -> None:
+    """What a replaced call gives back under one lease, another spends under the next."""
+    set_budget(support_bot, by=TESTER, limit_cents=5_000)
+    first, second = (SpendLease.objects.get(pk=lease_of(support_bot)) for _ in range(2))
+    now, run_id, call_id = datetime.now(UTC), uuid4(), uuid4()
+    spend(support_bot, 9, usage_basis="estimated", run_id=run_id, call_id=call_id, lease_id=first.pk)
+    calls = [
+        llm_call(
+            agent=support_bot.slug, run_id=run_id, call_id=call, lease_id=lease.pk, request_model="gpt-4o",
+            input_tokens=cents * TOKENS_PER_CENT, output_tokens=0, started_at=now, ended_at=now,
+        )
+        for call, lease, cents in ((call_id, first, 5), (uuid4(), second, 4))
+    ]  # fmt: skip
+    ledger.record(support_bot.workspace, list(enumerate(calls)), client=None, received_at=now)
+
+    for lease in (first, second):
+        lease.refresh_from_db()
+    assert (first.used_microcents, second.used_microcents) == (5 * CENT, 4 * CENT)
+
+
+def lease_of(agent: Agent) -> UUID:
+    permit = BudgetEnforcementService().lease(agent, uuid4(), least=CENT)
+    assert isinstance(permit, Permit)
+    assert permit.lease is not None
+    return permit.lease.lease_id
+
+
 def test_a_late_call_counts_in_its_own_month_and_not_before_the_budget_was_made(support_bot: Agent) -> None:
     policy = set_budget(support_bot, by=TESTER, limit_cents=50)
     assert policy is not None
@@ -95,15 +122,12 @@ def test_a_batch_across_the_turn_of_the_month_counts_in_both(support_bot: Agent,
 
 
 @pytest.mark.postgresql("SQLite's writers wait from the transaction's beginning")
-def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(
-    support_bot: Agent,
-) -> None:
+@pytest.mark.parametrize("limit_cents", [5_000, 4], ids=["no line passed yet", "a line passed before"])
+def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(support_bot: Agent, limit_cents: int) -> None:
     """Sums of the day and counters go down in one trip; what calls refer to was looked up before it."""
-    set_budget(support_bot, by=TESTER, limit_cents=5_000)
-    permit = BudgetEnforcementService().lease(support_bot, uuid4(), least=CENT)
-    assert isinstance(permit, Permit)
-    assert permit.lease is not None
-    spend(support_bot, 1)  # the first notes when the agent last ran
+    set_budget(support_bot, by=TESTER, limit_cents=limit_cents)
+    lease_id = lease_of(support_bot)
+    spend(support_bot, 2)  # the first notes when the agent last ran
     trips: list[tuple[bool, str]] = []
 
     def watch(execute: Any, sql: str, *rest: Any) -> Any:
@@ -113,7 +137,7 @@ def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(
         return execute(sql, *rest)
 
     with connection.execute_wrapper(watch):
-        spend(support_bot, 1, lease_id=permit.lease.lease_id)
+        spend(support_bot, 1, lease_id=lease_id)
 
     together = [statement for is_one_of_many, statement in trips if is_one_of_many]
     assert together == [

@@ -25,8 +25,9 @@ def chosen_agent(user: User, agent_id: int | None, workspace_id: int | None = No
 
 
 def of_agent(agent: AgentFacts) -> tuple[str, str]:
-    """Its workspace and its slug, for names of files; its number where no letter of its slug can be in one."""
-    return agent.workspace_slug, agent.slug if plain_part(agent.slug) else f"agent {agent.id}"
+    """Its workspace and its slug, for names of files; its number too where a name cannot have all of its slug."""
+    named = agent.slug if plain_part(agent.slug) == agent.slug else f"agent {agent.id} {agent.slug}"
+    return agent.workspace_slug, named
 
 
 def within_site(

@@ -177,7 +177,9 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "everyone": is_superuser(user),
         "workspaces": workspaces,
         "splits": SPLITS,
-        "agents_listed": listed({one.agent_id: one.name for one in agents}, agent),
+        "agents_listed": listed(
+            {one.agent_id: one.name for one in agents if place is None or one.workspace_id == place.id}, agent
+        ),
         "month": month,
         "change": comparison.note,
         "runs": site.runs(spans.month),
