@@ -34,6 +34,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from figures import note
+
 ELSEWHERE = "elsewhere"
 """The workspace in which sums are left out."""
 
@@ -216,6 +218,13 @@ def compare(team: Team, bases: dict[str, float], other: str, arguments: argparse
                 f"  {other}, of {base}, by {name}: {statistics.median(ratios):.1%}"
                 f"   ({min(ratios):.1%} to {max(ratios):.1%}{f'; target {target:.0%}' if target else ''})"
             )
+            mine, theirs = (statistics.median(getattr(cost, name) for cost in took[way]) for way in (other, base))
+            writers = f"{arguments.writers} writers" if other == "everything" else "one writer"
+            clock = "CPU" if name == "cpu" else "by the clock"
+            note(
+                f"{other}, {writers}, beside {base}: {clock}", mine, "µs a call", beside=f"share of {base}",
+                baseline=theirs, ratio=statistics.median(ratios), at_least=target or None,
+            )  # fmt: skip
 
 
 def read_the_books() -> None:
@@ -257,8 +266,11 @@ def main() -> None:
 
     from ingest import prepare
 
-    from tests.postgresql import running_server
+    from tests.postgresql import running_server, why_not
 
+    if missing := why_not():
+        print(f"Not measured: {missing}.")
+        return
     with running_server() as server, tempfile.TemporaryDirectory(prefix="costsite-writers-") as folder:
         os.environ |= {"DATABASE_URL": server.url, "COSTSITE_LOG_LEVEL": "WARNING", "COSTSITE_STATE_DIR": folder}
         prepare(Path(folder))
