@@ -77,8 +77,7 @@ PARTS = (
          " rows."),
     Part("ingest with budgets", "ingest_with_budgets.py", "", "--rounds 5 --batches 4", minutes=0.7),
     Part("writers on PostgreSQL", "postgresql_writers.py", "", "--rounds 2 --batches 5", minutes=2,
-         about="Eight processes write at once, with everything; one writes finished rows, beside COPY. Clients and server"
-         " together."),
+         about="Eight processes write at once, with everything; one writes finished rows, beside COPY."),
     Part("leases on a busy site", "lease_latency.py", "--seconds 30 --calls 100000", "--seconds 8 --calls 5000",
          minutes=1.2, about="SQLite; beside them a rebuild, admin saves, the background service and four clients."),
     Part("advice", "advice.py", "", "--calls 50000 --rounds 3", minutes=1.5,
