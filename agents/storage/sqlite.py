@@ -108,9 +108,7 @@ class SQLiteStorage(Storage):
         if last is None:
             return []
         statement = f"{_add(last.model, last.key, last.sums)} RETURNING {names((*last.key, *last.sums))}"
-        wrapper = connections[DEFAULT_DB_ALIAS]
-        with wrapper.wrap_database_errors:
-            return [kept for row in last.rows for kept in wrapper.connection.execute(statement, row).fetchall()]
+        return [kept for row in last.rows for kept in self.rows(statement.replace("?", "%s"), row)]
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         self._update_runs(["workspace_id", "run_id"], rows)
