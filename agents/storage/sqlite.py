@@ -107,8 +107,10 @@ class SQLiteStorage(Storage):
             self._for_each(_add(model, key, sums), rows)
         if last is None:
             return []
-        statement = f"{_add(last.model, last.key, last.sums)} RETURNING {names((*last.key, *last.sums))}"
-        return [kept for row in last.rows for kept in self.rows(statement.replace("?", "%s"), row)]
+        statement = _add(last.model, last.key, last.sums, rows=len(last.rows)).replace("?", "%s")
+        return self.rows(
+            f"{statement} RETURNING {names((*last.key, *last.sums))}", [value for row in last.rows for value in row]
+        )
 
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         self._update_runs(["workspace_id", "run_id"], rows)
@@ -139,13 +141,13 @@ def _own_placeholders(statement: str) -> str:
     return statement.replace("%s", "?")
 
 
-@lru_cache(maxsize=50)
-def _add(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...]) -> str:
+@lru_cache(maxsize=200)
+def _add(model: type[models.Model], key: tuple[str, ...], sums: tuple[str, ...], rows: int = 1) -> str:
     additions = ", ".join(f"{column} = {column} + excluded.{column}" for column in sums)
-    return f"{_insert(model, (*key, *sums))} ON CONFLICT ({names(key)}) DO UPDATE SET {additions}"
+    return f"{_insert(model, (*key, *sums), rows)} ON CONFLICT ({names(key)}) DO UPDATE SET {additions}"
 
 
-@lru_cache(maxsize=50)
-def _insert(model: type[models.Model], columns: tuple[str, ...]) -> str:
-    placeholders = ", ".join("?" * len(columns))
-    return f"INSERT INTO {model._meta.db_table} ({names(columns)}) VALUES ({placeholders})"
+@lru_cache(maxsize=200)
+def _insert(model: type[models.Model], columns: tuple[str, ...], rows: int = 1) -> str:
+    places = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {model._meta.db_table} ({names(columns)}) VALUES {', '.join([places] * rows)}"
