@@ -53,8 +53,8 @@ class Counting:
     month: str
     added: Sequence[tuple[Covering, str, Mapping[int, int]]]
     """By budget and month: microcents by agent."""
-    recorded: Collection[Line]
-    """Of these, before the counters were locked."""
+    recorded: Collection[Line] | None
+    """Of these, as read before the counters were locked; None: not read yet."""
 
     def additions(self) -> Additions | None:
         """To the counters, in the order in which all writers lock."""
@@ -92,7 +92,9 @@ def start_counting(
     budgets = covering_budgets(workspace_id, agent_ids, now)
     month = month_of((days or LedgerState.current().days()).of(now))
     added = _by_budget(budgets, spent)
-    recorded = recorded_lines({budget.pk for budget, _, _ in added}, {of for _, of, _ in added})
+    recorded = None
+    if connection.vendor == "postgresql":  # else nobody waits for counters alone, and few batches reach a line
+        recorded = recorded_lines({budget.pk for budget, _, _ in added}, {of for _, of, _ in added})
     return Counting(agent_ids, budgets, now, month, added, recorded)
 
 
