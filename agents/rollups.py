@@ -159,7 +159,7 @@ class Postings:
         storage.add_to_runs([(self.workspace_id, run_id, *sums) for run_id, sums in sorted(self.by_run().items())])
 
     def spent(self) -> dict[tuple[int, date], int]:
-        """Microcents that are added, by agent id and local day; nothing of those that spent nothing."""
+        """Microcents that are added, by agent id and local day: 0 where what is added and taken out is the same."""
         spent: dict[tuple[int, date], int] = defaultdict(int)
         for place, sums in self._summed():
             if sums[_COST]:

@@ -129,7 +129,7 @@ def _draws(
 def _tested(whole_days: tuple[tuple[date, int], ...], today: date) -> tuple[int | None, int]:
     """How far off forecasts of the last whole weeks were, and of how many weeks that is known.
 
-    Remembered, as it takes longer than all else that a page works out, and stays so till midnight.
+    Remembered: pages ask again and again, and it changes only when a day that is over does.
     """
     spent = dict(whole_days)
     errors = []

@@ -17,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import LLMCall, Workspace
+from costsite.analytics.queries.runs import RunPage
 from langchain_plugin import wire
 
 AFTERNOON = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -85,3 +86,18 @@ def grouped(calls: Iterable[LLMCall], key: Callable[[LLMCall], Any]) -> dict[Any
 
 def day_of(call: LLMCall) -> str:
     return call.started_at.date().isoformat()
+
+
+def is_paged_older_and_newer(client: Client, query: str) -> RunPage:
+    """Of an agent's 45 runs of one hour, in three pages. `query`: its page up to where more is to be added."""
+    first = client.get(query).context["run_page"]
+    second = client.get(f"{query}before={first.older}").context["run_page"]
+    last = client.get(f"{query}before={second.older}").context["run_page"]
+    back = client.get(f"{query}after={last.newer}").context["run_page"]
+
+    minutes = [row.started_at.minute for page in (first, second, last) for row in page.rows]
+    assert minutes == list(range(44, -1, -1))
+    assert (first.newer, last.older) == (None, None)
+    assert back.rows == second.rows
+    found: RunPage = first
+    return found

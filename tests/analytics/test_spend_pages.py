@@ -17,7 +17,7 @@ from django.utils import timezone
 from agents.cost_tracker import CostTracker
 from agents.models import Agent
 from agents.models import Client as ReportingClient
-from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, is_paged_older_and_newer, text_of
 
 OCTOBER = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 
@@ -377,15 +377,7 @@ def test_runs_of_an_agent_are_paged_older_and_newer(spend: Spend, as_viewer: Cli
         spend(started_at=datetime(2026, 11, 20, 12, minute, tzinfo=UTC))
     address = reverse("agent", args=[Agent.objects.get().pk])
 
-    first = as_viewer.get(address).context["run_page"]
-    second = as_viewer.get(f"{address}?before={first.older}").context["run_page"]
-    last = as_viewer.get(f"{address}?before={second.older}").context["run_page"]
-    back = as_viewer.get(f"{address}?after={last.newer}").context["run_page"]
-
-    minutes = [row.started_at.minute for page in (first, second, last) for row in page.rows]
-    assert minutes == list(range(44, -1, -1))
-    assert (first.newer, last.older) == (None, None)
-    assert back.rows == second.rows
+    is_paged_older_and_newer(as_viewer, f"{address}?")
 
 
 def test_a_day_that_only_the_range_before_has_leads_to_no_runs(spend: Spend, as_viewer: Client) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from html import unescape
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,6 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from agents import ledger
 from agents.models import Agent, LedgerState, Membership, Workspace
 from agents.recorded import Recorded
+from budgets.enforcement import BudgetEnforcementService, Permit
 from budgets.policies import By
 from tests.factories import AgentFactory, MembershipFactory, llm_call
 
@@ -56,6 +58,14 @@ def queries_of(client: Client, address: str) -> int:
     with CaptureQueriesContext(connection) as asked:
         assert client.get(address).status_code == 200
     return len(asked)
+
+
+def lease_of(agent: Agent) -> UUID:
+    """Of a process of its own. A budget of the agent holds it."""
+    permit = BudgetEnforcementService().lease(agent, uuid4(), least=CENT)
+    assert isinstance(permit, Permit)
+    assert permit.lease is not None
+    return permit.lease.lease_id
 
 
 def spend(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -13,10 +13,9 @@ from agents import ledger
 from agents.clock import month_of
 from agents.models import Agent, LedgerState, TagDay, UsageDay, Workspace, WorkspaceDay
 from budgets.counters import differences, mend
-from budgets.enforcement import BudgetEnforcementService, Permit
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
 from budgets.policies import set_budget
-from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT, spend
+from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT, lease_of, spend
 from tests.factories import AgentFactory, WorkspaceFactory, llm_call
 
 pytestmark = pytest.mark.django_db
@@ -83,13 +82,6 @@ def test_leases_are_used_by_a_batch_that_spends_nothing_in_all(support_bot: Agen
     for lease in (first, second):
         lease.refresh_from_db()
     assert (first.used_microcents, second.used_microcents) == (5 * CENT, 4 * CENT)
-
-
-def lease_of(agent: Agent) -> UUID:
-    permit = BudgetEnforcementService().lease(agent, uuid4(), least=CENT)
-    assert isinstance(permit, Permit)
-    assert permit.lease is not None
-    return permit.lease.lease_id
 
 
 def test_a_late_call_counts_in_its_own_month_and_not_before_the_budget_was_made(support_bot: Agent) -> None:

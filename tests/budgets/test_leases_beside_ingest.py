@@ -5,18 +5,17 @@ from __future__ import annotations
 import random
 import threading
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection
 
 from agents import ledger
-from agents.models import Agent, Workspace
+from agents.models import Workspace
 from budgets.counters import differences
-from budgets.enforcement import BudgetEnforcementService, Permit
 from budgets.models import SpendLease
 from budgets.policies import set_budget
-from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT
+from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT, lease_of
 from tests.factories import AgentFactory, llm_call
 
 pytestmark = [
@@ -30,6 +29,8 @@ WRITERS = 3
 
 def test_batches_that_name_the_same_leases_do_not_wait_for_each_other_in_a_circle(workspace: Workspace) -> None:
     agents = [AgentFactory(workspace=workspace, slug=f"agent-{number}") for number in range(12)]
+    for agent in agents:
+        set_budget(agent, by=TESTER, limit_cents=5_000)
     leases = {agent.slug: lease_of(agent) for agent in agents}
     failed: list[BaseException] = []
 
@@ -51,14 +52,6 @@ def test_batches_that_name_the_same_leases_do_not_wait_for_each_other_in_a_circl
     assert failed == []
     assert set(SpendLease.objects.values_list("used_microcents", flat=True)) == {WRITERS * BATCHES * CENT}
     assert list(differences()) == []
-
-
-def lease_of(agent: Agent) -> UUID:
-    set_budget(agent, by=TESTER, limit_cents=5_000)
-    permit = BudgetEnforcementService().lease(agent, uuid4(), least=CENT)
-    assert isinstance(permit, Permit)
-    assert permit.lease is not None
-    return permit.lease.lease_id
 
 
 def record(workspace: Workspace, leases: dict[str, UUID]) -> None:

@@ -111,13 +111,8 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
 @login_required
 def budgets_csv(request: HttpRequest) -> StreamingHttpResponse:
     """The budgets that the page lists under the same filter; amounts are exact."""
-    calendar = calendar_now()
-    rows = budgets.every_budget(
-        request.user,
-        calendar,
-        search=search_text(request),
-        archived=request.GET.get("show") == "archived",
-        most=EXPORTED_BUDGETS,
-    )
-    archived = "archived" if request.GET.get("show") == "archived" else ""
-    return csv_answer(file_name(("budgets", search_text(request), archived), calendar.today), COLUMNS, rows)
+    calendar, search = calendar_now(), search_text(request)
+    archived = request.GET.get("show") == "archived"
+    rows = budgets.every_budget(request.user, calendar, search=search, archived=archived, most=EXPORTED_BUDGETS)
+    narrowed_to = (search, "archived" if archived else "")
+    return csv_answer(file_name(("budgets", *narrowed_to), calendar.today), COLUMNS, rows)
