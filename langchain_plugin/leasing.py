@@ -146,9 +146,15 @@ class LeaseKeeper:
         for allowance in tuple(self._allowances.values()):
             allowance.confirmed(ids)
 
+    def stop(self) -> None:
+        """Have the thread end when it has done what it does now: nothing is asked of the site any more."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+
     def release_all(self, timeout: float) -> None:
         """At exit: give back what is set aside, for others to spend."""
-        self._stopped = True
+        self.stop()
         deadline = time.monotonic() + timeout
         for allowance in tuple(self._allowances.values()):
             left = deadline - time.monotonic()
@@ -252,7 +258,7 @@ class LeaseKeeper:
     def _next_wishes(self) -> dict[str, int]:
         """By agent: what to ask for now; nothing, after a while in which nobody wished for anything."""
         with self._wake:
-            if not self._wishes and not any(self._waiters.values()):
+            if not self._stopped and not self._wishes and not any(self._waiters.values()):
                 self._wake.wait(self._pause())
             wishes, self._wishes = self._wishes, {}
             for agent, waiters in self._waiters.items():

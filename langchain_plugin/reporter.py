@@ -199,11 +199,13 @@ class Reporter:
         return self._sender.drain(timeout)
 
     def close(self) -> None:
-        """End its thread, and let go of its files as if this process had ended: the next one sends what waits there.
+        """End its threads, and let go of its files as if this process had ended: the next one sends what waits there.
 
-        An event that still comes is kept and sent as ever.
+        An event that still comes is kept and sent as ever; a budget is not asked about any more.
         """
         atexit.unregister(self._at_exit)
+        if self.leases is not None:
+            self.leases.stop()
         self._sender.stop()
         self._save_memory()
         self._spool.close_if_empty()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -22,17 +23,24 @@ MakeReporter = Callable[..., Reporter]
 
 
 @pytest.fixture(autouse=True)
-def no_sender_outlives_its_test() -> Iterator[None]:
-    """One that did would try to reach a site that is gone, and say so when nobody listens any more."""
+def no_thread_outlives_its_test() -> Iterator[None]:
+    """One that did would try to reach a site that is gone, and say so while the next test reads the log."""
     before = set(_all)
     yield
     _trees.clear()  # all that report to one address share the table of open calls, as in one process
     for reporter in set(_all) - before:
+        if reporter.leases is not None:  # first: it reports refusals, with which a sender would start again
+            reporter.leases.stop()
+            _has_ended(reporter.leases._thread)
         thread = reporter._sender._thread
         reporter.close()
-        if thread is not None:
-            thread.join(10)
-            assert not thread.is_alive()
+        _has_ended(thread)
+
+
+def _has_ended(thread: Thread | None) -> None:
+    if thread is not None:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @pytest.fixture
