@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,7 @@ from agents.models import UsageDay
 from agents.spend import NOTHING, Spend
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Days
+from costsite.analytics.queries.plain import plain_rows
 from costsite.analytics.queries.rollups import CostByDay, within
 from costsite.analytics.queries.site import COLUMNS
 
@@ -47,26 +49,28 @@ class AgentUsage:
         return AgentUsage(tuple(row for row in self.rows if row.is_wanted(filters)))
 
     def total(self, days: Days) -> Spend:
-        return sum((row.spend for row in self.rows if row.day in days), NOTHING)
+        return Spend.sum_of(row.spend for row in self.rows if days.start <= row.day < days.end)
 
     def by(self, days: Days, key: Callable[[UsageRow], Key]) -> list[tuple[Key, Spend]]:
         """Summed by a key, the dearest first."""
-        sums: dict[Key, Spend] = {}
-        for row in self.rows:
-            if row.day in days:
-                sums[key(row)] = sums.get(key(row), NOTHING) + row.spend
-        return sorted(sums.items(), key=lambda item: (-item[1].cost_microcents, -item[1].calls, str(item[0])))
+        found = self._sums(days, key)
+        return sorted(found.items(), key=lambda item: (-item[1].cost_microcents, -item[1].calls, str(item[0])))
 
     def by_day(self, days: Days) -> dict[date, Spend]:
-        return dict(self.by(days, lambda row: row.day))
+        return self._sums(days, lambda row: row.day)
 
     def costs_by_model(self, days: Days) -> dict[str, CostByDay]:
-        costs: dict[str, dict[date, Spend]] = {}
+        costs: dict[str, CostByDay] = defaultdict(dict)
+        for (model, day), spend in self._sums(days, lambda row: (row.model, row.day)).items():
+            costs[model][day] = spend.cost
+        return costs
+
+    def _sums(self, days: Days, key: Callable[[UsageRow], Key]) -> dict[Key, Spend]:
+        found: dict[Key, list[Spend]] = defaultdict(list)
         for row in self.rows:
-            if row.day in days:
-                of_model = costs.setdefault(row.model, {})
-                of_model[row.day] = of_model.get(row.day, NOTHING) + row.spend
-        return {model: {day: spend.cost for day, spend in by_day.items()} for model, by_day in costs.items()}
+            if days.start <= row.day < days.end:
+                found[key(row)].append(row.spend)
+        return {value: spends[0] if len(spends) == 1 else Spend.sum_of(spends) for value, spends in found.items()}
 
     def spent_by_day(self) -> dict[date, int]:
         """Microcents of what has a price."""
@@ -80,7 +84,8 @@ def agent_usage(user: User, agent_id: int, days: Days) -> AgentUsage:
     """As many rows as the agent has models, states and efforts on the days it ran."""
     rows: Any = UsageDay.objects.visible_to(user).filter(within(days), agent_id=agent_id).order_by("day")
     columns = ("day", "provider", "model", "status", "effort", *COLUMNS)
-    return AgentUsage(tuple(UsageRow._make((*row[:5], Spend(*row[5:]))) for row in rows.values_list(*columns)))
+    found = plain_rows(rows.values_list(*columns))
+    return AgentUsage(tuple(UsageRow._make((*row[:5], Spend(*row[5:]))) for row in found))
 
 
 def by_model(row: UsageRow) -> tuple[str, str]:
@@ -90,4 +95,4 @@ def by_model(row: UsageRow) -> tuple[str, str]:
 
 def of_status(usage: AgentUsage, days: Days, *statuses: str) -> Spend:
     sums: Mapping[str, Spend] = dict(usage.by(days, lambda row: row.status))
-    return sum((sums.get(status, NOTHING) for status in statuses), NOTHING)
+    return Spend.sum_of(sums.get(status, NOTHING) for status in statuses)

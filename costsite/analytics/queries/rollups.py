@@ -15,6 +15,7 @@ from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import DRAWN_FROM_DAYS
 from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.plain import plain_rows
 
 
 def within(days: Days) -> Q:
@@ -73,15 +74,10 @@ CostByDay = dict[date, int | None]
 
 def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, CostByDay]:
     """For each of `values` of the column `key`: at most their number times the days."""
-    found = (
-        rows.filter(within(days), **{f"{key}__in": list(values)})
-        .values_list(key, "day")
-        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents"))
-        .order_by()
-    )
+    wanted = rows.filter(within(days), **{f"{key}__in": list(values)}).order_by().annotate(named=F(key))
     series: dict[Any, CostByDay] = defaultdict(dict)
-    for value, day, made, unpriced, cost in found:
-        series[value][day] = known_cost(made, unpriced, cost)
+    for value, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
+        series[value][day] = known_cost(int(made), int(unpriced), int(cost))
     return series
 
 
@@ -118,7 +114,7 @@ def split_by_day(
     found = None
     if dearest is None and (few or key != "agent"):
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
-        all_of_them = list(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
+        all_of_them = plain_rows(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None
     if found is None:
         if dearest is None:
@@ -129,11 +125,11 @@ def split_by_day(
             rows = rows.annotate(named=Case(When(**{f"{key}__in": found_dearest}, then=F(key))))
         else:
             rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
-        found = _by_value_and_day(rows)
+        found = plain_rows(_by_value_and_day(rows))
     sums: dict[Any, dict[date, tuple[int, int, int]]] = {}
     summed: dict[date, tuple[int, int, int]] = {}
-    for row in found:
-        value, day, added = row["named"], row["day"], (int(row["made"]), int(row["unpriced"]), int(row["cost"]))
+    for value, day, *_, made, unpriced, cost in found:
+        added = int(made), int(unpriced), int(cost)
         if totals is None:
             summed[day] = _plus(summed.get(day), added)
         if value is not None:
@@ -155,8 +151,8 @@ FINER = {"provider": ("model",)}
 
 
 def _by_value_and_day(rows: Any, *finer: str) -> Any:
-    """Sums of rows that have what they are grouped by as `named`."""
-    return rows.values("named", "day", *finer).annotate(
+    """Sums of rows that have what they are grouped by as `named`: that, the day, what is finer, and three sums."""
+    return rows.values_list("named", "day", *finer).annotate(
         made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
 

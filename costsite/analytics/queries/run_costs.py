@@ -12,7 +12,9 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, Value, When
 
 from agents.models import AgentRunLog
+from agents.storage import storage
 from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.plain import plain_rows
 from costsite.analytics.queries.runs import NEWEST_FIRST, Cursor, RunFilter, as_wanted, first_runs
 
 User = AbstractBaseUser | AnonymousUser
@@ -65,15 +67,17 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
     rows: Any = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
     is_kept = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
     columns = [field.name for field in fields(RunCost)]
-    found = [(kept, RunCost(*row)) for kept, *row in rows.annotate(kept=is_kept).values_list("kept", *columns)]
-    return RunCosts([one for kept, one in found if kept], found[-1][1].started_at if len(found) == limit else None)
+    found = plain_rows(rows.annotate(kept=is_kept).values_list("kept", *columns))
+    read_time = storage().read_time
+    runs = [RunCost(pk, read_time(at), *numbers) for kept, pk, at, *numbers in found if kept]
+    return RunCosts(runs, read_time(found[-1][2]) if len(found) == limit else None)
 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:
     """Of the newest runs, at most `limit`, in no order: microcents or None, and unpriced calls."""
     rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit)
     figures = rows.values_list("calls", "unpriced_calls", "cost_microcents")
-    return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in figures]
+    return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in plain_rows(figures)]
 
 
 def run_ids(user: User, runs: Sequence[RunCost]) -> dict[int, UUID]:

@@ -14,6 +14,7 @@ from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
 from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Days
+from costsite.analytics.queries.plain import plain_rows
 from costsite.analytics.queries.rollups import CostByDay, Spans, within
 from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
 
@@ -169,7 +170,7 @@ def site_days(user: User, days: Days, workspace_id: int | None = None) -> SiteDa
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
     found: dict[int, dict[date, Row]] = {}
-    for row in rows.values_list("workspace_id", "day", *COLUMNS, "runs"):
+    for row in plain_rows(rows.values_list("workspace_id", "day", *COLUMNS, "runs")):
         found.setdefault(row[0], {})[row[1]] = row[2:]
     return SiteDays(found)
 

@@ -14,6 +14,7 @@ from agents.models import Agent, TagDay, UsageDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.plain import plain_rows
 from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
 from costsite.analytics.queries.runs import EPOCH, NEWEST_FIRST, RunFilter, first_runs
 
@@ -93,7 +94,7 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     since = shown - timedelta(hours=24) if compare else shown
     rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS).order_by()
     named = Case(When(started_at__gte=shown, then=F(f"{key}_id"))) if compare else F(f"{key}_id")
-    by_hour = (
+    by_hour = plain_rows(
         rows.annotate(named=named, hour=HourOf("started_at"))
         .values_list("named", "hour")
         .annotate(Count("pk"), Sum("calls"), Sum("unpriced_calls"), Sum("cost_microcents"))

@@ -13,7 +13,8 @@ from budgets.models import BudgetPolicy
 from budgets.state import Kind
 from costsite.analytics.near_names import MOST_LETTERS, are_near_plain, plain
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.attention import AgentFortnight, Clients, UnpricedModel
+from costsite.analytics.queries.attention import Clients, UnpricedModel
+from costsite.analytics.queries.fortnight import AgentFortnight
 from costsite.analytics.queries.standings import Budgets, Watched
 from costsite.analytics.queries.workspaces import WorkspaceFacts
 from costsite.analytics.views import ways

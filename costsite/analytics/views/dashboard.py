@@ -22,6 +22,7 @@ from costsite.analytics.forecast import Forecast, TooShort
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import attention
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.fortnight import AgentFortnight, fortnight, last_week, week_before
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
@@ -68,7 +69,7 @@ class Mover:
     width: float
 
 
-def movers_of(agents: Sequence[attention.AgentFortnight]) -> list[Mover]:
+def movers_of(agents: Sequence[AgentFortnight]) -> list[Mover]:
     """The agents whose last 7 days differ the most from the 7 before, the largest change first."""
     moved = sorted((agent for agent in agents if agent.moved), key=lambda agent: (-abs(agent.moved), agent.slug))
     moved = moved[:MOVERS]
@@ -101,7 +102,7 @@ def _chart(
     workspaces: Sequence[WorkspaceFacts],
     chosen: WorkspaceFacts | None,
     site: SiteDays,
-    agents: Sequence[attention.AgentFortnight],
+    agents: Sequence[AgentFortnight],
     comparison: Comparison,
 ) -> Stack:
     kept: dict[str, object] = {"workspace": chosen.slug} if chosen else {}
@@ -161,7 +162,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     # Of the workspaces all, which the table shows; then the agents' that most need a person.
     budgets = budgets_for(user, calendar, most=1 + min(len(workspaces), MOST_WORKSPACES) + LOUDEST_BUDGETS)
     forecast = month_forecast(site.spent_by_day(), calendar)
-    agents = attention.fortnight(user, calendar)
+    agents = fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
     chart = _chart(request, calendar, filters, workspaces, place, site, agents, comparison)
@@ -191,8 +192,8 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
         "chart": chart,
         "movers": movers,
-        "movers_days": attention.last_week(calendar),
-        "movers_before": attention.week_before(calendar),
+        "movers_days": last_week(calendar),
+        "movers_before": week_before(calendar),
         "movers_unit": figures.MoneyUnit.for_values([mover.moved for mover in movers]),
         "table": table,
         "clients": clients,
@@ -209,7 +210,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
             "movers": Export(
                 ("agent", "before_cents", "now_cents", "change_cents"),
                 [(one.name, cents_text(one.before), cents_text(one.now), cents_text(one.moved)) for one in movers],
-            ).over(attention.last_week(calendar)),
+            ).over(last_week(calendar)),
         }
 
     return page(request, "analytics/dashboard.html", calendar, "dashboard", context, filters=filters, exports=exports)

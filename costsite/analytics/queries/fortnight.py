@@ -1,0 +1,129 @@
+"""What each agent did in the last two weeks: who moved, who fails, who is new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from operator import add
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import EmptyResultSet
+
+from agents.models import Agent, UsageDay
+from agents.spend import known_cost
+from agents.storage import storage
+from costsite.analytics.periods import Calendar, Days
+
+User = AbstractBaseUser | AnonymousUser
+
+FAILING_FROM_CALLS = 5
+FAILING_FROM_PERCENT = 10
+
+
+@dataclass(frozen=True)
+class AgentFortnight:
+    """What an agent did in the last 7 days, and what it spent on as many before."""
+
+    agent_id: int
+    name: str
+    slug: str
+    workspace_id: int
+    created_at: datetime
+    archived: bool
+    calls: int
+    """In the last 7 days, today among them."""
+    earlier_calls: int
+    """In the week before these 7 days."""
+    failed_calls: int
+    estimated_calls: int
+    cost: int | None
+    """Microcents of the last 7 whole days; None: not known."""
+    before: int | None
+    """Of the 7 before these."""
+
+    @property
+    def fails(self) -> bool:
+        """A tenth or more, and at least five, of its calls in 7 days."""
+        return self.failed_calls >= FAILING_FROM_CALLS and self.calls * FAILING_FROM_PERCENT <= self.failed_calls * 100
+
+    @property
+    def reports_nothing(self) -> bool:
+        """It ran, and of none of its calls the provider reported any usage."""
+        return bool(self.calls) and self.estimated_calls == self.calls
+
+    @property
+    def moved(self) -> int:
+        """Microcents; 0 where one of the two is not known."""
+        return 0 if self.cost is None or self.before is None else self.cost - self.before
+
+
+def last_week(calendar: Calendar) -> Days:
+    """The last 7 whole days. A part of today against a whole day would hide a rise until midnight."""
+    return Days(calendar.today - timedelta(days=7), calendar.today)
+
+
+def week_before(calendar: Calendar) -> Days:
+    return Days(calendar.today - timedelta(days=14), calendar.today - timedelta(days=7))
+
+
+_AGENT, _USAGE = Agent._meta.db_table, UsageDay._meta.db_table
+_COST = ("calls", "unpriced_calls", "cost_microcents")
+_FARE = ("calls", "failed_calls", "estimated_calls")
+
+
+def fortnight(user: User, calendar: Calendar) -> list[AgentFortnight]:
+    """Every agent that made a call in two weeks and today.
+
+    Summed over each of the spans that the figures are made of, so that every row is read once. A plain statement: to
+    pass its thousands of sums through Django would take as long as to add them up.
+    """
+    try:
+        agents, reach = Agent.objects.visible_to(user).order_by().values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    today, second = calendar.today, calendar.today - timedelta(days=6)
+    spans = (
+        ("earlier", week_before(calendar), _COST),
+        ("first", Days(last_week(calendar).start, second), _COST),
+        ("whole", Days(second, today), (*_COST, *_FARE[1:])),
+        ("today", Days(today, today + timedelta(days=1)), _FARE),
+    )
+    columns, joins, parameters = [], [], list[object]()
+    for name, span, summed in spans:
+        sums = ", ".join(f"CAST(SUM({column}) AS bigint) AS {column}" for column in summed)
+        # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
+        joins.append(
+            f"LEFT JOIN (SELECT agent_id, {sums} FROM {_USAGE} WHERE agent_id IN ({agents})"
+            f" AND day >= %s AND day < %s GROUP BY agent_id) AS {name} ON {name}.agent_id = a.id"
+        )
+        columns += [f"COALESCE({name}.{column}, 0)" for column in summed]
+        parameters += [*reach, storage().day(span.start), storage().day(span.end)]
+    rows = storage().rows(
+        f"SELECT a.id, a.name, a.slug, a.workspace_id, a.created_at, a.archived_at IS NOT NULL, {', '.join(columns)}"
+        f" FROM {_AGENT} AS a {' '.join(joins)}"
+        f" WHERE COALESCE({', '.join(f'{name}.agent_id' for name, *_ in spans)}) IS NOT NULL",
+        parameters,
+    )
+    return [_of_row(row) for row in rows]
+
+
+def _of_row(row: Sequence[Any]) -> AgentFortnight:
+    """Of an agent's facts and its sums over `fortnight`'s spans."""
+    pk, name, slug, workspace_id, created_at, archived, *sums = row
+    earlier, first, whole, today = sums[:3], sums[3:6], sums[6:11], sums[11:]
+    return AgentFortnight(
+        agent_id=pk,
+        name=name or slug,
+        slug=slug,
+        workspace_id=workspace_id,
+        created_at=storage().read_time(created_at),
+        archived=bool(archived),
+        calls=whole[0] + today[0],
+        earlier_calls=earlier[0] + first[0],
+        failed_calls=whole[3] + today[1],
+        estimated_calls=whole[4] + today[2],
+        cost=known_cost(*map(add, first, whole)),
+        before=known_cost(*earlier),
+    )
