@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.config import Config
+from langchain_plugin.delivery import Delivery
 from langchain_plugin.desktop import Desktop
 from langchain_plugin.errors import NoKey
 from langchain_plugin.fingerprints import Fingerprints
@@ -68,7 +69,7 @@ class Reporter:
         self._fingerprints = Fingerprints(self._losses)
         self._spool = Spool(folder, self._losses, max_bytes=config.spool_max_bytes, wake=self._wake_sender)
         self._adoption = Adoption(folder, self._losses)
-        self._sender = Sender(
+        self._delivery = Delivery(
             config,
             self._spool,
             self._adoption,
@@ -76,9 +77,9 @@ class Reporter:
             self._fingerprints,
             self._losses,
             Transport(config, http),
-            self._wake,
             self._confirmed,
         )
+        self._sender = Sender(config, self._spool, self._adoption, self._losses, self._delivery, self._wake)
         self.refusals = Refusals(self.append)
         self.leases: LeaseKeeper | None = None
         """What agents may spend here without asking; None without a key: then nobody sets a budget."""
@@ -177,7 +178,7 @@ class Reporter:
     @property
     def sent(self) -> int:
         """Events that the site has taken from this process, dead processes' among them."""
-        return self._sender.sent
+        return self._delivery.sent
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait up to `timeout` seconds until no event appended so far waits any more; False when one does.
@@ -281,11 +282,11 @@ class Reporter:
         for step in (
             self._before_exit,
             self.refusals.report,
-            self._sender.note_losses,
+            self._delivery.note_losses,
             self._flush_at_exit,
             # What stays is safe on disk before leases are given back: those end by themselves.
             self._save_memory,
-            self._sender.note_losses,
+            self._delivery.note_losses,
             self._spool.keep_named,
             self._release_leases,
             # Last: the sender may have emptied the file meanwhile.
@@ -339,6 +340,7 @@ class Reporter:
         self._fingerprints.after_fork()
         self._spool.after_fork()
         self._adoption.release(is_in_child=True)
+        self._delivery.after_fork()
         self._sender.after_fork(self._wake)
         if self.leases is not None:
             self.leases.after_fork()

@@ -24,7 +24,7 @@ STRANGERS = """
 import os, socket
 
 def number_of_connection():
-    return reporter._sender._transport._connection._socket.fileno()
+    return reporter._delivery._transport._connection._socket.fileno()
 
 def strangers_at(number):
     pairs = [socket.socketpair() for _ in range(10)]
@@ -76,7 +76,7 @@ def test_a_stranger_s_socket_under_its_number_stays_open_when_the_connection_is_
         """
         os.closerange(3, 4_096)
         pairs = strangers_at(number)
-        reporter._sender._transport.close()
+        reporter._delivery._transport.close()
         assert_untouched(pairs)
         """,
         tmp_path,
