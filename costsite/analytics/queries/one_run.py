@@ -50,8 +50,8 @@ class CallRow:
 
 
 def find_run(user: User, pk: int) -> RunRow | None:
-    row = AgentRunLog.objects.visible_to(user).select_related(*RunRow.READ_WITH).filter(pk=pk).first()
-    return None if row is None else RunRow.of(row)
+    found = RunRow.read(AgentRunLog.objects.visible_to(user).filter(pk=pk))
+    return found[0] if found else None
 
 
 def find_parent(user: User, run: RunRow) -> int | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connections
-from django.db.models import BooleanField, Exists, F, OuterRef, Q
+from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from agents.models import Agent, AgentRunLog, LLMCall
@@ -53,11 +52,13 @@ class RunRow:
     mark: str = ""
     """What made it unusual for its agent, in words; empty where the last review did not mark it."""
 
-    READ_WITH: ClassVar = ("agent", "workspace", "review")
+    @classmethod
+    def read(cls, rows: QuerySet[AgentRunLog]) -> list[RunRow]:
+        """All of `rows`, and what stands beside them in other tables, by one query."""
+        return [cls._of(row) for row in rows.select_related("agent", "workspace", "review").defer("review__causes")]
 
     @classmethod
-    def of(cls, row: AgentRunLog) -> RunRow:
-        """Of a row that was read with `READ_WITH`."""
+    def _of(cls, row: AgentRunLog) -> RunRow:
         review: RunReview | None = getattr(row, "review", None)
         return cls(
             id=row.pk,
@@ -195,7 +196,7 @@ def list_runs(
         rows = among.filter(as_wanted(wanted, among.db)).order_by(*order)[: limit + 1]
     else:
         rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond).order_by(*order)
-    found = [RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes")]
+    found = RunRow.read(rows)
     more = len(found) > limit
     found = found[:limit]
     end = found[-1].cursor if more else sifted_to
@@ -242,8 +243,7 @@ def page_among(
         more_newer = bool(shown) and shown[0] != places[0]
     more_older = bool(shown) and shown[-1] != places[-1]
     rows = AgentRunLog.objects.visible_among(user, (one.id for one in shown)).order_by(*NEWEST_FIRST)
-    found = tuple(RunRow.of(row) for row in rows.select_related(*RunRow.READ_WITH).defer("review__causes"))
-    return RunPage(found, shown[0] if more_newer else None, shown[-1] if more_older else None)
+    return RunPage(tuple(RunRow.read(rows)), shown[0] if more_newer else None, shown[-1] if more_older else None)
 
 
 def first_runs(
