@@ -13,7 +13,6 @@ from django.urls import reverse
 
 from agents.spend import Spend, cents_text
 from costsite.analytics import figures, panels
-from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.cost_trend import CostTrend, cost_trend
 from costsite.analytics.file_names import of_calls, of_chart
@@ -33,7 +32,7 @@ from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, word
 from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.chosen import of_agent
 from costsite.analytics.views.merging import merged_table
-from costsite.analytics.views.month import will_hold_if_known
+from costsite.analytics.views.month import will_hold_export, will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
     HOURS,
@@ -152,7 +151,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         return {
             "spend-per-day": Export(chart.exact_head, chart.exact_rows).over(days, *of_chart(filters)),
             "models": models_export(models).over(days, *of_them),
-            "will-it-hold": _holds_export(will_hold).over(calendar.month),
+            "will-it-hold": will_hold_export(will_hold, calendar),
             "token-usage": Export(panels.TOKENS_HEAD, panels.token_rows(bars)).over(spans.month),
             "efforts": _efforts_export(efforts).over(spans.month),
             **{name: export.over(days, *of_them, filters.tag) for name, export in of_runs.items()},
@@ -280,10 +279,6 @@ def _efforts_export(efforts: list[tuple[str, Spend]]) -> Export:
         ("effort", "cost_cents", "unpriced_calls", "calls"),
         [(effort, cents_text(spend.cost), spend.unpriced_calls, spend.calls) for effort, spend in efforts],
     )
-
-
-def _holds_export(will_hold: BurnDown | None) -> Export:
-    return Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ())
 
 
 def _trend_export(trend: CostTrend | None) -> Export:

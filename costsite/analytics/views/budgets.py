@@ -23,8 +23,8 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_files import COLUMNS, TABLES
 from costsite.analytics.views.budget_rows import bar_of
-from costsite.analytics.views.month import will_hold
-from costsite.analytics.views.page import Export, as_csv, found_or_404, page, search_text
+from costsite.analytics.views.month import will_hold, will_hold_export
+from costsite.analytics.views.page import as_csv, found_or_404, page, search_text
 from costsite.csv_answer import csv_answer
 
 BUDGETS_PER_PAGE = 50
@@ -90,8 +90,7 @@ def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     standing = facts.row.standing
     holds = None if found.archived_at else _will_hold(found, standing, calendar)
     if holds is not None and wanted == "will-it-hold":
-        export = Export(holds.exact_head, holds.exact_rows).over(calendar.month)
-        return as_csv((*_subject(found), wanted), export, calendar)
+        return as_csv((*_subject(found), wanted), will_hold_export(holds, calendar), calendar)
     context = {
         "policy": found,
         "facts": facts,

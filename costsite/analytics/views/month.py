@@ -11,6 +11,7 @@ from costsite.analytics.burn_down import BurnDown, Limit, burn_down
 from costsite.analytics.forecast import Forecast, TooShort, forecast_month
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.standings import Watched
+from costsite.analytics.views.page import Export
 from costsite.analytics.views.spend_chart import runs_of_days
 
 
@@ -49,3 +50,8 @@ def will_hold_if_known(
     if so_far.cost is None:
         return None
     return will_hold(spent, calendar, own.standing if own else None, of, unpriced_calls=so_far.unpriced_calls)
+
+
+def will_hold_export(drawn: BurnDown | None, calendar: Calendar) -> Export:
+    """The month as a file; without a line where nothing of it could be drawn."""
+    return Export(BurnDown.exact_head, drawn.exact_rows if drawn else ()).over(calendar.month)

@@ -11,7 +11,6 @@ from django.urls import reverse
 
 from agents.spend import NOTHING, cents_text
 from costsite.analytics import figures, panels
-from costsite.analytics.burn_down import BurnDown
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
@@ -28,7 +27,7 @@ from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.chosen import of_agent, within_workspace
-from costsite.analytics.views.month import will_hold_if_known
+from costsite.analytics.views.month import will_hold_export, will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
     HOURS,
@@ -144,7 +143,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
             "spend-per-day": Export(chart.exact_head, chart.exact_rows).over(
                 filters.days, *of_chart(filters, agent_slug)
             ),
-            "will-it-hold": Export(BurnDown.exact_head, will_hold.exact_rows if will_hold else ()).over(calendar.month),
+            "will-it-hold": will_hold_export(will_hold, calendar),
             "agents": spender_export(usage.agents, spans, "agent"),
             "models": models_export(usage.models).over(filters.days, *of_calls(filters, agent_slug)),
             "tags": Export(
