@@ -94,7 +94,7 @@ class Stack:
     exact_rows: tuple[tuple[object, ...], ...] = ()
     """The same for a file: unrounded cents, or tokens."""
     eyebrow: str = ""
-    """What a column is of, above all the rest."""
+    """What it is of, above all the rest, where a page shows that."""
 
     @property
     def named(self) -> tuple[charts.Tick, ...]:
@@ -372,4 +372,5 @@ def context_by_call(
             (first + index, what, fresh, read, written, fresh + read + written)
             for index, (what, fresh, read, written) in enumerate(calls)
         ),
+        eyebrow="Context by call",
     )
