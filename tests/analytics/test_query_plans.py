@@ -197,13 +197,15 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
     summed = [
         query["sql"]
         for query in queries
-        if 'FROM "agents_usageday"' in query["sql"] and '"unpriced_calls" > 0' not in query["sql"]
+        if re.search('FROM "?agents_usageday"?', query["sql"]) and '"unpriced_calls" > 0' not in query["sql"]
     ]
 
     assert len(summed) == 2
     for sql in summed:
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
-        assert "USING COVERING INDEX usage_day_by_" in plan[0], (sql, plan)
+        reads = [step for step in plan if " agents_usageday" in step]
+        assert reads, (sql, plan)
+        assert all("USING COVERING INDEX usage_day_by_" in step for step in reads), (sql, plan)
         assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
 
 

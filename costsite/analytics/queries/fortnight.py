@@ -13,8 +13,8 @@ from django.core.exceptions import EmptyResultSet
 
 from agents.models import Agent, UsageDay
 from agents.spend import known_cost
-from agents.storage import storage
 from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.plain import instant, plain_answer
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -99,8 +99,8 @@ def fortnight(user: User, calendar: Calendar) -> list[AgentFortnight]:
             f" AND day >= %s AND day < %s GROUP BY agent_id) AS {name} ON {name}.agent_id = a.id"
         )
         columns += [f"COALESCE({name}.{column}, 0)" for column in summed]
-        parameters += [*reach, storage().day(span.start), storage().day(span.end)]
-    rows = storage().rows(
+        parameters += [*reach, span.start.isoformat(), span.end.isoformat()]
+    rows = plain_answer(
         f"SELECT a.id, a.name, a.slug, a.workspace_id, a.created_at, a.archived_at IS NOT NULL, {', '.join(columns)}"
         f" FROM {_AGENT} AS a {' '.join(joins)}"
         f" WHERE COALESCE({', '.join(f'{name}.agent_id' for name, *_ in spans)}) IS NOT NULL",
@@ -118,7 +118,7 @@ def _of_row(row: Sequence[Any]) -> AgentFortnight:
         name=name or slug,
         slug=slug,
         workspace_id=workspace_id,
-        created_at=storage().read_time(created_at),
+        created_at=instant(created_at),
         archived=bool(archived),
         calls=whole[0] + today[0],
         earlier_calls=earlier[0] + first[0],

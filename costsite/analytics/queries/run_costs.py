@@ -12,9 +12,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, Value, When
 
 from agents.models import AgentRunLog
-from agents.storage import storage
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.plain import plain_rows
+from costsite.analytics.queries.plain import instant, plain_rows
 from costsite.analytics.queries.runs import NEWEST_FIRST, Cursor, RunFilter, as_wanted, first_runs
 
 User = AbstractBaseUser | AnonymousUser
@@ -68,9 +67,8 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
     is_kept = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
     columns = [field.name for field in fields(RunCost)]
     found = plain_rows(rows.annotate(kept=is_kept).values_list("kept", *columns))
-    read_time = storage().read_time
-    runs = [RunCost(pk, read_time(at), *numbers) for kept, pk, at, *numbers in found if kept]
-    return RunCosts(runs, read_time(found[-1][2]) if len(found) == limit else None)
+    runs = [RunCost(pk, instant(at), *numbers) for kept, pk, at, *numbers in found if kept]
+    return RunCosts(runs, instant(found[-1][2]) if len(found) == limit else None)
 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:
