@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.db.models.functions import TruncDay
 
 from agents.clock import days_of
@@ -29,7 +28,7 @@ from budgets.months import Month, month_at
 from budgets.state import BudgetState, state_of_standing
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import spend_by_day
-from costsite.analytics.queries.standings import standing_of, with_standing
+from costsite.analytics.queries.standing_rows import FULLEST_FIRST, IN_STEADY_ORDER, StandingRow, read_standings
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -63,9 +62,8 @@ def list_budgets(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, offset: int = 0, limit: int
 ) -> list[BudgetRow]:
     """The fullest first; one more than `limit` says that there are more. One query, however many there are."""
-    rows = _standing(_wanted(user, search, archived), calendar)
-    found = rows.order_by("-full", "workspace__name", "agent__slug", "pk")[offset : offset + limit + 1]
-    return [_row(policy, calendar) for policy in found]
+    wanted = _wanted(user, search, archived)
+    return _rows(wanted, calendar, FULLEST_FIRST, limit + 1, offset)
 
 
 def spent_by_day(policy: BudgetPolicy, days: Days) -> dict[date, int]:
@@ -82,8 +80,7 @@ def every_budget(
     user: User, calendar: Calendar, *, search: str = "", archived: bool = False, most: int
 ) -> list[BudgetRow]:
     """For a file, in an order that stays."""
-    rows = _standing(_wanted(user, search, archived), calendar)
-    return [_row(policy, calendar) for policy in rows.order_by("scope", "pk")[:most]]
+    return _rows(_wanted(user, search, archived), calendar, IN_STEADY_ORDER, most)
 
 
 def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
@@ -98,17 +95,20 @@ def _wanted(user: User, search: str, archived: bool) -> QuerySet[BudgetPolicy]:
     )
 
 
-def _standing(rows: QuerySet[BudgetPolicy], calendar: Calendar) -> QuerySet[Any]:
+def _rows(
+    wanted: QuerySet[BudgetPolicy], calendar: Calendar, order: str, most: int, offset: int = 0
+) -> list[BudgetRow]:
     """As they stand this month, with what they are of."""
     month = ledger_month(calendar)
-    rows = rows.select_related("workspace", "agent")
-    return with_standing(rows, month, calendar.now, refused_from=month.starts_at)
+    found = read_standings(
+        wanted, month, calendar.now, refused_from=month.starts_at, order=order, most=most, offset=offset
+    )
+    return [_row(one, calendar) for one in found]
 
 
-def _row(policy: Any, calendar: Calendar) -> BudgetRow:
-    """Of a budget from `_standing`."""
-    standing = standing_of(policy, ledger_month(calendar))
-    return BudgetRow(policy, standing, state_of_standing(standing, str(calendar.zone)), int(policy.refused or 0))
+def _row(one: StandingRow, calendar: Calendar) -> BudgetRow:
+    standing = one.standing
+    return BudgetRow(standing.policy, standing, state_of_standing(standing, str(calendar.zone)), one.refused)
 
 
 def above_all(user: User, calendar: Calendar) -> BudgetState | None:
@@ -116,8 +116,8 @@ def above_all(user: User, calendar: Calendar) -> BudgetState | None:
     if is_superuser(user):
         return None
     of_site = BudgetPolicy.objects.live().filter(scope=BudgetPolicy.Scope.SITE)
-    found = _standing(of_site, calendar).first()
-    return None if found is None else _row(found, calendar).state
+    found = _rows(of_site, calendar, IN_STEADY_ORDER, 1)
+    return found[0].state if found else None
 
 
 # ── one budget ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,13 +173,10 @@ class BudgetFacts:
     months: list[MonthLine]
 
 
-def find_budget(user: User, calendar: Calendar, pk: int) -> BudgetPolicy | None:
-    """For `budget_facts`."""
-    rows = _standing(BudgetPolicy.objects.visible_to(user).filter(pk=pk), calendar)
-    found: BudgetPolicy | None = rows.annotate(
-        changeable=Exists(BudgetPolicy.objects.changeable_by(user).filter(pk=OuterRef("pk")))
-    ).first()
-    return found
+def find_budget(user: User, calendar: Calendar, pk: int) -> BudgetRow | None:
+    """Archived ones too."""
+    found = _rows(BudgetPolicy.objects.visible_to(user).filter(pk=pk), calendar, IN_STEADY_ORDER, 1)
+    return found[0] if found else None
 
 
 def own_budget(user: User, agent_id: int) -> BudgetPolicy | None:
@@ -205,13 +202,13 @@ def may_change(user: User, policy: BudgetPolicy) -> bool:
     return BudgetPolicy.objects.changeable_by(user).filter(pk=policy.pk).exists()
 
 
-def budget_facts(policy: BudgetPolicy, calendar: Calendar) -> BudgetFacts:
-    """Of a budget that `find_budget` found. Five queries."""
-    month = ledger_month(calendar)
+def budget_facts(user: User, row: BudgetRow, calendar: Calendar) -> BudgetFacts:
+    """Six queries."""
+    policy, month = row.policy, ledger_month(calendar)
     grants = list(BudgetGrant.objects.filter(policy=policy).select_related("granted_by")[:MOST_LINES])
     return BudgetFacts(
-        row=_row(policy, calendar),
-        may_change=bool(getattr(policy, "changeable", False)),
+        row=row,
+        may_change=may_change(user, policy),
         grants=[
             Grant(
                 given.pk,

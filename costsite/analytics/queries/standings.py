@@ -7,34 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import (
-    BigIntegerField,
-    Case,
-    F,
-    FloatField,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Sum,
-    Value,
-    When,
-)
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Q
 
 from agents.clock import days_of
 from agents.models.visibility import is_superuser
-from agents.spend import MICROCENTS_PER_CENT
 from budgets.enforcement import Standing
-from budgets.models import BudgetGrant, BudgetPeriod, BudgetPolicy, Refusal, SpendLease
-from budgets.months import Month, month_at
+from budgets.models import BudgetPolicy
+from budgets.months import month_at
 from budgets.state import BudgetState, Kind, gravest_of, kind_of
 from costsite.analytics.periods import Calendar
+from costsite.analytics.queries.standing_rows import LOUDEST_FIRST, read_standings
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -106,76 +92,8 @@ def budgets_for(
         reach &= Q(workspace__in=list(workspaces))
     if agents is not None:
         reach &= Q(agent=None) | Q(agent__in=list(agents))
-    live: Any = BudgetPolicy.objects.live().filter(reach | Q(scope=BudgetPolicy.Scope.SITE))
-    rows = with_standing(live.select_related("workspace", "agent"), month, now, refused_from=now - RECENT)
-    rows = rows.annotate(narrow=Case(When(agent=None, then=Value(0)), default=Value(1)))
-    watched = []
-    order = ("narrow", F("refused").desc(nulls_last=True), "-full", "pk")
-    for row in rows.only(*_READ).order_by(*order)[:most]:
-        shown = row.scope != BudgetPolicy.Scope.SITE or is_superuser(user)
-        watched.append(Watched(standing_of(row, month), int(row.refused or 0), shown))
+    live = BudgetPolicy.objects.live().filter(reach | Q(scope=BudgetPolicy.Scope.SITE))
+    found = read_standings(live, month, now, refused_from=now - RECENT, order=LOUDEST_FIRST, most=most)
+    sees_all = is_superuser(user)
+    watched = (Watched(*one, sees_all or one.standing.policy.scope != BudgetPolicy.Scope.SITE) for one in found)
     return Budgets(tuple(watched), calendar.zone.key)
-
-
-_READ = (
-    "scope", "limit_cents", "thresholds", "mode", "moves_to", "moves_at_percent", "workspace__name", "workspace__slug",
-    "agent__name", "agent__slug", "agent__workspace", "archived_at",
-)  # fmt: skip
-"""Columns: five hundred budgets are read at a time."""
-
-
-# ── a list of budgets, in one query ──────────────────────────────────────────────────────────────────────────────────
-
-FULL_FROM_THE_START = 1e30
-"""How full a budget of nothing is. Not infinite: databases do not agree on how to sort that."""
-
-
-def fullness_of(standing: Standing) -> float:
-    """What is spent as a share of the limit, by which pages put the fullest first."""
-    return standing.spent / standing.limit if standing.limit > 0 else FULL_FROM_THE_START
-
-
-def with_standing(
-    rows: QuerySet[BudgetPolicy], month: Month, now: datetime, *, refused_from: datetime
-) -> QuerySet[Any]:
-    """Each with `spent_now`, `limit_now` with its grants, and `held_now`, in microcents; `full`, as `fullness_of`; and
-    `refused`: how many requests for money it turned down since `refused_from`, or None.
-    """
-    spent = BudgetPeriod.objects.filter(policy=OuterRef("pk"), month=month.name).order_by().values("spent_microcents")
-    granted = _sum_of(BudgetGrant.objects.live(now).filter(policy=OuterRef("pk")), "policy", "cents")
-    leases = SpendLease.objects.holding(now).filter(month=month.name).order_by()
-    return rows.annotate(
-        spent_now=Coalesce(Subquery(spent, output_field=BigIntegerField()), _ZERO),
-        limit_now=(F("limit_cents") + Coalesce(granted, _ZERO)) * Value(MICROCENTS_PER_CENT, BigIntegerField()),
-        held_now=Case(
-            When(scope=BudgetPolicy.Scope.AGENT, then=_held(leases.filter(agent=OuterRef("agent")))),
-            When(scope=BudgetPolicy.Scope.WORKSPACE, then=_held(leases.filter(workspace=OuterRef("workspace")))),
-            default=_held(leases),
-        ),
-        refused=_sum_of(Refusal.objects.filter(policy=OuterRef("pk"), minute__gte=refused_from), "policy", "count"),
-        full=Case(
-            When(limit_now__lte=0, then=Value(FULL_FROM_THE_START)),
-            default=Cast("spent_now", FloatField()) / Cast("limit_now", FloatField()),
-            output_field=FloatField(),
-        ),
-    )
-
-
-def standing_of(row: Any, month: Month) -> Standing:
-    """Of a budget that was read `with_standing`."""
-    return Standing(row, month, int(row.limit_now), int(row.spent_now), int(row.held_now or 0))
-
-
-_ZERO = Value(0, BigIntegerField())
-
-
-def _sum_of(rows: Any, group: str, column: str) -> Subquery:
-    summed = rows.order_by().values(group).annotate(sum=Sum(column)).values("sum")
-    return Subquery(summed, output_field=BigIntegerField())
-
-
-def _held(leases: Any) -> Subquery:
-    """Few rows: a lease lives two minutes."""
-    return Subquery(
-        leases.values("month").annotate(sum=Sum(F("granted_microcents") - F("used_microcents"))).values("sum")
-    )

@@ -81,20 +81,20 @@ def _subject(policy: BudgetPolicy) -> Sequence[str]:
 @login_required
 def budget(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
-    found = found_or_404(budgets.find_budget(request.user, calendar, pk), "budget")
-    facts = budgets.budget_facts(found, calendar)
+    row = found_or_404(budgets.find_budget(request.user, calendar, pk), "budget")
+    found, facts = row.policy, budgets.budget_facts(request.user, row, calendar)
     wanted = request.GET.get("csv", "")
     if wanted in TABLES:
         columns, rows = TABLES[wanted]
         return csv_answer(file_name((*_subject(found), wanted), calendar.today), columns, rows(facts))
-    standing = facts.row.standing
+    standing = row.standing
     holds = None if found.archived_at else _will_hold(found, standing, calendar)
     if holds is not None and wanted == "will-it-hold":
         return as_csv((*_subject(found), wanted), will_hold_export(holds, calendar), calendar)
     context = {
         "policy": found,
         "facts": facts,
-        "row": facts.row,
+        "row": row,
         "standing": standing,
         "bar": bar_of(standing),
         "moved": bool(found.moves_at_percent and is_due(found.moves_at_percent, standing.limit, standing.spent)),

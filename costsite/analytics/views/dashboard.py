@@ -26,7 +26,8 @@ from costsite.analytics.queries.fortnight import AgentFortnight, fortnight, last
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
-from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for, fullness_of
+from costsite.analytics.queries.standing_rows import fullness_of
+from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack

@@ -25,7 +25,8 @@ from costsite.analytics.views.page import found_or_404, page
 @login_required
 def grant_more(request: HttpRequest, pk: int) -> HttpResponseBase:
     calendar = calendar_now()
-    policy = _changeable(request, budgets.find_budget(request.user, calendar, pk))
+    found = budgets.find_budget(request.user, calendar, pk)
+    policy = _changeable(request, found.policy if found else None)
     step = granting_step(policy, _sent(request), by=_by(request))
     _tell(request, step.said)
     if step.given is not None:

@@ -20,7 +20,8 @@ from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import FEW_ROWS, Spans, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
-from costsite.analytics.queries.standings import Budgets, budgets_for, fullness_of
+from costsite.analytics.queries.standing_rows import fullness_of
+from costsite.analytics.queries.standings import Budgets, budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
