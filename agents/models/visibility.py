@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -85,33 +85,35 @@ class VisibleQuerySet(models.QuerySet[Row]):
     def in_workspaces(self, ids: Iterable[int]) -> Self:
         return self.filter(**{f"{self.workspace_column}__in": ids})
 
-    def firsts(self, *order: str, most: int) -> Self:
-        """The first `most` in `order`, in no order: picked by their ids alone, so that no join changes the plan."""
-        return self._with_ids(self.order_by(*order).values("pk")[:most])
-
-    def firsts_visible_to(self, user: User, *order: str, most: int) -> Self:
-        """The first `most`, in `order`, of those that `user` may see; in no order.
-
-        For a table with an index in that order for each workspace. "The first of these workspaces" has no good plan: a
-        database sorts all their rows, or walks everybody's. So the first `most` of each workspace are picked by its
-        part of the index, and only these are sorted.
-        """
+    def parts_visible_to(self, user: User) -> list[Self]:
+        """What `user` may see, in parts that each have an index where all rows and every workspace's have one."""
         if sees_nothing(user):
-            return self.none()
+            return []
         if is_superuser(user):
-            return self.firsts(*order, most=most)
+            return [self]
         mine = workspace_ids_of(user)
         if len(mine) > NAMED_WORKSPACES:
-            return self.visible_to(user).firsts(*order, most=most)
-        of_each: list[models.QuerySet[Any, Any]] = [
-            self.filter(**{self.workspace_column: pk}).order_by(*order).values("pk")[:most] for pk in mine
-        ]
+            return [self.visible_to(user)]
+        return [self.filter(**{self.workspace_column: pk}) for pk in mine]
+
+    def firsts_visible_to(self, user: User, *order: str, most: int) -> Self:
+        """The first `most`, in `order`, of those that `user` may see; in no order."""
+        return self.firsts_of(self.parts_visible_to(user), *order, most=most)
+
+    def firsts_of(self, parts: Sequence[Self], *order: str, most: int) -> Self:
+        """The first `most`, in `order`, of parts of these rows that have an index in that order each; in no order.
+
+        "The first of these workspaces" has no good plan: a database sorts all their rows, or walks everybody's. So the
+        first `most` of each part are picked by its index, by their ids alone, and only these are sorted.
+        """
+        of_each: list[models.QuerySet[Any, Any]] = [part.order_by(*order).values("pk")[:most] for part in parts]
         if len(of_each) < 2:
             return self._with_ids(of_each[0]) if of_each else self.none()
         if not connections[self.db].features.supports_slicing_ordering_in_compound:
             of_each = [self._with_ids(ids).values("pk") for ids in of_each]
         # A union: for "in this or in that" PostgreSQL reads the whole table.
-        return self._with_ids(of_each[0].union(*of_each[1:], all=True)).firsts(*order, most=most)
+        among = self._with_ids(of_each[0].union(*of_each[1:], all=True))
+        return self._with_ids(among.order_by(*order).values("pk")[:most])
 
     def _with_ids(self, ids: models.QuerySet[Any, Any]) -> Self:
         rows: Any = self.model._default_manager.using(self.db).order_by()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -19,8 +19,7 @@ from costsite.analytics.queries.runs import NEWEST_FIRST, Cursor, RunFilter, as_
 User = AbstractBaseUser | AnonymousUser
 
 
-@dataclass(frozen=True)
-class RunCost:
+class RunCost(NamedTuple):
     id: int
     started_at: datetime
     calls: int
@@ -65,8 +64,7 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
     """Of the newest `limit` runs that an index leads to, those that are as wanted: the same effort however few."""
     rows: Any = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
     is_kept = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
-    columns = [field.name for field in fields(RunCost)]
-    found = plain_rows(rows.annotate(kept=is_kept).values_list("kept", *columns))
+    found = plain_rows(rows.annotate(kept=is_kept).values_list("kept", *RunCost._fields))
     runs = [RunCost(pk, instant(at), *numbers) for kept, pk, at, *numbers in found if kept]
     return RunCosts(runs, instant(found[-1][2]) if len(found) == limit else None)
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import BooleanField, Exists, F, OuterRef, Q, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
 
 from agents.models import Agent, AgentRunLog, LLMCall
 from agents.models.visibility import VisibleQuerySet
 from agents.spend import Spend
 from costsite.advice.models import RunReview
 from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.queries.plain import instant, plain_answer
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -190,13 +192,15 @@ def list_runs(
         beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
     sifted_to = None
     if wanted.sifts:
-        among = first_runs(user, calendar, wanted, *order, most=SIFTED_RUNS, beyond=beyond)
-        last = among.order_by(*order).values_list("started_at", "id")[SIFTED_RUNS - 1 : SIFTED_RUNS].first()
-        sifted_to = Cursor(*last) if last else None
-        rows = among.filter(as_wanted(wanted, among.db)).order_by(*order)[: limit + 1]
+        parts = _parts(user, calendar, wanted, beyond or Q())
+        sifted_to = _place_of(SIFTED_RUNS, parts, order)
+        sought = as_wanted(wanted, parts[0].db) if parts else Q()
+        if sifted_to is not None:
+            sought &= _not_beyond(sifted_to, order)
+        rows = AgentRunLog.objects.firsts_of([part.filter(sought) for part in parts], *order, most=limit + 1)
     else:
-        rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond).order_by(*order)
-    found = RunRow.read(rows)
+        rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond)
+    found = RunRow.read(rows.order_by(*order))
     more = len(found) > limit
     found = found[:limit]
     end = found[-1].cursor if more else sifted_to
@@ -207,6 +211,46 @@ def list_runs(
         return RunPage(tuple(found), newer, older, None if more else sifted_to)
     newer = found[0].cursor if found else before
     return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
+
+
+def _place_of(number: int, parts: Sequence[VisibleQuerySet[AgentRunLog]], order: Sequence[str]) -> Cursor | None:
+    """Where the run with this number is, counted from 1; None where there are fewer. Read from indexes alone.
+
+    A plain statement: of a union with an order and a bound in each of its parts, Django writes for SQLite one that
+    looks each row up.
+    """
+    firsts, parameters = [], list[Any]()
+    for part in parts:
+        try:
+            statement, of_part = part.order_by(*order).values_list("started_at", "id")[:number].query.sql_with_params()
+        except EmptyResultSet:
+            continue
+        firsts.append(f"SELECT started_at, id FROM ({statement}) AS part")
+        parameters += of_part
+    if not firsts:
+        return None
+    way = "DESC" if order == NEWEST_FIRST else "ASC"
+    found = plain_answer(
+        f"SELECT started_at, id FROM ({' UNION ALL '.join(firsts)}) AS parts"
+        f" ORDER BY started_at {way}, id {way} LIMIT 1 OFFSET {number - 1}",
+        parameters,
+    )
+    return Cursor(instant(found[0][0]), found[0][1]) if found else None
+
+
+def _not_beyond(end: Cursor, order: Sequence[str]) -> Q:
+    """Up to that run, with it."""
+    if order == NEWEST_FIRST:
+        return Q(Q(started_at__gt=end.started_at) | Q(id__gte=end.id), started_at__gte=end.started_at)
+    return Q(Q(started_at__lt=end.started_at) | Q(id__lte=end.id), started_at__lte=end.started_at)
+
+
+class HasTag(Func):
+    """Whether a list of tags has one: `HasTag("tags", Value("night"))`. On SQLite."""
+
+    template = "EXISTS (SELECT 1 FROM json_each(%(expressions)s))"
+    arg_joiner = ") WHERE value = ("
+    output_field = BooleanField()
 
 
 def as_wanted(wanted: RunFilter, database: str) -> Q:
@@ -227,8 +271,7 @@ def as_wanted(wanted: RunFilter, database: str) -> Q:
         return so
     if connections[database].vendor == "postgresql":
         return so & Q(tags__contains=[wanted.tag])
-    has_tag = "EXISTS (SELECT 1 FROM json_each(agents_agentrunlog.tags) WHERE value = %s)"
-    return so & Q(RawSQL(has_tag, [wanted.tag], output_field=BooleanField()))  # noqa: S611 - a parameter of the statement
+    return so & Q(HasTag("tags", Value(wanted.tag)))
 
 
 def page_among(
@@ -250,7 +293,12 @@ def first_runs(
     user: User, calendar: Calendar, wanted: RunFilter, *order: str, most: int, beyond: Q | None = None
 ) -> VisibleQuerySet[AgentRunLog]:
     """The first `most` in `order`, from one index for each workspace; in no order. `beyond`: of those it holds."""
-    rows = AgentRunLog.objects.filter(beyond or Q())
+    return AgentRunLog.objects.firsts_of(_parts(user, calendar, wanted, beyond or Q()), *order, most=most)
+
+
+def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> list[VisibleQuerySet[AgentRunLog]]:
+    """The runs that an index leads to, in parts that have one each."""
+    rows = AgentRunLog.objects.filter(beyond)
     if wanted.days is not None:
         rows = rows.filter(
             started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
@@ -265,7 +313,7 @@ def first_runs(
         # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
         # of rows to lay over each other, all the workspaces' among them, and then to sort.
         seen = Agent.objects.visible_to(user).filter(pk=wanted.agent_id)
-        return rows.filter(Exists(seen), agent_id=wanted.agent_id).firsts(*order, most=most)
+        return [rows.filter(Exists(seen), agent_id=wanted.agent_id)]
     if wanted.workspace_id is not None:
-        return rows.filter(workspace_id=wanted.workspace_id).visible_to(user).firsts(*order, most=most)
-    return rows.firsts_visible_to(user, *order, most=most)
+        return [rows.filter(workspace_id=wanted.workspace_id).visible_to(user)]
+    return rows.parts_visible_to(user)

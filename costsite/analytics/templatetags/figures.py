@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
 from django import template
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from agents.spend import Spend
@@ -180,15 +181,10 @@ LONGEST_OPTION = 60
 @register.simple_tag
 def options(choices: Iterable[tuple[int, str]], chosen: int | None) -> SafeString:
     """What a select offers of many: in one piece, since a template takes ten milliseconds over two hundred."""
-    return format_html_join(
-        "",
-        '<option value="{}"{}>{}</option>',
-        (
-            (
-                value,
-                mark_safe(" selected") if value == chosen else "",
-                name if len(name) <= LONGEST_OPTION else f"{name[: LONGEST_OPTION - 1]}…",
-            )
+    return mark_safe(  # noqa: S308 - the names are escaped here, and the values are numbers
+        "".join(
+            f'<option value="{value:d}"{" selected" if value == chosen else ""}>'
+            f"{escape(name if len(name) <= LONGEST_OPTION else f'{name[: LONGEST_OPTION - 1]}…')}</option>"
             for value, name in choices
-        ),
+        )
     )

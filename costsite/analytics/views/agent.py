@@ -33,7 +33,7 @@ from costsite.analytics.views.by_model import models_export, models_table
 from costsite.analytics.views.chosen import of_agent
 from costsite.analytics.views.merging import merged_table
 from costsite.analytics.views.month import will_hold_export, will_hold_if_known
-from costsite.analytics.views.page import Export, found_or_404, page
+from costsite.analytics.views.page import Export, found_or_404, page, pages_of
 from costsite.analytics.views.spend_chart import (
     HOURS,
     Split,
@@ -261,13 +261,14 @@ def _plot(points: list[RunCost], usual: PerRun, shown: Days, calendar: Calendar)
         oldest = points[-1].started_at.astimezone(calendar.zone).date()
         days = Days(oldest, min(shown.end, calendar.today + timedelta(days=1)))
     start, end = days.starts_at(calendar.zone), days.ends_at(calendar.zone)
+    address_of = pages_of("run")
     placed = [
         PlacedRun(
             (point.started_at - start) / (end - start),
             point.cost,
             point.unpriced_calls,
             f"{point.started_at.astimezone(calendar.zone):%-d %b %H:%M}",
-            reverse("run", args=[point.id]),
+            address_of(point.id),
         )
         for point in points
     ]

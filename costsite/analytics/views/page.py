@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 
 from costsite.analytics.file_names import file_name
 from costsite.analytics.filters import CALL_STATUSES, Filters
@@ -96,6 +97,12 @@ def as_csv(name: Sequence[str], wanted: Export, calendar: Calendar) -> HttpRespo
     columns = [Column(title, cell(index)) for index, title in enumerate(wanted.head)]
     days = calendar.today if wanted.days is None else wanted.days
     return csv_answer(file_name((*name, *wanted.narrowed_to), days), columns, wanted.rows)
+
+
+def pages_of(name: str) -> Callable[[int], str]:
+    """The addresses of hundreds of pages that differ in their number alone: Django works out the first."""
+    before, _, after = reverse(name, args=[0]).rpartition("0")
+    return lambda pk: f"{before}{pk}{after}"
 
 
 def found_or_404(found: Found | None, what: str) -> Found:
