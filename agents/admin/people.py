@@ -111,6 +111,7 @@ class AgentAdmin(ArchivingAdmin):
     raw_id_fields = ("owner",)
     readonly_fields = ("archived_at", "merged_into")
     ordering = ("slug", "pk")
+    list_per_page = 50
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

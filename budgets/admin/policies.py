@@ -111,6 +111,7 @@ class BudgetPolicyAdmin(GrantingAdmin):
     list_select_related = ("workspace", "agent")
     search_fields = ("agent__slug", "agent__name", "workspace__slug", "workspace__name")
     search_help_text = "By agent or workspace."
+    list_per_page = 50
     sortable_by = ()
     show_full_result_count = False
     autocomplete_fields = ("agent",)

@@ -159,9 +159,11 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     )
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
-    rows = rows.order_by(*SORTS[sort])[offset : offset + limit + 1]
-    found: list[Any] = list(rows.annotate(month_runs=_runs_of_month(calendar)))
+    found = list(rows.order_by(*SORTS[sort])[offset : offset + limit + 1])
     ids = [row.pk for row in found]
+    # Of those shown alone: beside the order, they would be counted of every agent before them.
+    counted = Agent.objects.filter(pk__in=ids).order_by().annotate(month_runs=_runs_of_month(calendar))
+    month_runs = dict(counted.values_list("pk", "month_runs"))
     month_spend = {
         row["agent"]: spend_from(row)
         for row in UsageDay.objects.visible_to(user)
@@ -172,7 +174,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     }
     days = cost_by_key_and_day(UsageDay.objects.visible_to(user), calendar.last_30_days, "agent", ids)
     return [
-        AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), row.month_runs, days.get(row.pk, {}))
+        AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs[row.pk], days.get(row.pk, {}))
         for row in found
     ]
 
