@@ -39,6 +39,8 @@ class CheckFailed(CostsiteError):  # noqa: N818 - reads as what happened; its ki
     """Names the trouble, so that each is said once."""
     needs_a_person: ClassVar[bool] = False
     """True where waiting mends nothing: the setting itself is wrong."""
+    is_local: ClassVar[bool] = False
+    """True where the site did its part, and this machine is in the way."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -94,6 +96,7 @@ class NoRoom(CheckFailed):
     """Events that the site rejected stay where they are, and what lies behind them waits too: the disk is full."""
 
     kind = "no_room"
+    is_local = True
 
 
 class LeaseRefused(CheckFailed):

@@ -20,7 +20,7 @@ _dice = random.Random()  # noqa: S311 - no secret
 
 
 class Patience:
-    """How a site's failures stand.
+    """How the failures to send stand.
 
     Args:
         max_seconds: The longest wait between two attempts, but where the site asks for a longer one or a setting is
@@ -46,7 +46,7 @@ class Patience:
         self.retry_monotonic = 0.0
         """When to try again, unless somebody waits; in the past: at once."""
         self.failing_since: float | None = None
-        """Since when the site has taken nothing; None: the last attempt went well, or there was none."""
+        """Since when the site has taken nothing; None: at the last attempt it did its part, or there was none."""
         self.trouble: CheckFailed | None = None
         """Why nothing can be sent now."""
 
@@ -60,7 +60,9 @@ class Patience:
             wait = max(wait, trouble.retry_after_seconds)
             self._asked_to_wait_until = now + wait
         self._failures += 1
-        if self.failing_since is None:
+        if trouble.is_local:
+            self.failing_since = None
+        elif self.failing_since is None:
             self.failing_since = now
         self.retry_monotonic = now + wait
         self._hurried_retry_monotonic = now + min(wait, FLUSH_RETRY_SECONDS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from langchain_plugin.errors import CheckFailed, ServerFailed, ServerUnreachable, WrongKey
+from langchain_plugin.errors import CheckFailed, NoRoom, ServerFailed, ServerUnreachable, WrongKey
 from langchain_plugin.patience import Patience
 
 DOWN = ServerUnreachable("Nobody answers.")
@@ -100,6 +100,19 @@ def test_it_is_remembered_since_when_nothing_was_taken(patience: Patience, clock
     pauses(patience, clock, DOWN, 4)
 
     assert patience.failing_since == 1_000
+
+
+def test_a_trouble_of_this_machine_grows_the_wait_and_does_not_say_that_the_site_takes_nothing(
+    patience: Patience, clock: Clock
+) -> None:
+    assert pauses(patience, clock, NoRoom("Free space."), 3) == [0.5, 1, 2]
+    assert patience.failing_since is None
+
+    patience.failed(DOWN)
+    assert patience.failing_since == clock.now
+    clock.now += 20
+    patience.failed(NoRoom("Free space."))
+    assert patience.failing_since is None, "it has answered since"
 
 
 def test_what_is_taken_ends_the_trouble_once_and_the_waits_begin_anew(patience: Patience, clock: Clock) -> None:

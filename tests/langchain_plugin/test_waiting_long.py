@@ -219,16 +219,18 @@ def test_a_line_that_can_be_read_and_not_written_stops_nobody(
     assert "bug" not in reporter.losses
 
 
+def reject_all(batch: dict[str, Any]) -> Answer:
+    rejected = [{"index": index, "code": "too_old", "message": "No."} for index in range(len(batch["events"]))]
+    return receipt(batch, accepted=[], rejected=rejected)
+
+
+def full(path: Path, line: bytes, max_bytes: int) -> bool:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_what_is_rejected_stays_where_it_is_while_the_disk_is_full(
     make_reporter: MakeReporter, site: StubSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reject_all(batch: dict[str, Any]) -> Answer:
-        rejected = [{"index": index, "code": "too_old", "message": "No."} for index in range(len(batch["events"]))]
-        return receipt(batch, accepted=[], rejected=rejected)
-
-    def full(path: Path, line: bytes, max_bytes: int) -> bool:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     site.answer = reject_all
     reporter = make_reporter()
     with monkeypatch.context() as disk:
@@ -239,3 +241,19 @@ def test_what_is_rejected_stays_where_it_is_while_the_disk_is_full(
     until(lambda: reporter.pending == 0)
     assert reporter.losses == {"rejected": 1}
     assert (reporter.config.spool_folder / "rejected.jsonl").read_text().count("rejected_at") == 1
+
+
+def test_a_month_in_which_the_disk_is_full_is_not_the_end_of_what_the_site_would_take(
+    make_reporter: MakeReporter, site: StubSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langchain_plugin.sender.KEEP_SECONDS", 0.2)
+    site.answer = reject_all
+    reporter = make_reporter()
+    with monkeypatch.context() as disk:
+        disk.setattr("langchain_plugin.rejected._append", full)
+        path = leave_behind(reporter.config.spool_folder, call(1), seconds_ago=MONTH_SECONDS)
+        reporter.append(call(2))
+        until(lambda: site.posted_at and site.posted_at[-1] - site.posted_at[0] > 1)
+        assert (path.exists(), reporter.losses) == (True, {})
+    until(lambda: reporter.pending == 0 and not path.exists())
+    assert reporter.losses == {"rejected": 2}
