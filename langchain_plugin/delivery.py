@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -39,7 +38,7 @@ class Delivery:
     """Brings the site what waits in the spool and what was adopted, one batch at a time and for one thread at a time.
 
     Args:
-        on_confirmed: Told the ids of the calls that the site has.
+        on_confirmed: Told the ids of the calls that the site has, or will not have.
 
     """
 
@@ -71,9 +70,11 @@ class Delivery:
         self._known_losses: dict[str, int] = {}
         """What was lost as far as the site was told, or a line in the spool tells."""
         self.patience = Patience(self._config.retry_max_seconds)
-        """How the site's failures stand, and so when to try again."""
+        """How the failures stand, and so when to try again."""
         self.sent = 0
         """Events that the site has taken, or had already."""
+        self._set_aside_of_batch: set[bytes] = set()
+        """Rejected events of the batch that is to be let go of next, as they were sent."""
         self._sayings = Sayings()
         self._transport.after_fork()
 
@@ -103,6 +104,7 @@ class Delivery:
         dropped = self._losses.by_reason()
         if dropped == self._known_losses:
             return
+        # Told when this process has ended: what it leaves is another's by then.
         health = {**self._health(Batch()), "dropped": dropped, "spool_events": 0, "spool_bytes": 0}
         if self._spool.note(to_line(losses_line(self._spool.client_id, health))):
             self._known_losses = dropped
@@ -125,6 +127,8 @@ class Delivery:
         )
         self._tell_losses(batch, timeout)
         if not batch.lines:
+            if batch.losses:  # else nothing was posted, and it is not known how the site is
+                self._recover()
             self._settle(batch)
             return False
         try:
@@ -132,14 +136,12 @@ class Delivery:
         except BatchRefused as refusal:
             self._split(batch, refusal, timeout)
             return True
+        for rejection in receipt.rejected:
+            line, code, message = batch.lines[rejection.index], rejection.code, rejection.message
+            self._set_aside(RejectedEvent(line, clean_words(code, 60), clean_words(message)))
         self._limit = self._limit * 2 if self._limit * 2 < wire.CLIENT_EVENTS_PER_BATCH else 0
-        rejected = [
-            RejectedEvent(batch.lines[rejection.index], clean_words(rejection.code, 60), clean_words(rejection.message))
-            for rejection in receipt.rejected
-        ]
         self.sent += len(receipt.accepted) + len(receipt.duplicates)
-        self._recover()
-        self._let_go(batch, rejected)
+        self._let_go(batch)
         return True
 
     def _learn_hash_key(self, timeout: float) -> None:
@@ -149,16 +151,20 @@ class Delivery:
             self._fingerprints.forget(self._fingerprints.call_ids())
 
     def _tell_losses(self, batch: Batch, timeout: float) -> None:
-        """Tell what processes lost that ended before they could.
+        """Tell what was lost, by this process and by those that ended before they could.
 
         Told twice it is the same, so nothing has to be remembered of it.
         """
         for client_id, health in batch.losses.items():
-            if client_id == self._spool.client_id and batch.lines:
-                continue  # told beside them
-            with suppress(BatchRefused):  # a count that no site understands must not keep the events behind it
-                self._post(Batch(), timeout, dead=None if client_id == self._spool.client_id else (client_id, health))
-            self._recover()
+            if client_id != self._spool.client_id:
+                try:
+                    self._post(Batch(), timeout, dead=(client_id, health))
+                except BatchRefused:
+                    # What no site understands must not keep the events behind it. But one that refuses every batch
+                    # refuses this one too, and then nothing is given up.
+                    self._post(Batch(), timeout)
+            elif not batch.lines:  # else they are told beside them
+                self._post(Batch(), timeout)
 
     def _post(self, batch: Batch, timeout: float, *, dead: tuple[UUID, dict[str, Any]] | None = None) -> wire.Receipt:
         """The Receipt of a batch. `dead`: in whose stead it is sent, and how that one fared.
@@ -193,19 +199,29 @@ class Delivery:
             return
         # An empty batch that is refused too says that no event is to blame: then none may be given up.
         self._post(Batch(), timeout)
-        self._recover()
-        self._let_go(batch, [RejectedEvent(batch.lines[0], refusal.code, str(refusal))])
+        self._set_aside(RejectedEvent(batch.lines[0], refusal.code, str(refusal)))
+        self._let_go(batch)
 
-    def _let_go(self, batch: Batch, rejected: list[RejectedEvent]) -> None:
-        """Of a batch that the site has judged, once what it rejected is set aside.
+    def _set_aside(self, event: RejectedEvent) -> None:
+        """Keep what the site rejected, once though its batch may be sent again.
 
         Raises:
-            NoRoom: It cannot be, so the batch stays.
+            NoRoom: It cannot be kept, so the batch stays.
 
         """
-        if rejected:
-            keep_rejected(self._spool.folder, rejected, self._losses, max_bytes=self._config.spool_max_bytes)
-            self._sayings.rejection(rejected[0].code, rejected[0].message)
+        if event.data not in self._set_aside_of_batch:
+            keep_rejected(self._spool.folder, event, self._losses, max_bytes=self._config.spool_max_bytes)
+            self._set_aside_of_batch.add(event.data)
+            self._sayings.rejection(event.code, event.message)
+
+    def _let_go(self, batch: Batch) -> None:
+        """Of a batch whose every event is with the site or set aside.
+
+        No sooner is it a success: a trouble that comes after one would seem new at each attempt, and be said and waited
+        for as if it were the first.
+        """
+        self._set_aside_of_batch.clear()
+        self._recover()
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:

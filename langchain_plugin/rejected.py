@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,29 +38,28 @@ class RejectedEvent(NamedTuple):
     """Both in the server's words, cleaned."""
 
 
-def keep_rejected(folder: Path, rejected: Iterable[RejectedEvent], losses: Losses, *, max_bytes: int) -> None:
-    """Append them; what the bound or the folder does not allow is counted. Many processes may do this at once, each may
-    go over the bound by an event.
+def keep_rejected(folder: Path, event: RejectedEvent, losses: Losses, *, max_bytes: int) -> None:
+    """Append it; that it was rejected is counted, and where the bound or the folder does not allow to keep it, that
+    too. Many processes may do this at once, each may go over the bound by an event.
 
     Raises:
-        NoRoom: The disk is full; those before are kept.
+        NoRoom: The disk is full; nothing is counted.
 
     """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    for event in rejected:
-        reason = json.dumps({_WRAPPED: now, "code": event.code, "message": event.message})
-        # A line begins by ending what may have been cut off before it, by a full disk or a kill.
-        line = b"\n" + reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
-        try:
-            check_folder(folder)
-            is_kept = _append(folder / FILE_NAME, line, max_bytes)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise NoRoom("The disk is full, and what the site rejected cannot be set aside: free space.") from None
-            is_kept = False
-        losses.count("rejected")
-        if not is_kept:
-            losses.count("rejected_not_kept")
+    reason = json.dumps({_WRAPPED: now, "code": event.code, "message": event.message})
+    # A line begins by ending what may have been cut off before it, by a full disk or a kill.
+    line = b"\n" + reason[:-1].encode() + b', "event": ' + event.data + b"}\n"
+    try:
+        check_folder(folder)
+        is_kept = _append(folder / FILE_NAME, line, max_bytes)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoRoom("The disk is full, and what the site rejected cannot be set aside: free space.") from None
+        is_kept = False
+    losses.count("rejected")
+    if not is_kept:
+        losses.count("rejected_not_kept")
 
 
 def _append(path: Path, line: bytes, max_bytes: int) -> bool:

@@ -403,7 +403,7 @@ def test_what_is_rejected_while_that_is_sent_again_is_kept(tmp_path: Path) -> No
     def keep() -> None:
         for number in range(kept):
             event = RejectedEvent(b'{"n": %d}' % number, "too_old", "")
-            keep_rejected(folder, [event], Losses(), max_bytes=10_000_000)
+            keep_rejected(folder, event, Losses(), max_bytes=10_000_000)
             begun.set()
 
     thread = threading.Thread(target=keep)
@@ -431,7 +431,7 @@ def test_what_is_rejected_between_the_opening_and_the_writing_is_written_again(
 
     monkeypatch.setattr(os, "write", write_late)
     losses = Losses()
-    keep_rejected(tmp_path, [RejectedEvent(b"{}", "too_old", "")], losses, max_bytes=1_000)
+    keep_rejected(tmp_path, RejectedEvent(b"{}", "too_old", ""), losses, max_bytes=1_000)
     assert (tmp_path / "rejected.jsonl").read_text().count("rejected_at") == 1
     assert losses.by_reason() == {"rejected": 1}
 

@@ -32,7 +32,7 @@ TAKES_AGAIN = "takes reports again; what waited is being sent"
 
 
 class Sending:
-    """A delivery and what it is made of; `spool_max_mb` and the like are the defaults."""
+    """A delivery and what it is made of."""
 
     def __init__(self, config: Config) -> None:
         self.folder = config.spool_folder

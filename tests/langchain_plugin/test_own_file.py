@@ -82,7 +82,7 @@ def test_rejected_events_are_not_written_through_a_link_and_a_pipe_is_not_waited
     for lay in (lambda: path.symlink_to(target), lambda: os.mkfifo(path)):
         lay()
         losses = Losses()
-        keep_rejected(folder, [RejectedEvent(b"{}", "bad_value", "No.")], losses, max_bytes=5_000_000)
+        keep_rejected(folder, RejectedEvent(b"{}", "bad_value", "No."), losses, max_bytes=5_000_000)
         assert losses.by_reason() == {"rejected": 1, "rejected_not_kept": 1}
         assert rejected_by_reason(folder) == {}
         path.unlink()
@@ -93,7 +93,8 @@ def test_rejected_events_are_kept_up_to_a_bound_and_beyond_it_counted(folder: Pa
     path = folder / "rejected.jsonl"
     losses = Losses()
     event = RejectedEvent(b'{"thread_id": "' + b"x" * 500_000 + b'"}', "too_large", "The thread_id is too long.")
-    keep_rejected(folder, [event] * 20, losses, max_bytes=5_000_000)
+    for _ in range(20):
+        keep_rejected(folder, event, losses, max_bytes=5_000_000)
     kept = [line for line in path.read_text().splitlines() if line]
     assert len(kept) == 9, "ten of half a million bytes and a reason are more than five million"
     assert [json.loads(line)["code"] for line in kept] == ["too_large"] * 9
@@ -111,7 +112,8 @@ def test_of_a_server_that_has_a_new_reason_for_each_event_so_many_are_shown_and_
 ) -> None:
     hostile = "\x1b]0;owned\x07\nERROR root: forged\u202e" + "x" * 10_000
     events = [RejectedEvent(b"{}", f"{number}{hostile}", f"{number}{hostile}") for number in range(60)]
-    keep_rejected(folder, [*events, events[0]], Losses(), max_bytes=5_000_000)
+    for event in [*events, events[0]]:
+        keep_rejected(folder, event, Losses(), max_bytes=5_000_000)
     shown = rejected_by_reason(folder)
     assert len(shown) == 51
     assert shown.pop(("other", "The file has the other reasons.")) == 10
@@ -149,9 +151,9 @@ def test_nothing_is_adopted_from_a_folder_that_anybody_writes_to(folder: Path) -
 def test_a_line_that_was_cut_off_swallows_no_other(tmp_path: Path) -> None:
     folder, losses = tmp_path / "folder", Losses()
     folder.mkdir(mode=0o700)
-    keep_rejected(folder, [RejectedEvent(b'{"n": 1}', "too_old", "")], losses, max_bytes=10**6)
+    keep_rejected(folder, RejectedEvent(b'{"n": 1}', "too_old", ""), losses, max_bytes=10**6)
     path = folder / "rejected.jsonl"
     path.write_bytes(path.read_bytes()[:-20])  # by a full disk, or a kill
-    keep_rejected(folder, [RejectedEvent(b'{"n": 2}', "too_old", "")], losses, max_bytes=10**6)
+    keep_rejected(folder, RejectedEvent(b'{"n": 2}', "too_old", ""), losses, max_bytes=10**6)
 
     assert rejected_by_reason(folder) == {("unreadable", "This line was cut off."): 1, ("too_old", ""): 1}
