@@ -1,4 +1,7 @@
-"""The one thread that sends: it waits while events gather, looks for what dead processes left, and tries again."""
+"""The one thread that sends: it waits while events gather, looks for what dead processes left, and tries again.
+
+Times that are kept are `time.monotonic()`, in seconds.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +53,15 @@ class Sender:
         self._starting_since = self._start_again_monotonic = 0.0
         self._is_to_stop = False
         self._turn = threading.Lock()
+        """Only one thread sends at a time: at the interpreter's end it may be the main one."""
         self._settled = threading.Condition()
+        """Told of when something may have left the spool, or a trouble have come."""
         self._hurried_until = 0.0
+        """Somebody waits so long, and nothing gathers first."""
         self._gathering_since: float | None = None
+        """Since when what waits has gathered; 0.0: for long enough; None: nothing that is known of."""
         self._look_monotonic = 0.0
+        """When to look at the folder next."""
         self._looks = 0
         self._sayings = Sayings()
 
@@ -114,10 +122,9 @@ class Sender:
             return self._spool.has_settled(mark)
 
         deadline = time.monotonic() + timeout
-        self._hurried_until = deadline
         self._delivery.patience.somebody_waits()
         if self.start():
-            self._wake.put(None)
+            self.hurry(timeout)
             with self._settled:
                 while not is_done():
                     left = deadline - time.monotonic()
@@ -125,6 +132,7 @@ class Sender:
                         return False
                     self._settled.wait(left)
             return True
+        # This thread sends, then; it waits for nothing to gather.
         while not is_done() and (left := deadline - time.monotonic()) > 0:
             with self._my_turn(left) as mine:
                 if not mine:
@@ -136,14 +144,17 @@ class Sender:
         return is_done()
 
     def drain(self, timeout: float) -> bool:
-        """Adopt and send all there is in the folder, on this thread; for the command line.
+        """Adopt and send all there is in the folder, on this thread; False when `timeout` came first. For the command
+        line.
 
         Raises:
             CheckFailed: The site cannot take it.
 
         """
         deadline = time.monotonic() + timeout
-        with self._my_turn(timeout):
+        with self._my_turn(timeout) as mine:
+            if not mine:
+                return False
             while True:
                 self._look()
                 # Of its own it has nothing but word of what was lost, which may wait for the next one.
@@ -168,7 +179,7 @@ class Sender:
 
     @contextmanager
     def _my_turn(self, timeout: float) -> Iterator[bool]:
-        """Only one thread sends at a time: at the interpreter's end it may be the main one."""
+        """True where it is this thread's turn to send, within so many seconds."""
         mine = self._turn.acquire(timeout=max(0.0, timeout))
         try:
             yield mine

@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -87,6 +88,39 @@ def test_a_sender_that_another_thread_started_meanwhile_is_not_started_again(rep
     sender._starting = LockThatAnotherHadFirst()  # type: ignore[assignment]
     assert sender.start()
     assert [sender._thread] == started
+
+
+def test_who_does_not_get_the_turn_to_send_sends_nothing(reporter: Reporter, site: StubSite) -> None:
+    folder = reporter.config.spool_folder
+    folder.mkdir(parents=True)
+    (folder / f"{uuid4()}.jsonl").write_text(json.dumps(llm_call()) + "\n")
+    with reporter._sender._turn:
+        assert not reporter.drain(0.01)
+    assert site.batches == []
+    assert reporter.drain(60)
+    assert len(site.events) == 1
+
+
+def test_a_flush_that_gives_up_soon_takes_no_hurry_from_one_that_does_not(
+    make_reporter: MakeReporter, site: StubSite
+) -> None:
+    reporter = make_reporter(send_after_seconds=60)
+    was_asked, may_answer = threading.Event(), threading.Event()
+
+    def answer_when_told(batch: dict[str, Any]) -> Answer:
+        was_asked.set()
+        may_answer.wait(60)
+        return receipt(batch)
+
+    site.answers.append(answer_when_told)
+    reporter.append(*[llm_call() for _ in range(wire.CLIENT_EVENTS_PER_BATCH + 10)])
+    with ThreadPoolExecutor() as pool:
+        patient = pool.submit(reporter.flush, 30)
+        assert was_asked.wait(60)
+        assert not reporter.flush(0.01)
+        may_answer.set()
+        assert patient.result()
+    assert len(site.batches) == 2
 
 
 # ── a batch ──────────────────────────────────────────────────────────────────────────────────────────────────────
