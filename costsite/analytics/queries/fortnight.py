@@ -9,12 +9,12 @@ from operator import add
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.core.exceptions import EmptyResultSet
 
-from agents.models import Agent, UsageDay
+from agents.models import Agent
 from agents.spend import known_cost
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.plain import instant, plain_answer
+from costsite.analytics.queries.agents_by_span import COST, Span, agents_by_span
+from costsite.analytics.queries.plain import instant
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -68,50 +68,25 @@ def week_before(calendar: Calendar) -> Days:
     return Days(calendar.today - timedelta(days=14), calendar.today - timedelta(days=7))
 
 
-_AGENT, _USAGE = Agent._meta.db_table, UsageDay._meta.db_table
-_COST = ("calls", "unpriced_calls", "cost_microcents")
+_FACTS = ("id", "name", "slug", "workspace_id", "created_at", "archived_at")
 _FARE = ("calls", "failed_calls", "estimated_calls")
 
 
 def fortnight(user: User, calendar: Calendar) -> list[AgentFortnight]:
-    """Every agent that made a call in two weeks and today.
-
-    Summed over each of the spans that the figures are made of, so that every row is read once. A plain statement: to
-    pass its thousands of sums through Django would take as long as to add them up.
-    """
-    try:
-        agents, reach = Agent.objects.visible_to(user).order_by().values("pk").query.sql_with_params()
-    except EmptyResultSet:
-        return []
+    """Every agent that made a call in two weeks and today."""
     today, second = calendar.today, calendar.today - timedelta(days=6)
     spans = (
-        ("earlier", week_before(calendar), _COST),
-        ("first", Days(last_week(calendar).start, second), _COST),
-        ("whole", Days(second, today), (*_COST, *_FARE[1:])),
-        ("today", Days(today, today + timedelta(days=1)), _FARE),
+        Span(week_before(calendar)),
+        Span(Days(last_week(calendar).start, second)),
+        Span(Days(second, today), (*COST, *_FARE[1:])),
+        Span(Days(today, today + timedelta(days=1)), _FARE),
     )
-    columns, joins, parameters = [], [], list[object]()
-    for name, span, summed in spans:
-        sums = ", ".join(f"CAST(SUM({column}) AS bigint) AS {column}" for column in summed)
-        # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
-        joins.append(
-            f"LEFT JOIN (SELECT agent_id, {sums} FROM {_USAGE} WHERE agent_id IN ({agents})"
-            f" AND day >= %s AND day < %s GROUP BY agent_id) AS {name} ON {name}.agent_id = a.id"
-        )
-        columns += [f"COALESCE({name}.{column}, 0)" for column in summed]
-        parameters += [*reach, span.start.isoformat(), span.end.isoformat()]
-    rows = plain_answer(
-        f"SELECT a.id, a.name, a.slug, a.workspace_id, a.created_at, a.archived_at IS NOT NULL, {', '.join(columns)}"
-        f" FROM {_AGENT} AS a {' '.join(joins)}"
-        f" WHERE COALESCE({', '.join(f'{name}.agent_id' for name, *_ in spans)}) IS NOT NULL",
-        parameters,
-    )
-    return [_of_row(row) for row in rows]
+    return [_of_row(row) for row in agents_by_span(Agent.objects.visible_to(user), _FACTS, spans)]
 
 
 def _of_row(row: Sequence[Any]) -> AgentFortnight:
     """Of an agent's facts and its sums over `fortnight`'s spans."""
-    pk, name, slug, workspace_id, created_at, archived, *sums = row
+    pk, name, slug, workspace_id, created_at, archived_at, *sums = row
     earlier, first, whole, today = sums[:3], sums[3:6], sums[6:11], sums[11:]
     return AgentFortnight(
         agent_id=pk,
@@ -119,7 +94,7 @@ def _of_row(row: Sequence[Any]) -> AgentFortnight:
         slug=slug,
         workspace_id=workspace_id,
         created_at=instant(created_at),
-        archived=bool(archived),
+        archived=archived_at is not None,
         calls=whole[0] + today[0],
         earlier_calls=earlier[0] + first[0],
         failed_calls=whole[3] + today[1],

@@ -59,13 +59,15 @@ def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
     return {spend.of: spend for spend in spent.between(days.start, days.end).by_day()}
 
 
-def narrowed(filters: Filters) -> Q:
-    """What of `UsageDay` the filters want, the workspace aside."""
-    wanted = Q()
-    for column in ("provider", "model", "status"):
-        if value := getattr(filters, column):
-            wanted &= Q(**{column: value})
-    return wanted & Q(agent_id=filters.agent) if filters.agent else wanted
+def narrowed(filters: Filters) -> dict[str, object]:
+    """What columns of `UsageDay` have to be as the filters want them, the workspace aside."""
+    columns = {
+        "provider": filters.provider,
+        "model": filters.model,
+        "status": filters.status,
+        "agent_id": filters.agent,
+    }
+    return {column: value for column, value in columns.items() if value}
 
 
 CostByDay = dict[date, int | None]

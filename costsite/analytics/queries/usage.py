@@ -45,7 +45,7 @@ def usage_split(
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
         return split_by_day(tagged, days, key, most, few=few)
-    rows = UsageDay.objects.visible_to(user).filter(narrowed(filters), **scope)
+    rows = UsageDay.objects.visible_to(user).filter(**narrowed(filters), **scope)
     if filters.narrows_usage:
         return split_by_day(rows, days, key, most, few=few)
     dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None

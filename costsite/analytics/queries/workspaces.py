@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Sum
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import TagDay, UsageDay
-from agents.spend import NOTHING, Spend
+from agents.models import Agent, TagDay, UsageDay
+from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Days
+from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
@@ -51,16 +52,6 @@ class WorkspaceFacts:
     """By who asks: they may change it."""
 
 
-def _costs(name: str, days: Days) -> dict[str, Any]:
-    """Aggregates of `days` that `_spend_of` reads."""
-    return _sums_where(name, within(days))
-
-
-def _sums_where(name: str, where: Q) -> dict[str, Any]:
-    columns = {"calls": "calls", "unpriced": "unpriced_calls", "cost": "cost_microcents"}
-    return {f"{name}_{part}": Coalesce(Sum(column, filter=where), 0) for part, column in columns.items()}
-
-
 def site_by_day(user: User, days: Days) -> dict[date, SpendOf[date]]:
     """Over every workspace one sees."""
     return spend_by_day(CostTracker().visible_to(user), days)
@@ -81,54 +72,59 @@ class WorkspaceUsage:
     shown: Spend
 
 
-def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Q) -> WorkspaceUsage:
-    """At most as many rows as the workspace has agents, times the models of each. `wanted`: of the range shown."""
-    shown_where = within(spans.shown) & wanted
-    rows: Any = (
-        UsageDay.objects.visible_to(user)
-        .filter(within(spans.all), workspace_id=workspace_id)
-        .values("agent", "agent__name", "agent__slug", "agent__active", "agent__archived_at", "provider", "model")
-        .annotate(
-            **_costs("month", spans.month),
-            **_costs("compared", spans.compared),
-            **_costs("before", spans.before),
-            **_sums_where("shown", shown_where),
-        )
-        .order_by()
+_FACTS = ("id", "name", "slug", "active", "archived_at")
+
+
+def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapping[str, object]) -> WorkspaceUsage:
+    """At most as many rows as the workspace has agents, times the models of each.
+
+    `wanted`: of the range shown, what columns of `UsageDay` have to be.
+    """
+    rows = agents_by_span(
+        Agent.objects.visible_to(user).filter(workspace_id=workspace_id),
+        _FACTS,
+        (
+            Span(spans.month),
+            Span(spans.compared),
+            Span(spans.before),
+            Span(spans.all, ("calls",)),
+            Span(spans.shown, wanted=wanted, by=("provider", "model")),
+        ),
     )
-    by_agent: dict[int, list[Any]] = {}
+    by_agent: dict[int, list[Sequence[Any]]] = {}
     by_model: dict[tuple[str, str], Spend] = {}
     for row in rows:
-        by_agent.setdefault(row["agent"], []).append(row)
-        spend = _spend_of([row], "shown")
-        if spend.calls:
-            key = (row["provider"], row["model"])
-            by_model[key] = by_model.get(key, NOTHING) + spend
-    agents = [_spender(pk, found) for pk, found in by_agent.items()]
-    agents.sort(key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))
+        by_agent.setdefault(row[0], []).append(row)
+        provider, model, *sums = row[-5:]
+        if sums[0]:
+            by_model[provider, model] = by_model.get((provider, model), NOTHING) + _spend(*sums)
+    agents = sorted(
+        map(_spender, by_agent.values()),
+        key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name),
+    )
     models = sorted(by_model.items(), key=lambda item: (-item[1].cost_microcents, -item[1].calls, item[0]))
-    return WorkspaceUsage(tuple(agents), tuple(models), sum(by_model.values(), NOTHING))
+    return WorkspaceUsage(tuple(agents), tuple(models), Spend.sum_of(by_model.values()))
 
 
-def _spender(pk: int, rows: list[Any]) -> Spender:
-    first = rows[0]
+def _spender(rows: Sequence[Sequence[Any]]) -> Spender:
+    """Of one agent's rows: they differ in what was shown alone."""
+    pk, name, slug, active, archived_at, *sums = rows[0]
+    month, compared, before = sums[:3], sums[3:6], sums[6:9]
     return Spender(
         id=pk,
-        name=first["agent__name"] or first["agent__slug"],
-        slug=first["agent__slug"],
-        month=_spend_of(rows, "month"),
-        compared=_spend_of(rows, "compared").cost,
-        before=_spend_of(rows, "before").cost,
-        shown=_spend_of(rows, "shown").cost_microcents,
-        active=first["agent__active"],
-        archived=first["agent__archived_at"] is not None,
+        name=name or slug,
+        slug=slug,
+        month=_spend(*month),
+        compared=known_cost(*compared),
+        before=known_cost(*before),
+        shown=sum(row[-1] for row in rows),
+        active=bool(active),
+        archived=archived_at is not None,
     )
 
 
-def _spend_of(rows: list[Any], name: str) -> Spend:
-    """Calls and money of several rows of `_costs`."""
-    calls, unpriced, cost = (sum(int(row[f"{name}_{part}"]) for row in rows) for part in ("calls", "unpriced", "cost"))
-    return Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
+def _spend(calls: int, unpriced_calls: int, cost_microcents: int) -> Spend:
+    return Spend(calls=calls, unpriced_calls=unpriced_calls, cost_microcents=cost_microcents)
 
 
 @dataclass(frozen=True)
@@ -161,5 +157,6 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: i
     ]
 
 
-def agent_days(user: User, days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:
-    return cost_by_key_and_day(UsageDay.objects.visible_to(user), days, "agent", agent_ids)
+def days_of_agents(days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:
+    """Of agents one is known to see: asked again whether their workspace is seen, no index would hold all there is."""
+    return cost_by_key_and_day(UsageDay.objects.all(), days, "agent", agent_ids)

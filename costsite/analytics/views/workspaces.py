@@ -82,7 +82,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     site = site_days(user, spans.all, found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
-    days = workspaces.agent_days(user, spans.all, [agent.id for agent in named])
+    days = workspaces.days_of_agents(spans.all, [agent.id for agent in named])
     month = site.spend(spans.month)
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month

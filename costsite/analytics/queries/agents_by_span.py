@@ -1,0 +1,67 @@
+"""Agents with their sums over several spans of days: the last week and the week before, this month and the last.
+
+Each span is summed by itself, so that a row is read once for each that holds it. To sum all rows once, and ask of each
+for every sum whether its day is within the span, takes SQLite twice as long. A plain statement: to pass thousands of
+sums through Django's converters takes as long as to add them up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models import QuerySet
+
+from agents.models import Agent, UsageDay
+from costsite.analytics.periods import Days
+from costsite.analytics.queries.plain import plain_answer
+
+COST = ("calls", "unpriced_calls", "cost_microcents")
+"""What `known_cost` takes."""
+
+_AGENT, _USAGE = Agent._meta.db_table, UsageDay._meta.db_table
+
+
+@dataclass(frozen=True)
+class Span:
+    """Days, and which columns of `UsageDay` are summed over them."""
+
+    days: Days
+    summed: Sequence[str] = COST
+    wanted: Mapping[str, object] = field(default_factory=dict)
+    """What columns of `UsageDay` have to be."""
+    by: Sequence[str] = ()
+    """What else of `UsageDay` it is summed by. Of one span at most: an agent then comes once for each."""
+
+
+def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequence[Span]) -> list[tuple[Any, ...]]:
+    """Of each that made a call on any of the days: its `facts`, which are columns, then of each span what it is summed
+    by, and its sums.
+
+    A time among the facts is to be read by `plain.instant`.
+    """
+    try:
+        reach, parameters_of_reach = agents.order_by().values("pk").query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    columns, joins, parameters = [f"a.{fact}" for fact in facts], [], list[object]()
+    for number, span in enumerate(spans):
+        sums = ", ".join(f"CAST(SUM({column}) AS bigint) AS {column}" for column in span.summed)
+        wanted = "".join(f" AND {column} = %s" for column in span.wanted)
+        key = ", ".join(("agent_id", *span.by))
+        # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
+        joins.append(
+            f"LEFT JOIN (SELECT {key}, {sums} FROM {_USAGE} WHERE agent_id IN ({reach})"
+            f" AND day >= %s AND day < %s{wanted} GROUP BY {key}) AS s{number} ON s{number}.agent_id = a.id"
+        )
+        columns += [f"s{number}.{column}" for column in span.by]
+        columns += [f"COALESCE(s{number}.{column}, 0)" for column in span.summed]
+        parameters += [*parameters_of_reach, span.days.start.isoformat(), span.days.end.isoformat()]
+        parameters += span.wanted.values()
+    had_calls = ", ".join(f"s{number}.agent_id" for number in range(len(spans)))
+    return plain_answer(
+        f"SELECT {', '.join(columns)} FROM {_AGENT} AS a {' '.join(joins)} WHERE COALESCE({had_calls}) IS NOT NULL",
+        parameters,
+    )
