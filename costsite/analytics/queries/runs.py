@@ -11,7 +11,9 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet, Value
+from django.db.models import BooleanField, DateTimeField, Exists, F, Func, OuterRef, Q, QuerySet, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
 from agents.models import Agent, AgentRunLog, LLMCall
 from agents.models.visibility import VisibleQuerySet
@@ -27,6 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
+Parts = list[VisibleQuerySet[AgentRunLog]]
 STATUSES = AgentRunLog.Status
 SIFTED_RUNS = 3_000
 """Looked through for one page."""
@@ -213,29 +216,38 @@ def list_runs(
     return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
 
 
-def _place_of(number: int, parts: Sequence[VisibleQuerySet[AgentRunLog]], order: Sequence[str]) -> Cursor | None:
-    """Where the run with this number is, counted from 1; None where there are fewer. Read from indexes alone.
+def _place_of(number: int, parts: Parts, order: Sequence[str]) -> Cursor | None:
+    """Where the run with this number is, counted from 1; None where there are fewer."""
+    found = plain_answer(*_statement_for_place(number, parts, order))
+    return Cursor(instant(found[0][0]), found[0][1]) if found else None
+
+
+def _statement_for_place(number: int, parts: Parts, order: Sequence[str]) -> tuple[str, list[Any]]:
+    """What reads `started_at` and `id` of the run with this number, from indexes alone, and its parameters.
 
     A plain statement: of a union with an order and a bound in each of its parts, Django writes for SQLite one that
     looks each row up.
     """
+    first = 0 if len(parts) > 1 else number - 1
     firsts, parameters = [], list[Any]()
     for part in parts:
+        places = part.order_by(*order).values_list("started_at", "id")[first:number]
         try:
-            statement, of_part = part.order_by(*order).values_list("started_at", "id")[:number].query.sql_with_params()
+            statement, of_part = places.query.sql_with_params()
         except EmptyResultSet:
             continue
         firsts.append(f"SELECT started_at, id FROM ({statement}) AS part")
         parameters += of_part
     if not firsts:
-        return None
+        return "SELECT NULL AS started_at, NULL AS id WHERE 1 = 0", []
+    if len(parts) == 1:
+        return firsts[0], parameters
     way = "DESC" if order == NEWEST_FIRST else "ASC"
-    found = plain_answer(
+    statement = (
         f"SELECT started_at, id FROM ({' UNION ALL '.join(firsts)}) AS parts"
-        f" ORDER BY started_at {way}, id {way} LIMIT 1 OFFSET {number - 1}",
-        parameters,
+        f" ORDER BY started_at {way}, id {way} LIMIT 1 OFFSET {number - 1}"
     )
-    return Cursor(instant(found[0][0]), found[0][1]) if found else None
+    return statement, parameters
 
 
 def _not_beyond(end: Cursor, order: Sequence[str]) -> Q:
@@ -296,9 +308,22 @@ def first_runs(
     return AgentRunLog.objects.firsts_of(_parts(user, calendar, wanted, beyond or Q()), *order, most=most)
 
 
-def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> list[VisibleQuerySet[AgentRunLog]]:
-    """The runs that an index leads to, in parts that have one each."""
-    rows = AgentRunLog.objects.filter(beyond)
+def newest_to_sum(user: User, calendar: Calendar, wanted: RunFilter, most: int) -> VisibleQuerySet[AgentRunLog]:
+    """The newest `most`, and what began in the same instant as the last of them: to be added up where they are.
+
+    They are a range of an index. Those of `first_runs` are looked up by their ids one by one, which takes longer than
+    to add them up.
+    """
+    parts = _parts(user, calendar, wanted, Q())
+    rows = parts[0] if len(parts) == 1 else _led_to(calendar, wanted).visible_to(user)
+    statement, parameters = _statement_for_place(most, parts, NEWEST_FIRST)
+    last = RawSQL(f"SELECT started_at FROM ({statement}) AS last", parameters, output_field=DateTimeField())  # noqa: S611
+    return rows.filter(started_at__gte=Coalesce(last, Value(EPOCH)))
+
+
+def _led_to(calendar: Calendar, wanted: RunFilter) -> VisibleQuerySet[AgentRunLog]:
+    """What an index knows of the runs that are wanted, but for whose they are."""
+    rows = AgentRunLog.objects.all()
     if wanted.days is not None:
         rows = rows.filter(
             started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
@@ -307,8 +332,12 @@ def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> list
         rows = rows.filter(started_at__gte=wanted.begun_from)
     if wanted.begun_before is not None:
         rows = rows.filter(started_at__lt=wanted.begun_before)
-    if wanted.status:
-        rows = rows.filter(status=wanted.status)
+    return rows.filter(status=wanted.status) if wanted.status else rows
+
+
+def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> Parts:
+    """The runs that an index leads to, in parts that have one each."""
+    rows = _led_to(calendar, wanted).filter(beyond)
     if wanted.agent_id is not None:
         # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
         # of rows to lay over each other, all the workspaces' among them, and then to sort.

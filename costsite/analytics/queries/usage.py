@@ -16,7 +16,7 @@ from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.plain import plain_rows
 from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
-from costsite.analytics.queries.runs import EPOCH, NEWEST_FIRST, RunFilter, first_runs
+from costsite.analytics.queries.runs import EPOCH, RunFilter, newest_to_sum
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -92,7 +92,7 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     """
     shown = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
     since = shown - timedelta(hours=24) if compare else shown
-    rows: Any = first_runs(user, calendar, wanted.since(since), *NEWEST_FIRST, most=HOURLY_RUNS).order_by()
+    rows: Any = newest_to_sum(user, calendar, wanted.since(since), HOURLY_RUNS).order_by()
     named = Case(When(started_at__gte=shown, then=F(f"{key}_id"))) if compare else F(f"{key}_id")
     by_hour = plain_rows(
         rows.annotate(named=named, hour=HourOf("started_at"))
@@ -117,5 +117,5 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
         pk: {EPOCH + timedelta(hours=hour): known_cost(*map(int, counted)) for hour, counted in of_keys[pk].items()}
         for pk in dearest
     }
-    cut = sum(runs for runs, *_ in summed.values()) == HOURLY_RUNS
+    cut = sum(runs for runs, *_ in summed.values()) >= HOURLY_RUNS
     return Hours(dearest, costs, totals, cut)
