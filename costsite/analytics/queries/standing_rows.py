@@ -68,7 +68,7 @@ def read_standings(
     return [_row(row, month, places) for row in rows]
 
 
-_POLICY = tuple(field.attname for field in BudgetPolicy._meta.concrete_fields)
+_POLICY = tuple(field.attname for field in BudgetPolicy._meta.concrete_fields if field.attname != "created_at")
 _WORKSPACE = ("id", "slug", "name")
 _AGENT = ("id", "workspace_id", "slug", "name")
 
@@ -123,8 +123,7 @@ def _row(row: Sequence[Any], month: Month, places: dict[int, Workspace]) -> Stan
     spent, in_force, refused, held, _ = row[:5]
     of_policy, of_place, of_agent = row[5 : 5 + len(_POLICY)], row[-7:-4], row[-4:]
     values = dict(zip(_POLICY, of_policy, strict=True))
-    for name in ("created_at", "archived_at"):
-        values[name] = values[name] and instant(values[name])
+    values["archived_at"] = values["archived_at"] and instant(values["archived_at"])
     if isinstance(values["thresholds"], str):
         values["thresholds"] = json.loads(values["thresholds"])
     policy = BudgetPolicy.from_db(DEFAULT_DB_ALIAS, _POLICY, values.values())
