@@ -8,13 +8,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.runs import Cursor, RunFilter, list_runs
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
-from tests.factories import NOON
+from tests.factories import NOON, MembershipFactory
 
 
 def minutes(client: Client, **query: Any) -> list[int]:
@@ -91,6 +94,44 @@ def test_however_few_runs_are_looked_through_at_a_time_every_one_is_found_once(
 
     assert found == [17, 2, 1]
     assert pages <= 1 + -(-20 // sifted)
+
+
+@pytest.mark.parametrize("readers", ["viewer", "member of both", "superuser"])
+@pytest.mark.parametrize("sifted", [3, 5, 100])
+def test_the_rare_ones_of_all_workspaces_are_found_once_both_ways(
+    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, sifted: int, readers: str
+) -> None:
+    """Three in every instant, so that a page's end falls among runs that began together."""
+    monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_RUNS", sifted)
+    for number in range(24):
+        place = cast.elsewhere if number % 2 else cast.acme
+        spend(place, started_at=NOON + timedelta(minutes=number // 3), tags=("it's 5 %",) if number % 5 == 0 else ())
+    if readers == "member of both":
+        MembershipFactory(user=cast.viewer, workspace=cast.elsewhere)
+    reader = cast.superuser if readers == "superuser" else cast.viewer
+    seen = AgentRunLog.objects.visible_to(reader).filter(tags=["it's 5 %"]).order_by("-started_at", "-id")
+    rare = list(seen.values_list("pk", flat=True))
+
+    older = walk(reader, "older", None)
+    newer = walk(reader, "newer", Cursor(NOON - timedelta(days=1), 0))
+
+    assert rare
+    assert older == rare
+    assert newer == rare[::-1]
+
+
+def walk(reader: User, way: str, place: Cursor | None) -> list[int]:
+    """Ids of all runs with that tag, page by page: of the older ones, or of those newer than `place`."""
+    wanted, found = RunFilter(tag="it's 5 %"), list[int]()
+    for _ in range(30):
+        step = {"before" if way == "older" else "after": place}
+        page = list_runs(reader, calendar_now(), wanted, limit=2, **step)
+        ids = [row.id for row in page.rows]
+        found += ids if way == "older" else ids[::-1]
+        place = getattr(page, way)
+        if place is None:
+            return found
+    raise AssertionError("It never ends.")
 
 
 def test_a_page_that_looked_through_some_says_how_far(

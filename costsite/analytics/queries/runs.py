@@ -29,7 +29,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
-Parts = list[VisibleQuerySet[AgentRunLog]]
+Parts = Sequence[VisibleQuerySet[AgentRunLog]]
+"""Of the runs one sees, each in the order of an index."""
 STATUSES = AgentRunLog.Status
 SIFTED_RUNS = 3_000
 """Looked through for one page."""
