@@ -10,21 +10,33 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import QuerySet
 
 
 def plain_rows(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
     """What a `values_list` has."""
-    compiler: Any = rows.query.get_compiler(rows.db)
-    return [row for chunk in compiler.execute_sql() for row in chunk]
+    try:
+        return plain_answer(*rows.query.sql_with_params())
+    except EmptyResultSet:
+        return []
 
 
 def plain_answer(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What a statement answers that reads, with %s for each parameter."""
     with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            _read_times_in_c(cursor.cursor)
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
+
+
+def _read_times_in_c(cursor: Any) -> None:
+    """As psycopg does by itself. Django's own reader of them is Python, and takes ten times as long."""
+    from psycopg.types.datetime import TimestamptzLoader
+
+    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
 
 
 def instant(at: datetime) -> datetime:

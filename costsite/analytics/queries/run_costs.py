@@ -14,7 +14,7 @@ from django.db.models import Case, Value, When
 from agents.models import AgentRunLog
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.plain import instant, plain_rows
-from costsite.analytics.queries.runs import NEWEST_FIRST, Cursor, RunFilter, as_wanted, first_runs
+from costsite.analytics.queries.runs import Cursor, RunFilter, as_wanted, newest_alone
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -62,7 +62,7 @@ class RunCosts:
 
 def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> RunCosts:
     """Of the newest `limit` runs that an index leads to, those that are as wanted: the same effort however few."""
-    rows: Any = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit).order_by(*NEWEST_FIRST)
+    rows: Any = newest_alone(user, calendar, wanted, limit)
     is_kept = Case(When(as_wanted(wanted, rows.db), then=True), default=False) if wanted.sifts else Value(True)
     found = plain_rows(rows.annotate(kept=is_kept).values_list("kept", *RunCost._fields))
     runs = [RunCost(pk, instant(at), *numbers) for kept, pk, at, *numbers in found if kept]
@@ -70,8 +70,8 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:
-    """Of the newest runs, at most `limit`, in no order: microcents or None, and unpriced calls."""
-    rows = first_runs(user, calendar, wanted, *NEWEST_FIRST, most=limit)
+    """Of the newest runs, at most `limit`, newest first: microcents or None, and unpriced calls."""
+    rows = newest_alone(user, calendar, wanted, limit)
     figures = rows.values_list("calls", "unpriced_calls", "cost_microcents")
     return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in plain_rows(figures)]
 

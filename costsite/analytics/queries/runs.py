@@ -188,22 +188,19 @@ def list_runs(
     What no index leads to is looked for among the next `SIFTED_RUNS` runs, so that the rarest of them takes no longer
     than any; the page then says how far it looked, and goes on from there.
     """
-    order, beyond = NEWEST_FIRST, None
+    order, beyond = NEWEST_FIRST, Q()
     if after is not None:
         order = OLDEST_FIRST
         beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
     elif before is not None:
         beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
-    sifted_to = None
-    if wanted.sifts:
-        parts = _parts(user, calendar, wanted, beyond or Q())
-        sifted_to = _place_of(SIFTED_RUNS, parts, order)
-        sought = as_wanted(wanted, parts[0].db) if parts else Q()
+    parts = _parts(user, calendar, wanted, beyond)
+    sought, sifted_to = Q(), None
+    if parts and wanted.sifts:
+        sought, sifted_to = as_wanted(wanted, parts[0].db), _place_of(SIFTED_RUNS, parts, order)
         if sifted_to is not None:
             sought &= _not_beyond(sifted_to, order)
-        rows = AgentRunLog.objects.firsts_of([part.filter(sought) for part in parts], *order, most=limit + 1)
-    else:
-        rows = first_runs(user, calendar, wanted, *order, most=limit + 1, beyond=beyond)
+    rows = AgentRunLog.objects.firsts_of([part.filter(sought) for part in parts], *order, most=limit + 1)
     found = RunRow.read(rows.order_by(*order))
     more = len(found) > limit
     found = found[:limit]
@@ -302,18 +299,18 @@ def page_among(
     return RunPage(tuple(RunRow.read(rows)), shown[0] if more_newer else None, shown[-1] if more_older else None)
 
 
-def first_runs(
-    user: User, calendar: Calendar, wanted: RunFilter, *order: str, most: int, beyond: Q | None = None
-) -> VisibleQuerySet[AgentRunLog]:
-    """The first `most` in `order`, from one index for each workspace; in no order. `beyond`: of those it holds."""
-    return AgentRunLog.objects.firsts_of(_parts(user, calendar, wanted, beyond or Q()), *order, most=most)
+def newest_alone(user: User, calendar: Calendar, wanted: RunFilter, most: int) -> QuerySet[AgentRunLog]:
+    """The newest `most`, newest first, for what stands in their own rows: nothing is joined to them."""
+    parts = _parts(user, calendar, wanted, Q())
+    if len(parts) == 1:
+        return parts[0].order_by(*NEWEST_FIRST)[:most]
+    return AgentRunLog.objects.firsts_of(parts, *NEWEST_FIRST, most=most).order_by(*NEWEST_FIRST)
 
 
 def newest_to_sum(user: User, calendar: Calendar, wanted: RunFilter, most: int) -> VisibleQuerySet[AgentRunLog]:
     """The newest `most`, and what began in the same instant as the last of them: to be added up where they are.
 
-    They are a range of an index. Those of `first_runs` are looked up by their ids one by one, which takes longer than
-    to add them up.
+    They are a range of an index: to look them up by their ids, one by one, takes longer than to add them up.
     """
     parts = _parts(user, calendar, wanted, Q())
     rows = parts[0] if len(parts) == 1 else _led_to(calendar, wanted).visible_to(user)
