@@ -203,7 +203,7 @@ class Delivery:
         self._let_go(batch)
 
     def _set_aside(self, event: RejectedEvent) -> None:
-        """Keep what the site rejected, once though its batch may be sent again.
+        """Keep what the site rejected, once though its batch may be sent again. Lines that are alike are one event.
 
         Raises:
             NoRoom: It cannot be kept, so the batch stays.

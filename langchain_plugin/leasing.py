@@ -119,6 +119,8 @@ class LeaseKeeper:
             return taken
         if isinstance(taken, Stopped) and not taken.is_for_a_while:
             return taken
+        if self._stopped:
+            return allowance.take_without_asking()
         if is_on_loop:
             return self._take_on_loop(allowance, call_id, size, taken)
         return self._take_waiting(allowance, call_id, size, taken)
@@ -126,7 +128,7 @@ class LeaseKeeper:
     def hear_first(self, agent: str) -> None:
         """Wait for the site's first word of an agent, as a first call would: at most a second, once, on no loop."""
         allowance = self.of(agent)
-        if allowance.was_heard_of or asyncio._get_running_loop() is not None:
+        if allowance.was_heard_of or self._stopped or asyncio._get_running_loop() is not None:
             return
         with allowance.lock:
             if not allowance.lock.wait_for(lambda: allowance.was_heard_of, WAIT_SECONDS):
@@ -147,7 +149,9 @@ class LeaseKeeper:
             allowance.confirmed(ids)
 
     def stop(self) -> None:
-        """Have the thread end when it has done what it does now: nothing is asked of the site any more."""
+        """Have the thread end when it has done what it does now. Nothing is asked of the site any more: what a lease
+        does not pay for is decided as without a site.
+        """
         with self._wake:
             self._stopped = True
             self._wake.notify()
@@ -244,8 +248,12 @@ class LeaseKeeper:
             try:
                 self._look()
                 for agent, least in self._next_wishes().items():
+                    if self._stopped:
+                        return
                     self._ask(self._allowances[agent], least)
                 for allowance in tuple(self._allowances.values()):
+                    if self._stopped:  # what was given back would be asked for again
+                        return
                     if allowance.is_idle():
                         if allowance.lease_id is not None:
                             self._release(allowance, ANSWER_SECONDS)

@@ -202,7 +202,8 @@ class Reporter:
     def close(self) -> None:
         """End its threads, and let go of its files as if this process had ended: the next one sends what waits there.
 
-        An event that still comes is kept and sent as ever; a budget is not asked about any more.
+        An event that still comes is kept and sent as ever. Budgets are not asked about any more: calls are decided as
+        without a site.
         """
         atexit.unregister(self._at_exit)
         if self.leases is not None:

@@ -208,10 +208,31 @@ def test_at_exit_a_lease_is_given_back(site: StubSite, tmp_path: Path) -> None:
     site.lease_answer = lambda asked: with_prices(asked, 10_000)
     costs = handler_of(site, tmp_path)
     ScriptedModel().invoke(QUESTION, {"callbacks": [costs]})
+    leases = costs.reporter.leases
+    assert leases is not None
+    assert leases._thread is not None
+    asked = len(site.lease_requests)
     costs.reporter._at_exit()
-    path, body = site.lease_requests[-1]
+    leases._thread.join(20)
+    assert not leases._thread.is_alive()
+    ((path, body),) = site.lease_requests[asked:]  # and no other lease is asked for
     assert path.endswith("/release")
     assert body == {"outstanding_microcents": 0}
+
+
+def test_a_closed_reporter_keeps_no_call_waiting(site: StubSite, tmp_path: Path) -> None:
+    site.lease_answer = lambda asked: with_prices(asked, 10_000)
+    costs, model = handler_of(site, tmp_path, held_wait_seconds=60), ScriptedModel()
+    leases = costs.reporter.leases
+    assert leases is not None
+    costs.reporter.close()
+    leases.of("support-bot").released()  # as when its time is over
+    asked, began = len(site.lease_requests), time.monotonic()
+    model.invoke(QUESTION, {"callbacks": [costs]})
+    leases.hear_first("another")
+    assert time.monotonic() - began < 1
+    assert model.calls == 1
+    assert len(site.lease_requests) == asked
 
 
 @pytest.mark.parametrize(("on_unreachable", "blocks"), [("allow", False), ("block", True)])
