@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent
-from budgets.models import BudgetPolicy
+from budgets.enforcement import standings_of
+from budgets.models import BudgetGrant, BudgetPolicy, SpendLease
 from budgets.policies import By, grant, set_budget
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.standing_rows import FULL_FROM_THE_START, fullness_of
+from costsite.analytics.queries.standing_rows import (
+    FULL_FROM_THE_START,
+    IN_STEADY_ORDER,
+    fullness_of,
+    read_standings,
+)
 from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.views.dashboard import fullest
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
@@ -62,3 +69,42 @@ def test_a_blocked_budget_of_nothing_is_not_cut_from_what_needs_attention(
     monkeypatch.setattr("costsite.analytics.views.dashboard.LOUDEST_BUDGETS", 0)
 
     assert "nothing is blocked until 1 Dec 00:00" in text_of(as_viewer, reverse("dashboard"))
+
+
+def test_pages_and_enforcement_agree_on_what_is_held_and_granted(
+    cast: Cast, budgets: dict[str, BudgetPolicy], spend: Spend
+) -> None:
+    """Each lease and grant at an edge of what counts: ended this instant, used up, of another month, revoked."""
+    now = calendar_now().now
+    agent, tick = Agent.objects.get(slug="half"), timedelta(microseconds=1)
+    everything = [
+        *budgets.values(),
+        set_budget(cast.acme, by=TESTER, limit_cents=7),
+        set_budget(None, by=TESTER, limit_cents=9),
+    ]
+    for number, (frees_at, used, month) in enumerate(
+        [(now + tick, 0, "2026-11"), (now, 0, "2026-11"), (now + tick, 1_024, "2026-11"), (now + tick, 0, "2026-10")]
+    ):
+        SpendLease.objects.create(
+            workspace=cast.acme, agent=agent, client_id=UUID(int=number), month=month, expires_at=now,
+            granted_microcents=1_024 << number, used_microcents=used << number, frees_at=frees_at,
+        )  # fmt: skip
+    for number, (granted_at, ends_at, revoked_at) in enumerate(
+        [(now, now + tick, None), (now - tick, now, None), (now + tick, now + 2 * tick, None), (now, now + tick, now)]
+    ):
+        BudgetGrant.objects.create(
+            policy=budgets["half"], cents=1 << number, reason="edge", granted_at=granted_at, ends_at=ends_at,
+            revoked_at=revoked_at,
+        )  # fmt: skip
+    policies = BudgetPolicy.objects.live()
+
+    enforced = {one.policy.pk: one for one in standings_of(policies, now)}
+    month = next(iter(enforced.values())).month
+    read = read_standings(policies, month, now, refused_from=now, order=IN_STEADY_ORDER, most=100)
+
+    assert len(read) == len(everything)
+    for standing, _ in read:
+        same = enforced[standing.policy.pk]
+        assert (standing.limit, standing.spent, standing.held) == (same.limit, same.spent, same.held), standing.policy
+    half = enforced[budgets["half"].pk]
+    assert (half.held, half.limit) == (1_024, 3_000_000)

@@ -16,6 +16,7 @@ from django.urls import reverse
 from agents.models import Agent, AgentRunLog
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.runs import Cursor, RunFilter, list_runs
+from costsite.analytics.queries.usage import spend_by_hour
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 from tests.factories import NOON, MembershipFactory
 
@@ -98,11 +99,13 @@ def test_however_few_runs_are_looked_through_at_a_time_every_one_is_found_once(
 
 @pytest.mark.parametrize("readers", ["viewer", "member of both", "superuser"])
 @pytest.mark.parametrize("sifted", [3, 5, 100])
+@pytest.mark.parametrize("parts", [1, 10])
 def test_the_rare_ones_of_all_workspaces_are_found_once_both_ways(
-    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, sifted: int, readers: str
+    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, sifted: int, parts: int, readers: str
 ) -> None:
     """Three in every instant, so that a page's end falls among runs that began together."""
     monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_RUNS", sifted)
+    monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_PARTS", parts)
     for number in range(24):
         place = cast.elsewhere if number % 2 else cast.acme
         spend(place, started_at=NOON + timedelta(minutes=number // 3), tags=("it's 5 %",) if number % 5 == 0 else ())
@@ -132,6 +135,22 @@ def walk(reader: User, way: str, place: Cursor | None) -> list[int]:
         if place is None:
             return found
     raise AssertionError("It never ends.")
+
+
+@pytest.mark.parametrize("reader", ["viewer", "superuser"])
+def test_hours_are_of_the_newest_runs_and_of_what_began_with_the_last_of_them(
+    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    monkeypatch.setattr("costsite.analytics.queries.usage.HOURLY_RUNS", 5)
+    MembershipFactory(user=cast.viewer, workspace=cast.elsewhere)
+    for number in range(12):
+        spend((cast.acme, cast.elsewhere)[number % 2], started_at=AFTERNOON - timedelta(minutes=10 * (number // 3)))
+
+    hours = spend_by_hour(getattr(cast, reader), calendar_now(), "workspace", 7, RunFilter(), compare=False)
+
+    assert hours.cut
+    assert sum(spent.calls for spent in hours.totals.values()) == 6
+    assert sum(cost or 0 for by_hour in hours.costs.values() for cost in by_hour.values()) == 6 * 180_000
 
 
 def test_a_page_that_looked_through_some_says_how_far(

@@ -174,7 +174,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     }
     days = cost_by_key_and_day(UsageDay.objects.all(), calendar.last_30_days, "agent", ids)
     return [
-        AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs[row.pk], days.get(row.pk, {}))
+        AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs.get(row.pk, 0), days.get(row.pk, {}))
         for row in found
     ]
 

@@ -60,8 +60,8 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         columns += [f"COALESCE(s{number}.{column}, 0)" for column in span.summed]
         parameters += [*parameters_of_reach, span.days.start.isoformat(), span.days.end.isoformat()]
         parameters += span.wanted.values()
-    had_calls = ", ".join(f"s{number}.agent_id" for number in range(len(spans)))
+    had_calls = " OR ".join(f"s{number}.agent_id IS NOT NULL" for number in range(len(spans)))
     return plain_answer(
-        f"SELECT {', '.join(columns)} FROM {_AGENT} AS a {' '.join(joins)} WHERE COALESCE({had_calls}) IS NOT NULL",
+        f"SELECT {', '.join(columns)} FROM {_AGENT} AS a {' '.join(joins)} WHERE {had_calls}",
         parameters,
     )

@@ -1,7 +1,8 @@
 """Rows as the database's driver gives them: for pages that add up thousands of numbers.
 
 To pass each through Django's converters takes longer than the database took to add them up. So a sum may be a Decimal
-(PostgreSQL adds up large integers so), and a time is to be read by `instant`; days are days.
+(PostgreSQL adds up large integers so), and a time is to be read by `instant`; days are days. On SQLite a UUID is text,
+and JSON is on both.
 """
 
 from __future__ import annotations

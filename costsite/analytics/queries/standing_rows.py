@@ -53,7 +53,11 @@ def read_standings(
     most: int,
     offset: int = 0,
 ) -> list[StandingRow]:
-    """Those of `wanted` with what they are of, in one of the orders above."""
+    """Those of `wanted` in one of the orders above, with what they are of: its name, slug and ids, and no more.
+
+    What a lease holds and which grants are in force is said here again, as `SpendLease.objects.holding` and
+    `BudgetGrant.objects.live` say it; a test holds the two together.
+    """
     try:
         which, parameters = wanted.order_by().values("pk").query.sql_with_params()
     except EmptyResultSet:
@@ -120,8 +124,9 @@ ORDER BY {{order}} LIMIT %s OFFSET %s
 
 def _row(row: Sequence[Any], month: Month, places: dict[int, Workspace]) -> StandingRow:
     """`places`: the workspaces so far; of many budgets there are few."""
-    spent, in_force, refused, held, _ = row[:5]
-    of_policy, of_place, of_agent = row[5 : 5 + len(_POLICY)], row[-7:-4], row[-4:]
+    spent, in_force, refused, held, _, *rest = row
+    of_policy, rest = rest[: len(_POLICY)], rest[len(_POLICY) :]
+    of_place, of_agent = rest[: len(_WORKSPACE)], rest[len(_WORKSPACE) :]
     values = dict(zip(_POLICY, of_policy, strict=True))
     values["archived_at"] = values["archived_at"] and instant(values["archived_at"])
     if isinstance(values["thresholds"], str):

@@ -100,7 +100,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
             by_model[provider, model] = by_model.get((provider, model), NOTHING) + _spend(*sums)
     agents = sorted(
         map(_spender, by_agent.values()),
-        key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name),
+        key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name, spender.slug),
     )
     models = sorted(by_model.items(), key=lambda item: (-item[1].cost_microcents, -item[1].calls, item[0]))
     return WorkspaceUsage(tuple(agents), tuple(models), Spend.sum_of(by_model.values()))
