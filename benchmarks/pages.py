@@ -12,7 +12,8 @@ turns page by page: once for the caches, its queries and its size, then `--round
 
 Time is CPU time of the process that answers; SQLite works in it, and of PostgreSQL the connection's own backend is
 added, which is told to do its work alone (max_parallel_workers_per_gather is 0), so that all of it is counted. Beside
-it stands the 95th percentile by the clock, which on a machine with other work says more of that.
+it stands the 95th percentile by the clock, which on a machine with other work says more of that. Between the pages a
+loop is timed, which says how fast the machine was meanwhile: one that is shared may be half as fast as before.
 
 `--keep`: databases stay in that folder and are used again when they are there. PostgreSQL is a throwaway server, or
 the one that `--database-url` or DATABASE_URL names, in which databases are made and stay.
@@ -216,6 +217,14 @@ def p95_of(times: list[float]) -> float:
     return sorted(times)[max(0, -(-95 * len(times) // 100) - 1)]
 
 
+def loop_seconds() -> float:
+    """Of CPU, for ten million turns; timed over a tenth of them."""
+    began = time.process_time()
+    for _ in range(1_000_000):
+        pass
+    return (time.process_time() - began) * 10
+
+
 def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
     """A line a page and reader: of the first site, with how many times the second's median its own is."""
     print(f"{'page':<58} {'reader':<7}{'median':>8}{'p95':>8}{'by clock':>10}{'times':>7}{'queries':>8}{'kB':>6}")
@@ -224,6 +233,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
         for number, page in enumerate(sites[0].pages):
             if only not in page or (page.startswith("/admin/") and reader == "member"):
                 continue
+            loop = loop_seconds()
             # The first fills the caches.
             counted, *_ = [site.ask(reader, number, counted=True) for site in sites]
             took: list[list[dict[str, float]]] = [[] for _ in sites]
@@ -234,7 +244,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
             first = took[0]
             line = {
                 "page": page, "reader": reader, "median": medians[0], "p95": p95_of([one["cpu"] for one in first]),
-                "clock": p95_of([one["clock"] for one in first]), **counted,
+                "clock": p95_of([one["clock"] for one in first]), "loop": loop, **counted,
                 "times": medians[0] / medians[-1] if len(sites) > 1 else None,
             }  # fmt: skip
             lines.append(line)
@@ -256,6 +266,9 @@ def show(lines: list[dict[str, Any]], calls: int, smaller: int, database: str) -
             worst = max(chosen, key=lambda line: line["p95"])
             note(f"{label}, {where}: p95", worst["p95"], "ms", at_most=limit)
             print(f"{label}: p95 {worst['p95']:.0f} ms, {worst['page']} for {worst['reader']} (at most {limit} ms)")
+    loop = statistics.median(line["loop"] for line in lines)
+    note(f"a loop of ten million turns meanwhile, {where}", loop, "s of CPU")
+    print(f"a loop of ten million turns meanwhile: {loop:.2f} s of CPU")
     if lines[0]["times"]:
         worst = max(lines, key=lambda line: line["times"])
         beside = worst["median"] / worst["times"]
