@@ -64,7 +64,7 @@ class Spend:
 
     @staticmethod
     def sum_of(spends: Iterable[Spend]) -> Spend:
-        """Of many, column by column: a tenth of what it takes to add one to the next."""
+        """Of many, column by column: to add one to the next makes a value for each."""
         columns = zip(*map(_columns_of, spends), strict=True)
         return Spend(*map(sum, columns))
 
