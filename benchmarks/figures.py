@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,3 +79,11 @@ def read(path: Path) -> list[Figure]:
     if not path.exists():
         return []
     return [Figure(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def loop_seconds(million_turns: int = 10) -> float:
+    """Of CPU, for ten million turns of a loop, timed over so many: how fast the machine is at what most of this is."""
+    began = time.process_time()
+    for _ in range(million_turns * 1_000_000):
+        pass
+    return (time.process_time() - began) * 10 / million_turns

@@ -34,7 +34,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from figures import note
+from figures import loop_seconds, note
 
 ROOT = Path(__file__).resolve().parents[1]
 READERS = ("root", "member")
@@ -217,14 +217,6 @@ def p95_of(times: list[float]) -> float:
     return sorted(times)[max(0, -(-95 * len(times) // 100) - 1)]
 
 
-def loop_seconds() -> float:
-    """Of CPU, for ten million turns; timed over a tenth of them."""
-    began = time.process_time()
-    for _ in range(1_000_000):
-        pass
-    return (time.process_time() - began) * 10
-
-
 def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
     """A line a page and reader: of the first site, with how many times the second's median its own is."""
     print(f"{'page':<58} {'reader':<7}{'median':>8}{'p95':>8}{'by clock':>10}{'times':>7}{'queries':>8}{'kB':>6}")
@@ -233,7 +225,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
         for number, page in enumerate(sites[0].pages):
             if only not in page or (page.startswith("/admin/") and reader == "member"):
                 continue
-            loop = loop_seconds()
+            loop = loop_seconds(million_turns=1)
             # The first fills the caches.
             counted, *_ = [site.ask(reader, number, counted=True) for site in sites]
             took: list[list[dict[str, float]]] = [[] for _ in sites]

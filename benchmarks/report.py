@@ -33,7 +33,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from figures import FILE, Figure, read
+from figures import FILE, Figure, loop_seconds, read
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = (
@@ -165,19 +165,8 @@ def machine() -> dict[str, str]:
     return {
         "machine": f"{os.cpu_count()} × {cpu}{memory}",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}",
-        "speed": f"a loop of ten million turns takes Python {loop_seconds():.2f} s of CPU",
+        "speed": f"a loop of ten million turns takes Python {min(loop_seconds() for _ in range(3)):.2f} s of CPU",
     }
-
-
-def loop_seconds() -> float:
-    """The least of three: how fast this machine is at what most of the work here is."""
-    times = []
-    for _ in range(3):
-        began = time.process_time()
-        for _ in range(10_000_000):
-            pass
-        times.append(time.process_time() - began)
-    return min(times)
 
 
 def libraries() -> str:

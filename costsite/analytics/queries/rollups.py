@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
+from agents.models import UsageDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import DRAWN_FROM_DAYS
@@ -74,12 +75,15 @@ CostByDay = dict[date, int | None]
 """Microcents; None on a day of whose calls none has a price. A day without calls is left out."""
 
 
-def cost_by_key_and_day(rows: QuerySet[Any], days: Days, key: str, values: Sequence[Any]) -> dict[Any, CostByDay]:
-    """For each of `values` of the column `key`: at most their number times the days."""
-    wanted = rows.filter(within(days), **{f"{key}__in": list(values)}).order_by().annotate(named=F(key))
-    series: dict[Any, CostByDay] = defaultdict(dict)
-    for value, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
-        series[value][day] = known_cost(int(made), int(unpriced), int(cost))
+def days_of_agents(days: Days, agent_ids: Sequence[int]) -> dict[int, CostByDay]:
+    """Of agents one is known to see, at most their number times the days.
+
+    Asked again whether their workspace is seen, no index would hold all there is.
+    """
+    wanted = UsageDay.objects.filter(within(days), agent__in=agent_ids).order_by().annotate(named=F("agent"))
+    series: dict[int, CostByDay] = defaultdict(dict)
+    for agent_id, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
+        series[agent_id][day] = known_cost(int(made), int(unpriced), int(cost))
     return series
 
 

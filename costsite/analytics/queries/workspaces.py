@@ -11,11 +11,11 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Sum
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, TagDay, UsageDay
+from agents.models import Agent, TagDay
 from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.agents_by_span import Span, agents_by_span
-from costsite.analytics.queries.rollups import CostByDay, Spans, cost_by_key_and_day, spend_by_day, within
+from costsite.analytics.queries.rollups import Spans, spend_by_day, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -155,8 +155,3 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: i
         )
         for row in rows
     ]
-
-
-def days_of_agents(days: Days, agent_ids: list[int]) -> dict[int, CostByDay]:
-    """Of agents one is known to see: asked again whether their workspace is seen, no index would hold all there is."""
-    return cost_by_key_and_day(UsageDay.objects.all(), days, "agent", agent_ids)

@@ -17,7 +17,7 @@ from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.rollups import FEW_ROWS, Spans, narrowed
+from costsite.analytics.queries.rollups import FEW_ROWS, Spans, days_of_agents, narrowed
 from costsite.analytics.queries.runs import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
 from costsite.analytics.queries.standing_rows import fullness_of
@@ -82,7 +82,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     site = site_days(user, spans.all, found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
-    days = workspaces.days_of_agents(spans.all, [agent.id for agent in named])
+    days = days_of_agents(spans.all, [agent.id for agent in named])
     month = site.spend(spans.month)
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
