@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from agents.models import Agent
 from budgets.enforcement import standings_of
-from budgets.models import BudgetGrant, BudgetPolicy, SpendLease
+from budgets.models import BudgetGrant, BudgetPolicy, Refusal, SpendLease
 from budgets.policies import By, grant, set_budget
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.standing_rows import (
@@ -69,6 +69,28 @@ def test_a_blocked_budget_of_nothing_is_not_cut_from_what_needs_attention(
     monkeypatch.setattr("costsite.analytics.views.dashboard.LOUDEST_BUDGETS", 0)
 
     assert "nothing is blocked until 1 Dec 00:00" in text_of(as_viewer, reverse("dashboard"))
+
+
+def test_few_are_read_and_the_fullest_and_the_gravest_are_among_them(cast: Cast, spend: Spend) -> None:
+    """However often a budget with room left refused, and however far one is over that only tells."""
+    for slug, cents, mode, calls, refused in (
+        ("refused-often", 100, "hard", 1, 50), ("only-tells", 1, "monitor", 30, 0), ("tells-too", 1, "monitor", 20, 9),
+        ("stopped", 1, "hard", 6, 0), ("near", 10, "hard", 50, 0),
+    ):  # fmt: skip
+        for _ in range(calls):
+            spend(agent=slug)
+        agent = Agent.objects.get(workspace=cast.acme, slug=slug)
+        budget = set_budget(agent, by=TESTER, limit_cents=cents, mode=mode)
+        if refused:
+            Refusal.objects.create(
+                policy=budget, workspace=cast.acme, agent=agent, kind="exhausted", minute=AFTERNOON, count=refused
+            )
+
+    def read(most: int) -> list[str]:
+        return [str(one.policy.agent) for one in budgets_for(cast.viewer, calendar_now(), most=most).watched]
+
+    assert read(2) == ["only-tells", "stopped"]
+    assert read(9) == ["only-tells", "stopped", "tells-too", "near", "refused-often"]
 
 
 def test_pages_and_enforcement_agree_on_what_is_held_and_granted(

@@ -19,15 +19,18 @@ from agents.spend import MICROCENTS_PER_CENT
 from budgets.enforcement import Standing
 from budgets.models import BudgetGrant, BudgetPeriod, BudgetPolicy, Refusal, SpendLease
 from budgets.months import Month
+from budgets.state import NEAR_FROM
 from costsite.analytics.queries.plain import instant, plain_answer
 
 FULL_FROM_THE_START = 1e30
 """How full a budget of nothing is. Not infinite: databases do not agree on how to sort that."""
 
-LOUDEST_FIRST = "CASE WHEN b.agent_id IS NULL THEN 0 ELSE 1 END, refused DESC, fullness DESC, b.id"
-"""The wide before the narrow, then those that refused, then the fullest."""
-FULLEST_FIRST = "fullness DESC, w.name, a.slug, b.id"
-IN_STEADY_ORDER = "b.scope, b.id"
+LOUDEST_FIRST = (
+    "b.of_agent, CASE WHEN b.fullness = b.most THEN 0 ELSE 1 END, b.gravity DESC, b.refused DESC, b.fullness DESC, b.id"
+)
+"""The wide before the narrow; of the narrow the fullest, then the gravest, and of these the ones that refused most."""
+FULLEST_FIRST = "b.fullness DESC, w.name, a.slug, b.id"
+IN_STEADY_ORDER = "p.scope, b.id"
 
 
 class StandingRow(NamedTuple):
@@ -66,7 +69,7 @@ def read_standings(
     held = [at, month.name]
     rows = plain_answer(
         _STATEMENT.format(which=which, order=order),
-        [*held, *held, *held, since, month.name, at, at, *parameters, most, offset],
+        [since, month.name, at, at, *parameters, *held, *held, *held, most, offset],
     )
     places: dict[int, Workspace] = {}
     return [_row(row, month, places) for row in rows]
@@ -89,25 +92,25 @@ _HELD = (
     f"SELECT SUM(l.granted_microcents - l.used_microcents) FROM {_table(SpendLease)} AS l"
     " WHERE l.frees_at > %s AND l.granted_microcents > l.used_microcents AND l.month = %s"
 )
+_GRAVITY = f"""
+CASE
+    WHEN fullness < {NEAR_FROM / 100} THEN 0 WHEN fullness < 1 THEN 1
+    WHEN mode = '{BudgetPolicy.Mode.MONITOR.value}' THEN 2 WHEN mode = '{BudgetPolicy.Mode.DISPATCH.value}' THEN 3
+    ELSE 4
+END
+"""
+"""As `kind_of` has it, but for a budget whose lines say that it is near from another percent on."""
 _STATEMENT = f"""
-SELECT
-    b.spent, b.in_force, b.refused AS refused,
-    CASE b.scope
-        WHEN '{BudgetPolicy.Scope.AGENT.value}' THEN ({_HELD} AND l.agent_id = b.agent_id)
-        WHEN '{BudgetPolicy.Scope.WORKSPACE.value}' THEN ({_HELD} AND l.workspace_id = b.workspace_id)
-        ELSE ({_HELD})
-    END,
-    CASE WHEN b.in_force <= 0 THEN {FULL_FROM_THE_START} ELSE CAST(b.spent AS double precision) / b.in_force END
-        AS fullness,
-    {_columns("b", _POLICY)}, {_columns("w", _WORKSPACE)}, {_columns("a", _AGENT)}
-FROM (
+WITH
+of_month AS (
     SELECT
-        p.*,
+        p.id, p.mode,
         COALESCE(spent.spent_microcents, 0) AS spent,
         (p.limit_cents + COALESCE(granted.cents, 0)) * {MICROCENTS_PER_CENT} AS in_force,
         COALESCE((
             SELECT SUM(r.count) FROM {_table(Refusal)} AS r WHERE r.policy_id = p.id AND r.minute >= %s
-        ), 0) AS refused
+        ), 0) AS refused,
+        CASE WHEN p.agent_id IS NULL THEN 0 ELSE 1 END AS of_agent
     FROM {_table(BudgetPolicy)} AS p
     LEFT JOIN {_table(BudgetPeriod)} AS spent ON spent.policy_id = p.id AND spent.month = %s
     LEFT JOIN (
@@ -115,16 +118,34 @@ FROM (
         WHERE granted_at <= %s AND ends_at > %s AND revoked_at IS NULL GROUP BY policy_id
     ) AS granted ON granted.policy_id = p.id
     WHERE p.id IN ({{which}})
-) AS b
-LEFT JOIN {_table(Workspace)} AS w ON w.id = b.workspace_id
-LEFT JOIN {_table(Agent)} AS a ON a.id = b.agent_id
+),
+filled AS (
+    SELECT
+        *,
+        CASE WHEN in_force <= 0 THEN {FULL_FROM_THE_START} ELSE CAST(spent AS double precision) / in_force END
+            AS fullness
+    FROM of_month
+),
+b AS (SELECT *, {_GRAVITY} AS gravity, MAX(fullness) OVER (PARTITION BY of_agent) AS most FROM filled)
+SELECT
+    b.spent, b.in_force, b.refused,
+    CASE p.scope
+        WHEN '{BudgetPolicy.Scope.AGENT.value}' THEN ({_HELD} AND l.agent_id = p.agent_id)
+        WHEN '{BudgetPolicy.Scope.WORKSPACE.value}' THEN ({_HELD} AND l.workspace_id = p.workspace_id)
+        ELSE ({_HELD})
+    END,
+    {_columns("p", _POLICY)}, {_columns("w", _WORKSPACE)}, {_columns("a", _AGENT)}
+FROM b
+JOIN {_table(BudgetPolicy)} AS p ON p.id = b.id
+LEFT JOIN {_table(Workspace)} AS w ON w.id = p.workspace_id
+LEFT JOIN {_table(Agent)} AS a ON a.id = p.agent_id
 ORDER BY {{order}} LIMIT %s OFFSET %s
 """
 
 
 def _row(row: Sequence[Any], month: Month, places: dict[int, Workspace]) -> StandingRow:
     """`places`: the workspaces so far; of many budgets there are few."""
-    spent, in_force, refused, held, _, *rest = row
+    spent, in_force, refused, held, *rest = row
     of_policy, rest = rest[: len(_POLICY)], rest[len(_POLICY) :]
     of_place, of_agent = rest[: len(_WORKSPACE)], rest[len(_WORKSPACE) :]
     values = dict(zip(_POLICY, of_policy, strict=True))

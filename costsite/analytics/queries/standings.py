@@ -26,7 +26,7 @@ User = AbstractBaseUser | AnonymousUser
 
 MOST_BUDGETS = 2_000
 """Read for a page that names what they are of."""
-LOUDEST_BUDGETS = 100
+LOUDEST_BUDGETS = 25
 """Of agents, for a page that names those which need a person."""
 RECENT = timedelta(days=7)
 
@@ -84,7 +84,7 @@ def budgets_for(
 ) -> Budgets:
     """Live budgets one may see, and the site's. `agents`, `workspaces`: only those of these, and what is above them.
 
-    At most `most`: the wide before the narrow, then those that refused, then the fullest.
+    At most `most`: the wide before the narrow, then the fullest, the gravest, and those that refused most.
     """
     now, month = calendar.now, month_at(calendar.now, days_of(calendar.zone.key))
     reach = Q(pk__in=BudgetPolicy.objects.visible_to(user).order_by().values("pk"))
