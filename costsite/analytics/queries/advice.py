@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from agents.models import Workspace
 from agents.models.visibility import is_superuser
@@ -15,6 +17,7 @@ from costsite.advice.kinds import KINDS
 from costsite.advice.models import Advice, AgentDay, AgentMonth, ReviewState, RunReview, TaskRow
 from costsite.advice.tiers import TIERS
 from costsite.advice.words import of_advice, of_cause
+from costsite.analytics.queries.plain import plain_rows
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -25,56 +28,74 @@ MEASURED_DAYS = 30
 
 @dataclass(frozen=True)
 class AdviceRow:
+    """What of it is said in words is made when it is asked for: of hundreds that are added up, a few are shown."""
+
     id: int
     agent_id: int
     agent_name: str
     workspace_id: int
     workspace_name: str
     kind: str
-    section: str
-    label: str
-    text: str
-    formula: str
-    caveat: str
+    key: str
     month: int
     """Microcents it would have saved in the last 30 days."""
-    confidence: str
-    evidence: tuple[tuple[int, datetime], ...]
-    """Runs, and when they began."""
     first_found: date
     last_found: date
     state: str
-    state_label: str
     reason: str
     decided_on: date | None
     snoozed_until: date | None
+    confidence_level: str
+    figures: str
+    evidence_runs: str
+    """Both as JSON."""
 
-    @classmethod
-    def of(cls, row: Advice) -> AdviceRow:
-        kind = KINDS[row.kind]
-        return cls(
-            id=row.pk,
-            agent_id=row.agent_id,
-            agent_name=str(row.agent),
-            workspace_id=row.workspace_id,
-            workspace_name=row.workspace.name,
-            kind=row.kind,
-            section=kind.section,
-            label=kind.label,
-            text=of_advice(row.kind, row.key, row.figures),
-            formula=kind.formula,
-            caveat=kind.caveat,
-            month=row.month_microcents,
-            confidence=row.get_confidence_display(),
-            evidence=tuple((pk, datetime.fromisoformat(at)) for pk, at in row.evidence),
-            first_found=row.first_found,
-            last_found=row.last_found,
-            state=row.state,
-            state_label=row.get_state_display(),
-            reason=row.reason,
-            decided_on=row.decided_on,
-            snoozed_until=row.snoozed_until,
-        )
+    @property
+    def section(self) -> str:
+        return KINDS[self.kind].section
+
+    @property
+    def label(self) -> str:
+        return KINDS[self.kind].label
+
+    @property
+    def formula(self) -> str:
+        return KINDS[self.kind].formula
+
+    @property
+    def caveat(self) -> str:
+        return KINDS[self.kind].caveat
+
+    @property
+    def confidence(self) -> str:
+        return str(Advice.Confidence(self.confidence_level).label)
+
+    @property
+    def state_label(self) -> str:
+        return str(Advice.State(self.state).label)
+
+    @property
+    def text(self) -> str:
+        return of_advice(self.kind, self.key, json.loads(self.figures))
+
+    @cached_property
+    def evidence(self) -> list[tuple[int, datetime]]:
+        """Runs, and when they began."""
+        return [(pk, datetime.fromisoformat(at)) for pk, at in json.loads(self.evidence_runs)]
+
+
+_COLUMNS = (
+    "id", "agent_id", "agent__name", "agent__slug", "workspace_id", "workspace__name", "kind", "key",
+    "month_microcents", "first_found", "last_found", "state", "reason", "decided_on", "snoozed_until", "confidence",
+    "figures", "evidence",
+)  # fmt: skip
+
+
+def _read(rows: QuerySet[Advice]) -> list[AdviceRow]:
+    return [
+        AdviceRow(pk, agent_id, name or slug, *of_it)
+        for pk, agent_id, name, slug, *of_it in plain_rows(rows.values_list(*_COLUMNS))
+    ]
 
 
 @dataclass(frozen=True)
@@ -95,14 +116,11 @@ def reviewed_through() -> date | None:
 
 def standing(user: User, through: date | None, today: date) -> Standing:
     """What is advised as of the review of `through`. What that no longer found is gone, but for what was decided."""
-    rows = Advice.objects.visible_to(user).select_related("agent", "workspace")
+    rows = Advice.objects.visible_to(user)
     if through is not None:
         rows = rows.filter(Q(last_found__gte=through) | ~Q(state=Advice.State.OPEN))
-    found = [
-        AdviceRow.of(row)
-        for row in rows.order_by("-month_microcents", "pk")[: ADVICES_READ + 1]
-        if row.kind in KINDS  # one of an older version of the site
-    ]
+    read = _read(rows.order_by("-month_microcents", "pk")[: ADVICES_READ + 1])
+    found = [row for row in read if row.kind in KINDS]  # others are of an older version of the site
     cut, found = len(found) > ADVICES_READ, found[:ADVICES_READ]
     open_now = [
         row
