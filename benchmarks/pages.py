@@ -66,7 +66,8 @@ def addresses() -> list[str]:
     narrowed = ("model=gpt-5&status=error", "tag=tag-3", "tag=tag-3&model=gpt-5", "tag=no-such-tag&range=90-days")
     pages = [
         "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=provider&compare=1",
-        "/?by=agent&range=24-hours&compare=1", "/?by=agent&status=error&compare=1",
+        "/?range=24-hours", "/?by=agent&range=24-hours", "/?by=agent&range=24-hours&compare=1",
+        "/?by=agent&status=error&compare=1",
         f"/?agent={agent.pk}&range=90-days", *(f"/?{query}" for query in narrowed),
         "/analytics/", "/analytics/?q=agent-4&sort=last-run", "/analytics/?from=450",
         own, f"{own}?range=90-days&compare=1", f"{own}?range=24-hours&compare=1", f"{own}?tag=tag-3&range=90-days",

@@ -51,6 +51,8 @@ def addresses(workspace: Workspace) -> list[str]:
         f"{runs}?unusual=1&agent={agent.pk}",
         f"{runs}?range=24-hours",
         f"{runs}?hour=2026-11-20T12&status=error",
+        f"{reverse('dashboard')}?range=24-hours",
+        f"{reverse('dashboard')}?range=24-hours&by=agent",
         f"{reverse('dashboard')}?range=24-hours&compare=1",
         f"{reverse('workspace', args=[workspace.slug])}?range=24-hours",
         f"{reverse('agent', args=[agent.pk])}?range=24-hours&compare=1",
