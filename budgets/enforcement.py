@@ -134,10 +134,11 @@ class BudgetEnforcementService:
 
         `least`: what its next call may cost; less is not worth granting. `outstanding`: what its open and unreported
         calls hold of the lease it has. `keep`: what is left of that lease, and may be spent while the answer is on its
-        way. `ahead`: how far the process's clock is before this one, where the ledger takes its times as they are: its
-        calls count in the month of that clock, and so does the lease. One process has one lease an agent and month:
-        asking twice is harmless. One that asks under the name of an agent that was merged into another has one of that
-        one's budgets, and for each name a lease of its own.
+        way: it stays set aside, as far as the budgets have so much left. Who asked for no call (`least` is 0) and is
+        refused has nothing left. `ahead`: how far the process's clock is before this one, where the ledger takes its
+        times as they are: its calls count in the month of that clock, and so does the lease. One process has one lease
+        an agent and month: asking twice is harmless. One that asks under the name of an agent that was merged into
+        another has one of that one's budgets, and for each name a lease of its own.
         """
         now = self._now()
         with writing(first=True):
@@ -157,7 +158,9 @@ class BudgetEnforcementService:
             outstanding = min(outstanding, lease.held_microcents) if lease is not None else 0
             # Past its end the rest may be others' by now.
             lives = lease is not None and lease.frees_at > now
-            keep = min(keep, lease.held_microcents - outstanding) if lease is not None and lives else 0
+            free = min((standing.left - standing.held for standing in hard), default=0) - outstanding
+            # Nor more than is left by now: a limit may have been set or lowered since it was granted.
+            keep = max(0, min(keep, lease.held_microcents - outstanding, free)) if lease is not None and lives else 0
             valid = min(VALID, month.ends_at - now - ahead)
             refused = _refusal(hard, least, outstanding)
             if refused is not None:
@@ -169,7 +172,6 @@ class BudgetEnforcementService:
             no_new_runs = _no_new_runs(standings)
             if not hard:
                 return Permit(None, None, valid, standings, no_new_runs)
-            free = min(standing.left - standing.held for standing in hard) - outstanding
             pace = (
                 pace_of(lease.used_microcents - lease.renewed_used_microcents, now - lease.renewed_at) if lease else 0
             )

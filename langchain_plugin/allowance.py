@@ -187,9 +187,8 @@ class Allowance:
         return taken
 
     def _without_the_site(self) -> Taken | Stopped:
-        last = self._refusal
-        if last is not None and last.facts.kind == "exhausted" and self._is_this_month(last.facts):
-            return Stopped(last.facts)  # it was spent, and nobody said that more was granted
+        if (spent := self._spent) is not None:
+            return spent
         if self._on_unreachable == "block":
             wait = max(0.0, self._retry_at - self._clock())
             return self._stopped("unreachable", retry_after_seconds=wait)
@@ -223,8 +222,8 @@ class Allowance:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def wants_renewal(self) -> bool:
-        """It is half spent or half over, and in use."""
+    def wants_renewal(self, told: wire.BudgetNews | None = None) -> bool:
+        """It is half spent or half over, and in use; or a Receipt `told` of another budget than it was given under."""
         with self._mutex:
             now = self._clock()
             if self._is_asked or now < self._retry_at or self._is_quiet(now):
@@ -236,7 +235,10 @@ class Allowance:
                 and self._authorised - self._taken < self._granted_amount // 2
                 and now >= self._heard_at + LEAST_BETWEEN_RENEWALS_SECONDS
             )
-            return now >= self._renew_at or half_spent or not self._answered_models.issuperset(self._models)
+            if now >= self._renew_at or half_spent or not self._answered_models.issuperset(self._models):
+                return True
+            known = self.budget
+            return told is not None and (known is None or told.limit_microcents != known.limit_microcents)
 
     def is_idle(self) -> bool:
         """No call was seen for long: what it has set aside is of more use to others."""
@@ -334,14 +336,16 @@ class Allowance:
             self.prices = LeasePrices(answer)
             self._heard()
 
-    def refused(self, asking: Asking, facts: RefusalFacts) -> None:
-        """The site answered with a refusal. What the lease had left was given back."""
+    def refused(self, asking: Asking, facts: RefusalFacts, budget: wire.BudgetNews | None = None) -> None:
+        """The site answered with a refusal. What the lease had left was given back, or is not there any more: a budget
+        may have been set or lowered since. `budget`: how the one stands that refuses, where the key may read it.
+        """
         with self.lock:
             self._answered()
             self._refusal = Refusal(facts, self._clock())
-            self._authorised = min(self._authorised, asking.taken + asking.keep)
+            self.budget = budget or self.budget
+            self._authorised = min(self._authorised, asking.taken)
             if not self._bounded:
-                # A budget was set since: what was to be spent without bound is at its end.
                 self._bounded, self._lease_id, self._authorised = True, None, self._taken
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
             self._heard()
@@ -410,9 +414,19 @@ class Allowance:
                 self._models.pop(next(iter(self._models)))
             self._models[model] = None
 
-    def held_here(self, asked: int) -> Stopped:
-        """What is left in this process does not do for a call, and there is no time to ask: it may in a moment."""
-        return self._stopped("held", asked, retry_after_seconds=SHORTLY_SECONDS)
+    def not_now(self, asked: int) -> Stopped:
+        """What is left in this process does not do for a call, and there is no time to ask: it may in a moment, unless
+        the budget was spent.
+        """
+        return self._spent or self._stopped("held", asked, retry_after_seconds=SHORTLY_SECONDS)
+
+    @property
+    def _spent(self) -> Stopped | None:
+        """The last refusal, where it said that a budget is spent, and nobody has said since that more was granted."""
+        last = self._refusal
+        if last is None or last.facts.kind != "exhausted" or not self._is_this_month(last.facts):
+            return None
+        return Stopped(last.facts)
 
     def _stopped(self, kind: str, asked: int = 0, *, retry_after_seconds: float | None = None) -> Stopped:
         """A refusal that is made here, with the figures of the last answer."""

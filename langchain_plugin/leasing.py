@@ -182,7 +182,7 @@ class LeaseKeeper:
                     answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
                     continue
                 # A site that is slow is not one that is gone: a budget that stops is waited for like held money.
-                answer = allowance.held_here(answer.least) if heard is None else heard
+                answer = allowance.not_now(answer.least) if heard is None else heard
             if isinstance(answer, Taken) or not answer.is_for_a_while:
                 return answer
             left = deadline - time.monotonic()
@@ -209,7 +209,7 @@ class LeaseKeeper:
                 return heard
         else:
             self._ask_soon(allowance.agent, first.least)
-        return allowance.held_here(first.least) if allowance.answers else allowance.take_without_asking()
+        return allowance.not_now(first.least) if allowance.answers else allowance.take_without_asking()
 
     def _hear(self, allowance: Allowance, call_id: str, size: Size, timeout: float) -> Taken | Stopped | None:
         """What the site's next answer makes of a call; None when none came in time."""
@@ -259,7 +259,7 @@ class LeaseKeeper:
                     if allowance.is_idle():
                         if allowance.lease_id is not None:
                             self._release(allowance, ANSWER_SECONDS)
-                    elif allowance.wants_renewal():
+                    elif allowance.wants_renewal(self._news.budget(allowance.agent) if self._news else None):
                         self._ask(allowance, 0)
             except Exception as error:  # ours: the thread outlives it
                 logger.warning("Costsite's leases had an error (%s); it goes on trying.", type(error).__name__)
@@ -306,7 +306,7 @@ class LeaseKeeper:
             budget = budget_in(allowance.agent, refusal.facts)
             if self._news is not None and budget is not None:
                 self._news.tell_budget(allowance.agent, budget)
-            allowance.refused(asking, refusal.facts)
+            allowance.refused(asking, refusal.facts, budget)
         except (CheckFailed, ValueError) as error:
             logger.debug("Costsite could not ask for a lease: %s", error)
             wait = error.retry_after_seconds if isinstance(error, ServerFailed) else None

@@ -305,6 +305,26 @@ def test_a_budget_that_changes_while_an_agent_runs_holds_from_its_next_renewal(
     assert granted(service.lease(support_bot, MINE, least=100 * CENT)).lease is None
 
 
+@pytest.mark.parametrize(("limit", "left"), [(7, 3), (4, None), (2, None)])
+def test_a_budget_set_below_what_a_process_holds_ends_that_at_its_next_renewal(
+    service: BudgetEnforcementService, support_bot: Agent, limit: int, left: int | None
+) -> None:
+    """Its workspace's budget gave it leave for 50 cents; it spent 4 of them."""
+    set_budget(support_bot.workspace, by=TESTER, limit_cents=100)
+    lease = granted(service.lease(support_bot, MINE, least=50 * CENT)).lease
+    assert lease is not None
+    spend(support_bot, 4, lease_id=lease.lease_id)
+    set_budget(support_bot, by=TESTER, limit_cents=limit)
+
+    answer = service.lease(support_bot, MINE, keep=46 * CENT)
+
+    if left is None:
+        assert refused(answer).kind == "exhausted"
+    else:
+        assert granted(answer).available == left * CENT
+    assert sum(held(service, support_bot)) == 2 * (left or 0) * CENT, "of both budgets"
+
+
 # ── the turn of the month ────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -342,8 +342,8 @@ def test_no_order_of_events_takes_more_than_was_granted(most: int) -> None:
             elif act == "hear" and pending:
                 asking = pending.pop()
                 outstanding = min(asking.outstanding, max(0, lease))
-                keep = min(asking.keep, max(0, lease) - outstanding)
                 free = limit - used - outstanding
+                keep = max(0, min(asking.keep, max(0, lease) - outstanding, free))
                 if asking.least > free:
                     lease = outstanding + keep
                     allowance.refused(asking, facts("held"))
@@ -393,6 +393,44 @@ def test_a_budget_that_is_set_and_spent_meanwhile_ends_what_was_without_bound(al
     allowance.refused(allowance.asking(), facts("exhausted"))
 
     assert isinstance(allowance.take("1", CALL), Stopped)
+
+
+def test_a_refusal_ends_what_was_given_leave_to_under_another_limit(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, 100 * HOLD)
+    assert isinstance(allowance.take("1", CALL), Taken)
+    allowance.refused(allowance.asking(), facts("exhausted"))
+
+    assert isinstance(allowance.take("2", CALL), Stopped)
+    clock.now += ASK_AGAIN_SECONDS
+    assert allowance.take("2", CALL) == Ask(HOLD)
+
+
+def test_a_receipt_that_tells_of_another_limit_is_a_reason_to_ask(allowance: Allowance) -> None:
+    def told(spent: int, limit: int) -> wire.BudgetNews:
+        return wire.BudgetNews(agent="support-bot", spent_microcents=spent, limit_microcents=limit)
+
+    granted(allowance, 100 * HOLD, budget=told(0, 200 * HOLD))
+    assert not allowance.wants_renewal()
+    assert not allowance.wants_renewal(told(HOLD, 200 * HOLD))
+    assert allowance.wants_renewal(told(HOLD, 2 * HOLD))
+
+    granted(allowance, None)
+    assert allowance.wants_renewal(told(HOLD, 2 * HOLD))
+    allowance.refused(allowance.asking(), facts("exhausted"), told(2 * HOLD, 2 * HOLD))
+    assert not allowance.wants_renewal(told(3 * HOLD, 2 * HOLD))
+
+
+@pytest.mark.parametrize("kind", ["exhausted", "too_large"])
+def test_without_time_to_ask_what_was_said_of_a_spent_budget_is_still_true(
+    allowance: Allowance, clock: Clock, kind: str
+) -> None:
+    granted(allowance, 0)
+    allowance.refused(allowance.asking(HOLD), facts(kind))
+    clock.now += 2 * ASK_AGAIN_SECONDS
+
+    assert allowance.not_now(HOLD).facts.kind == ("exhausted" if kind == "exhausted" else "held")
+    granted(allowance, 0)
+    assert allowance.not_now(HOLD).facts.kind == "held"
 
 
 def test_a_call_that_takes_long_is_no_idleness(allowance: Allowance, clock: Clock) -> None:
