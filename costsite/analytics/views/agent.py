@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest
@@ -18,7 +18,7 @@ from costsite.analytics.cost_trend import CostTrend, cost_trend
 from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.per_run import PerRun, PlacedRun, RunPlot, per_run, run_plot
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Days, midnight
 from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
@@ -237,9 +237,13 @@ def _trend(read: RunCosts, filters: Filters, calendar: Calendar, agent_id: int) 
         return day + timedelta(days=7 - day.weekday() if weekly else 1)
 
     costs: dict[date, list[int]] = {}
-    for one in read.runs:
-        if one.cost is not None:
-            costs.setdefault(begins(one.started_at), []).append(one.cost)
+    begin, of_begin = datetime.max.replace(tzinfo=UTC), list[int]()
+    for one in read.runs:  # newest first
+        if (cost := one.cost) is not None:
+            if one.started_at < begin:
+                day = begins(one.started_at)
+                begin, of_begin = midnight(day, calendar.zone), costs.setdefault(day, [])
+            of_begin.append(cost)
     if read.looked_to is not None and len(costs) > 1:
         # The oldest day was read in part: its median would be of its evening.
         in_part = begins(read.looked_to)
