@@ -17,9 +17,9 @@ from agents.write_lock import only_job, writing
 from costsite.advice.models import (
     Advice,
     AdviceChange,
-    AgentDay,
     AgentMonth,
     AgentUsualRun,
+    ReviewedDay,
     RunReview,
     ScannedDay,
     TaskDay,
@@ -29,7 +29,7 @@ from costsite.advice.nightly import JOB
 
 AT_ONCE: Final = 250
 """Rows in one transaction: well under 200 ms."""
-MADE_ANEW: Final[tuple[type[Model], ...]] = (AgentUsualRun, AgentMonth, AgentDay, UsageSlice, TaskDay)
+MADE_ANEW: Final[tuple[type[Model], ...]] = (AgentUsualRun, AgentMonth, ReviewedDay, UsageSlice, TaskDay)
 """Each night from the calls, which are the target's by now."""
 
 
@@ -53,7 +53,7 @@ def settle_advice(merge: AgentMerge, **_kwargs: Any) -> None:
 
 def _read_days_anew(source: Agent) -> None:
     """Before the sums of these days are deleted: they tell which days had any."""
-    days = list(AgentDay.objects.filter(agent=source).values_list("day", flat=True))  # a hundred are kept
+    days = list(ReviewedDay.objects.filter(agent=source).values_list("day", flat=True))  # a hundred are kept
     with writing():
         ScannedDay.objects.filter(workspace=source.workspace_id, day__in=days).delete()
 

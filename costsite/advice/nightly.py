@@ -14,8 +14,8 @@ from agents.models import Agent, LedgerState, Workspace, WorkspaceDay
 from agents.write_lock import only_job, writing
 from costsite.advice.finding.find import find_advice
 from costsite.advice.models import (
-    AgentDay,
     AgentUsualRun,
+    ReviewedDay,
     ReviewState,
     RunReview,
     ScannedDay,
@@ -30,7 +30,7 @@ DAYS_REVIEWED: Final = 35
 """Days back that are looked at: a month, and what comes late to it."""
 DAYS_KEPT: Final = 100
 """Sums by day are kept so long: what was done is measured against the month before it."""
-READ_BY_DAY: Final[tuple[type[Model], ...]] = (AgentDay, RunReview, ScannedDay, TaskDay, UsageSlice)
+READ_BY_DAY: Final[tuple[type[Model], ...]] = (ReviewedDay, RunReview, ScannedDay, TaskDay, UsageSlice)
 NIGHT_HOUR: Final = 3
 """Local hour from which yesterday is reviewed: its last calls have come, and few agents run."""
 

@@ -25,7 +25,7 @@ from agents.pricing import PriceBook
 from agents.write_lock import writing
 from costsite.advice import chains, compaction
 from costsite.advice.chains import COLUMNS, Call
-from costsite.advice.models import AgentDay, AgentUsualRun, RunReview, ScannedDay, TaskDay, UsageSlice
+from costsite.advice.models import AgentUsualRun, ReviewedDay, RunReview, ScannedDay, TaskDay, UsageSlice
 from costsite.advice.reviewing import review_of
 from costsite.advice.tiers import task_in
 from costsite.advice.whatif import CONTEXTS_UP_TO
@@ -61,7 +61,7 @@ _RUN: Final = ("pk", *RunFacts._fields[1:])
 
 @dataclass
 class AgentSums:
-    """What becomes an `AgentDay`."""
+    """What becomes a `ReviewedDay`."""
 
     runs: int = 0
     failed_runs: int = 0
@@ -359,7 +359,7 @@ def _write(scan: Scan, repeated: dict[int, Repeated], slices: Iterator[UsageSlic
     for agent_id in repeated:
         scan.agents[agent_id]  # an agent may have calls of a run that began the day before, and none that began today
     days = [
-        AgentDay(
+        ReviewedDay(
             **of_day,
             agent_id=agent_id,
             **vars(sums),
@@ -378,9 +378,9 @@ def _write(scan: Scan, repeated: dict[int, Repeated], slices: Iterator[UsageSlic
     ]  # fmt: skip
     kept = list(slices)
     with writing():
-        for table in (AgentDay, TaskDay, UsageSlice, RunReview):
+        for table in (ReviewedDay, TaskDay, UsageSlice, RunReview):
             table._default_manager.filter(**of_day).delete()
-        for table, rows in ((AgentDay, days), (TaskDay, tasks), (UsageSlice, kept), (RunReview, scan.reviews)):
+        for table, rows in ((ReviewedDay, days), (TaskDay, tasks), (UsageSlice, kept), (RunReview, scan.reviews)):
             manager: Any = table._default_manager
             manager.bulk_create(rows, batch_size=ROWS_AT_ONCE)
         began, calls, cost = seen

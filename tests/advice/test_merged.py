@@ -13,7 +13,7 @@ from agents.moving import sweep
 from agents.write_lock import AlreadyRunningError
 from costsite.advice import causes, merged
 from costsite.advice.acts import decide
-from costsite.advice.models import Advice, AdviceChange, AgentDay, AgentMonth, AgentUsualRun, RunReview, UsageSlice
+from costsite.advice.models import Advice, AdviceChange, AgentMonth, AgentUsualRun, ReviewedDay, RunReview, UsageSlice
 from costsite.advice.nightly import JOB, review
 from tests.advice.conftest import FIRST, YESTERDAY, Book
 from tests.advice.planted import Agent, Month
@@ -40,7 +40,7 @@ def advise(agent: AgentRow, key: str) -> Advice:
 
 def test_the_next_review_is_of_both_as_one(bots: tuple[AgentRow, AgentRow]) -> None:
     source, target = bots
-    runs = {row.agent_id: row.runs for row in AgentDay.objects.filter(day=YESTERDAY)}
+    runs = {row.agent_id: row.runs for row in ReviewedDay.objects.filter(day=YESTERDAY)}
     marked = RunReview.objects.count()
     assert set(runs) == {source.pk, target.pk}
     assert marked
@@ -49,10 +49,11 @@ def test_the_next_review_is_of_both_as_one(bots: tuple[AgentRow, AgentRow]) -> N
     sweep()
 
     assert RunReview.objects.filter(agent=target).count() == marked
-    for table in (AgentDay, AgentMonth, AgentUsualRun, UsageSlice):
+    for table in (ReviewedDay, AgentMonth, AgentUsualRun, UsageSlice):
         assert not table._default_manager.filter(agent=source).exists(), table
     review(YESTERDAY)
-    assert {row.agent_id: row.runs for row in AgentDay.objects.filter(day=YESTERDAY)} == {target.pk: sum(runs.values())}
+    again = {row.agent_id: row.runs for row in ReviewedDay.objects.filter(day=YESTERDAY)}
+    assert again == {target.pk: sum(runs.values())}
 
 
 def test_what_was_decided_of_either_stays(bots: tuple[AgentRow, AgentRow]) -> None:
@@ -87,7 +88,7 @@ def test_while_a_review_is_at_work_the_merge_waits_for_it(
             f"#{AgentMerge.objects.get().pk}", "#1"
         )
     assert AgentMerge.objects.get().finished_at is None
-    assert AgentDay.objects.filter(agent=bots[0]).exists()
+    assert ReviewedDay.objects.filter(agent=bots[0]).exists()
 
     sweep()
 

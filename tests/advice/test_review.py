@@ -13,7 +13,7 @@ from agents.models import AgentRunLog, LedgerState, LLMCall, UsageDay, Workspace
 from agents.retention import let_go
 from costsite.advice import causes
 from costsite.advice.asking import mark_of
-from costsite.advice.models import Advice, AgentDay, AgentMonth, AgentUsualRun, ReviewState, RunReview, ScannedDay
+from costsite.advice.models import Advice, AgentMonth, AgentUsualRun, ReviewedDay, ReviewState, RunReview, ScannedDay
 from costsite.advice.nightly import review, sweep
 from tests.advice.conftest import FIRST, YESTERDAY, Book
 from tests.advice.planted import ALL_CAUSES, Agent, Month
@@ -43,7 +43,7 @@ def test_a_quiet_month_raises_nothing(book: Book) -> None:
 
     review(YESTERDAY)
 
-    assert AgentDay.objects.count() == 3 * 28
+    assert ReviewedDay.objects.count() == 3 * 28
     assert [str(row) for row in Advice.objects.all()] == []
     assert RunReview.objects.count() == 0
 
@@ -120,7 +120,7 @@ def test_reviewing_again_changes_nothing_and_a_late_call_has_its_day_read_again(
     book(month.events((causes.LOOPS,)))
     days: list[object] = []
     review(YESTERDAY, on_day=lambda _, day, calls: days.append(day))
-    before = list(AgentDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
+    before = list(ReviewedDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
     again: list[object] = []
     review(YESTERDAY, on_day=lambda _, day, calls: again.append(day))
 
@@ -129,7 +129,7 @@ def test_reviewing_again_changes_nothing_and_a_late_call_has_its_day_read_again(
     review(YESTERDAY, on_day=lambda _, day, calls: late.append(day))
 
     assert (len(days), again, late) == (10, [], [(FIRST + timedelta(days=3)).date()])
-    after = list(AgentDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
+    after = list(ReviewedDay.objects.order_by("day").values_list("day", "calls", "cost_microcents"))
     assert [one for one, other in zip(before, after, strict=True) if one != other] == [before[3]]
 
 
@@ -156,9 +156,9 @@ def test_days_of_another_time_zone_are_read_anew_and_old_sums_are_let_go(book: B
     review(YESTERDAY, on_day=lambda _, day, calls: again.append(day))
 
     assert len(again) == 3
-    assert AgentDay.objects.count() == 3
+    assert ReviewedDay.objects.count() == 3
     review(YESTERDAY + timedelta(days=110))
-    assert not AgentDay.objects.exists()
+    assert not ReviewedDay.objects.exists()
 
 
 def test_a_run_that_the_retention_lets_go_takes_its_mark_with_it(book: Book) -> None:
@@ -211,7 +211,7 @@ def test_calls_that_come_late_and_in_any_order_are_reviewed_as_those_that_come_i
 
     def reviewed() -> tuple[object, ...]:
         review(YESTERDAY)
-        days = list(AgentDay.objects.order_by("day").values_list(*columns))
+        days = list(ReviewedDay.objects.order_by("day").values_list(*columns))
         marks = list(RunReview.objects.order_by("run__run_id").values_list("run__run_id", "cause", "over_microcents"))
         advised = list(Advice.objects.order_by("kind").values_list("kind", "key", "month_microcents", "figures"))
         return days, marks, advised
@@ -219,7 +219,8 @@ def test_calls_that_come_late_and_in_any_order_are_reviewed_as_those_that_come_i
     book(events)
     in_order = reviewed()
     assert all(in_order), "there is something to compare"
-    for table in (LLMCall, UsageDay, WorkspaceDay, AgentDay, RunReview, Advice, ScannedDay, AgentUsualRun, AgentRunLog):
+    reviewed_tables = (ReviewedDay, RunReview, Advice, ScannedDay, AgentUsualRun)
+    for table in (LLMCall, UsageDay, WorkspaceDay, *reviewed_tables, AgentRunLog):
         table._default_manager.all().delete()
     Random(5).shuffle(events)
     half = len(events) // 2

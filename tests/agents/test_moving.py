@@ -386,7 +386,7 @@ def test_every_table_that_names_agents_is_thought_of() -> None:
         "AgentRunLog.agent", "LLMCall.agent", "ReportedRefusal.agent", "UsageDay.agent", "TagDay.agent", "ApiKey.agent",
         "CostCorrection.agent", "SpendLease.agent", "Refusal.agent", "Advice.agent", "RunReview.agent",
     }  # fmt: skip
-    made_anew = {f"{table}.agent" for table in ("AgentUsualRun", "AgentMonth", "AgentDay", "UsageSlice", "TaskDay")}
+    made_anew = {f"{table}.agent" for table in ("AgentUsualRun", "AgentMonth", "ReviewedDay", "UsageSlice", "TaskDay")}
     named = {
         f"{model.__name__}.{field.name}"
         for model in apps.get_models()

@@ -43,7 +43,7 @@ LOOK = """
 import json
 from agents.models import LedgerState
 from budgets.models import BudgetPeriod, MonthlyStatement, MonthsClosed, Notification, ThresholdCrossing
-from costsite.advice.models import AgentDay, ReviewState
+from costsite.advice.models import ReviewedDay, ReviewState
 from django.db.models import Sum
 from django_q.models import Schedule, Task
 of_channel = Notification.objects.exclude(channel=None).order_by("pk")
@@ -57,7 +57,7 @@ print(json.dumps({{
     "through": getattr(MonthsClosed.objects.first(), "through", ""),
     "statements": list(MonthlyStatement.objects.values_list("month", "agent__slug", "revision", "calls")),
     "reviewed": str(getattr(ReviewState.objects.first(), "through", None) or ""),
-    "reviewed_calls": AgentDay.objects.filter(day={yesterday!r}).aggregate(calls=Sum("calls"))["calls"],
+    "reviewed_calls": ReviewedDay.objects.filter(day={yesterday!r}).aggregate(calls=Sum("calls"))["calls"],
     "spent": BudgetPeriod.objects.filter(policy__agent__slug="spender").aggregate(s=Sum("spent_microcents"))["s"],
 }}))
 """

@@ -11,7 +11,7 @@ from typing import Final
 from agents.models import Workspace
 from costsite.advice import kinds
 from costsite.advice.finding.found import EVIDENCE, Found
-from costsite.advice.models import Advice, AgentDay
+from costsite.advice.models import Advice, ReviewedDay
 
 
 @dataclass
@@ -35,7 +35,7 @@ _NAMED: Final = ("looped_runs", "failing_runs", "longest_runs", "uncached_runs",
 
 def read_months(workspace: Workspace, first: date, through: date) -> dict[int, Month]:
     months: dict[int, Month] = defaultdict(Month)
-    rows = AgentDay.objects.filter(workspace=workspace, day__gte=first, day__lte=through)
+    rows = ReviewedDay.objects.filter(workspace=workspace, day__gte=first, day__lte=through)
     columns = ("agent_id", "compactable", "growth", *_SUMMED, *_NAMED)
     for agent_id, compactable, growth, *rest in rows.values_list(*columns).iterator(2_000):
         month = months[agent_id]

@@ -41,8 +41,11 @@ class ScannedDay(models.Model):
         return f"{self.day} {self.workspace_id}"
 
 
-class AgentDay(models.Model):
-    """An agent's runs that began on a day, with all their calls. Money in microcents."""
+class ReviewedDay(models.Model):
+    """An agent's runs that began on a day, as the nightly review read them, with all their calls.
+
+    Money in microcents.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="+", db_index=False)
@@ -73,8 +76,8 @@ class AgentDay(models.Model):
     objects = VisibleQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["workspace", "day", "agent"], name="one_agent_day")]
-        indexes = [models.Index(fields=["agent", "day"], name="agent_day_by_agent")]
+        constraints = [models.UniqueConstraint(fields=["workspace", "day", "agent"], name="one_reviewed_day")]
+        indexes = [models.Index(fields=["agent", "day"], name="reviewed_day_by_agent")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.agent_id}"

@@ -14,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from agents.models import Workspace
 from agents.models.visibility import is_superuser
 from costsite.advice.kinds import KINDS
-from costsite.advice.models import Advice, AgentDay, AgentMonth, ReviewState, RunReview, TaskRow
+from costsite.advice.models import Advice, AgentMonth, ReviewedDay, ReviewState, RunReview, TaskRow
 from costsite.advice.tiers import TIERS
 from costsite.advice.words import of_advice, of_cause
 from costsite.analytics.queries.plain import plain_rows
@@ -218,7 +218,7 @@ def measured(user: User, done: list[AdviceRow], through: date | None) -> dict[in
     days = [row.decided_on for row in done if row.decided_on is not None]
     if not days or through is None:
         return {}
-    rows = AgentDay.objects.visible_to(user).filter(
+    rows = ReviewedDay.objects.visible_to(user).filter(
         agent__in={row.agent_id for row in done}, day__gte=min(days) - timedelta(days=MEASURED_DAYS)
     )
     priced = F("runs") - F("unpriced_runs")
