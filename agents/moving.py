@@ -26,6 +26,7 @@ from agents.clock import month_of
 from agents.figures import many
 from agents.models import (
     Agent,
+    AgentDay,
     AgentMerge,
     AgentRunLog,
     CostCorrection,
@@ -35,7 +36,7 @@ from agents.models import (
     UsageDay,
 )
 from agents.models.sums import SUM_COLUMNS
-from agents.rollups import TAG_KEY, USAGE_KEY, Postings, place_of, sums_of_stored
+from agents.rollups import AGENT_KEY, TAG_KEY, USAGE_KEY, Postings, place_of, sums_of_stored
 from agents.signals import merge_settling, merged_calls_moved
 from agents.storage import Additions, storage
 from agents.write_lock import AlreadyRunningError, only_job, writing
@@ -190,7 +191,8 @@ def _move_other_sums(merge: AgentMerge, day: date) -> Iterator[int]:
     whose calls are kept there are none, unless the sums were wrong; they then stay as wrong as they were.
     """
     usage = UsageDay.objects.filter(agent=merge.source_id, day=day)
-    if not usage.exists():
+    whole = AgentDay.objects.filter(agent=merge.source_id, day=day)
+    if not (usage.exists() or whole.exists()):
         return
     with writing(alone=True):
         store = storage()
@@ -203,7 +205,7 @@ def _move_other_sums(merge: AgentMerge, day: date) -> Iterator[int]:
         for row in usage:
             moved.take(day, row.cost_microcents, calls=row.calls, unpriced_calls=row.unpriced_calls)
         tags = TagDay.objects.filter(workspace=merge.workspace_id, agent=merge.source_id, day=day)
-        for table, key, rows in ((UsageDay, USAGE_KEY, usage), (TagDay, TAG_KEY, tags)):
+        for table, key, rows in ((UsageDay, USAGE_KEY, usage), (AgentDay, AGENT_KEY, whole), (TagDay, TAG_KEY, tags)):
             at = key.index("agent_id"), key.index("day")
             new = []
             for values in rows.values_list(*key, *SUM_COLUMNS):
@@ -211,7 +213,7 @@ def _move_other_sums(merge: AgentMerge, day: date) -> Iterator[int]:
                 columns[at[0]], columns[at[1]] = moved.target_id, store.day(day)
                 new.append(tuple(columns))
             store.add_up([Additions(table, key, SUM_COLUMNS, sorted(new))])
-        deleted = usage.delete()[0] + tags.delete()[0]
+        deleted = usage.delete()[0] + whole.delete()[0] + tags.delete()[0]
         _count(merge, moved)
     yield deleted
 

@@ -7,11 +7,12 @@ from agents.models.merges import AgentMerge
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
-from agents.models.rollups import TagDay, UsageDay, WorkspaceDay
+from agents.models.rollups import AgentDay, TagDay, UsageDay, WorkspaceDay
 from agents.models.runs import AgentRunLog
 
 __all__ = [
     "Agent",
+    "AgentDay",
     "AgentMerge",
     "AgentRunLog",
     "ApiKey",

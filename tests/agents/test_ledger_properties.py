@@ -17,7 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents import ledger
-from agents.models import AgentRunLog, LedgerState, LLMCall, ReportedRefusal, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models import (
+    AgentDay,
+    AgentRunLog,
+    LedgerState,
+    LLMCall,
+    ReportedRefusal,
+    TagDay,
+    UsageDay,
+    Workspace,
+    WorkspaceDay,
+)
 from agents.models.sums import SUM_COLUMNS
 from agents.rebuild import differences
 from langchain_plugin import wire
@@ -148,7 +158,7 @@ def what_stands(workspace: Workspace) -> dict[str, Any]:
     """Everything the ledger says of a workspace, without the numbers rows were given."""
     unlike = {"id", "workspace_id", "agent_id", "received_at"}
     tables: dict[str, Any] = {}
-    for model in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, TagDay, WorkspaceDay):
+    for model in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, AgentDay, TagDay, WorkspaceDay):
         rows = model._default_manager.filter(workspace=workspace)
         slug = [] if model is WorkspaceDay else ["agent__slug"]
         columns = [field.attname for field in model._meta.concrete_fields if field.attname not in unlike] + slug
@@ -157,9 +167,9 @@ def what_stands(workspace: Workspace) -> dict[str, Any]:
 
 
 def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
-    """Sums by run, by usage key, by tag and by day, from the calls alone."""
+    """Sums by run, by usage key, by agent, by tag and by day, from the calls alone."""
     by_run: dict[Any, Counter[str]] = defaultdict(Counter)
-    usage, tags, days = defaultdict(Counter), defaultdict(Counter), defaultdict(Counter)
+    usage, agents, tags, days = (defaultdict(Counter) for _ in range(4))
     for call in LLMCall.objects.filter(workspace=workspace):
         sums = Counter({name: getattr(call, name, 0) for name in SUM_COLUMNS if name.endswith("tokens")})
         sums.update(
@@ -174,10 +184,11 @@ def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
         assert call.day == call.started_at.astimezone(BERLIN).date()
         by_run[call.run_id].update(sums)
         usage[call.day, call.agent_id, call.provider, call.model, call.status, call.effort].update(sums)
+        agents[call.day, call.agent_id].update(sums)
         days[call.day].update(sums)
         for tag in call.tags or [""]:
             tags[call.day, tag, call.agent_id].update(sums)
-    return by_run, usage, tags, days
+    return by_run, usage, agents, tags, days
 
 
 def assert_sums(row: Any, expected: Counter[str]) -> None:
@@ -185,7 +196,7 @@ def assert_sums(row: Any, expected: Counter[str]) -> None:
 
 
 def assert_adds_up(workspace: Workspace) -> None:
-    by_run, usage, tags, days = by_hand(workspace)
+    by_run, usage, agents, tags, days = by_hand(workspace)
     runs_begun: Counter[date] = Counter()
     for run in AgentRunLog.objects.filter(workspace=workspace):
         assert_sums(run, by_run.pop(run.run_id, Counter()))
@@ -196,12 +207,14 @@ def assert_adds_up(workspace: Workspace) -> None:
     assert not by_run, "every call has its run"
     for row in UsageDay.objects.filter(workspace=workspace):
         assert_sums(row, usage.pop((row.day, row.agent_id, row.provider, row.model, row.status, row.effort)))
+    for row in AgentDay.objects.filter(workspace=workspace):
+        assert_sums(row, agents.pop((row.day, row.agent_id)))
     for row in TagDay.objects.filter(workspace=workspace):
         assert_sums(row, tags.pop((row.day, row.tag, row.agent_id)))
     for row in WorkspaceDay.objects.filter(workspace=workspace):
         assert row.runs == runs_begun.pop(row.day, 0)
         assert_sums(row, days.pop(row.day, Counter()))
-    assert not any((usage, tags, days, runs_begun)), "every call and run is in the rollups"
+    assert not any((usage, agents, tags, days, runs_begun)), "every call and run is in the rollups"
 
 
 @pytest.fixture

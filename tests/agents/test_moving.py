@@ -20,6 +20,7 @@ from agents.cost_tracker import CostTracker
 from agents.merging import merge
 from agents.models import (
     Agent,
+    AgentDay,
     AgentMerge,
     AgentRunLog,
     CostCorrection,
@@ -76,7 +77,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
 
     done = finish(merge(source, target, by_name="test"))
 
-    for table in (AgentRunLog, LLMCall, ReportedRefusal, UsageDay, TagDay):
+    for table in (AgentRunLog, LLMCall, ReportedRefusal, UsageDay, AgentDay, TagDay):
         assert whose(table) == {"support-bot"}, table
     assert (done.runs, done.calls, done.unpriced_calls, done.cost_microcents) == (2, 3, 1, 2 * CALL)
     assert done.months == {"2026-11": 2 * CALL, "2026-10": 0}
@@ -84,7 +85,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
     assert list(differences(workspace)) == []
     assert CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total() == before
     # Of the same day, model and status: the two agents' rows are one row.
-    assert UsageDay.objects.get(day=NOON.date()).calls == 3
+    assert UsageDay.objects.get(day=NOON.date()).calls == AgentDay.objects.get(day=NOON.date()).calls == 3
     assert TagDay.objects.get(day=NOON.date(), tag="prod").calls == 2
 
 
@@ -132,8 +133,9 @@ def test_days_whose_calls_are_gone_move_with_their_sums(workspace: Workspace, bo
 
     done = finish(merge(*bots, by_name="test"))
 
-    assert whose(UsageDay) == whose(TagDay) == {"support-bot"}
-    assert TagDay.objects.get(day=long_ago.date()).calls == UsageDay.objects.get(day=long_ago.date()).calls == 3
+    for table in (UsageDay, AgentDay, TagDay):
+        assert whose(table) == {"support-bot"}, table
+        assert table._default_manager.get(day=long_ago.date()).calls == 3, table
     assert (done.calls, done.cost_microcents) == (3, 3 * CALL)
     assert done.months == {"2026-11": CALL, f"{long_ago:%Y-%m}": 2 * CALL}
 
@@ -154,17 +156,18 @@ def test_calls_that_retention_is_about_to_delete_are_not_taken_out_of_their_sums
     assert [(row.agent.slug, row.calls) for row in UsageDay.objects.all()] == [("support-bot", 2)]
 
 
+@pytest.mark.parametrize("table", [UsageDay, AgentDay])
 def test_sums_that_were_wrong_stay_as_wrong_and_are_mended_as_ever(
-    workspace: Workspace, bots: tuple[Agent, Agent]
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay]
 ) -> None:
     record(workspace, llm_call(agent="suport-bot"))
-    UsageDay.objects.update(calls=5)
+    table.objects.update(calls=5)
 
     finish(merge(*bots, by_name="test"))
 
     (wrong,) = differences(workspace)
-    assert wrong.missing["calls"] == -4
-    assert whose(UsageDay) == {"support-bot"}
+    assert (wrong.table, wrong.missing["calls"]) == (table, -4)
+    assert whose(UsageDay) == whose(AgentDay) == {"support-bot"}
 
 
 def test_every_step_is_short_and_leaves_all_sums_right(
@@ -353,7 +356,7 @@ def test_whatever_is_reported_and_wherever_it_is_broken_off_every_sum_agrees(
 
     assert_adds_up(place)
     assert not list(differences(place))
-    for table in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, TagDay):
+    for table in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, AgentDay, TagDay):
         assert not table._default_manager.filter(agent=source).exists(), table
     for receipt in report(place, plan):
         assert not receipt.accepted, "everything was known"
@@ -383,8 +386,9 @@ def test_every_table_that_names_agents_is_thought_of() -> None:
         "AgentMerge.source", "AgentMerge.target", "Agent.merged_into", "BudgetPolicy.agent", "MonthlyStatement.agent",
     }  # fmt: skip
     moves = {
-        "AgentRunLog.agent", "LLMCall.agent", "ReportedRefusal.agent", "UsageDay.agent", "TagDay.agent", "ApiKey.agent",
-        "CostCorrection.agent", "SpendLease.agent", "Refusal.agent", "Advice.agent", "RunReview.agent",
+        "AgentRunLog.agent", "LLMCall.agent", "ReportedRefusal.agent", "UsageDay.agent", "AgentDay.agent",
+        "TagDay.agent", "ApiKey.agent", "CostCorrection.agent", "SpendLease.agent", "Refusal.agent", "Advice.agent",
+        "RunReview.agent",
     }  # fmt: skip
     made_anew = {f"{table}.agent" for table in ("AgentUsualRun", "AgentMonth", "ReviewedDay", "UsageSlice", "TaskDay")}
     named = {

@@ -95,7 +95,14 @@ class Merges:
             " WHERE r.agent_id <> c.agent_id"
         ):
             found.append(f"{strangers} calls are another agent's than their run")
-        for table in ("agents_agentrunlog", "agents_llmcall", "agents_usageday", "agents_tagday", "budgets_spendlease"):
+        for table in (
+            "agents_agentrunlog",
+            "agents_llmcall",
+            "agents_usageday",
+            "agents_agentday",
+            "agents_tagday",
+            "budgets_spendlease",
+        ):
             if left := self._site.one(
                 f"SELECT count(*) FROM {table} WHERE agent_id IN"
                 " (SELECT id FROM agents_agent WHERE merged_into_id IS NOT NULL)"
