@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from django.db.models import QuerySet
 
 from agents.clock import month_bounds, month_of
-from agents.models import Agent, LedgerState, UsageDay, Workspace, WorkspaceDay
+from agents.models import Agent, AgentDay, LedgerState, UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import columns_of, spend_from, sums
 from agents.models.visibility import User
 from agents.spend import Spend
@@ -91,7 +91,7 @@ class CostTracker:
 
     def by_agent(self) -> list[SpendOf[Agent]]:
         """Agents that made calls in the period, the dearest first."""
-        return self._grouped(self._usage_days(), "agent_id", Agent.objects.all())
+        return self._grouped(self._in_reach(AgentDay.objects.all()), "agent_id", Agent.objects.all())
 
     def by_workspace(self) -> list[SpendOf[Workspace]]:
         """Workspaces with calls in the period, the dearest first."""
@@ -99,7 +99,8 @@ class CostTracker:
 
     def by_model(self, *, most: int | None = None) -> list[SpendOf[tuple[str, str]]]:
         """(provider, model) with calls in the period, the dearest first, at most `most` of them."""
-        rows = self._usage_days().values("provider", "model").annotate(**sums()).filter(calls_sum__gt=0)
+        days = self._in_reach(UsageDay.objects.all())
+        rows = days.values("provider", "model").annotate(**sums()).filter(calls_sum__gt=0)
         dearest = rows.order_by("-cost_microcents_sum", "-calls_sum", "provider", "model")[:most]
         return [_spend_of((row["provider"], row["model"]), row) for row in dearest]
 
@@ -111,16 +112,14 @@ class CostTracker:
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _rows(self) -> QuerySet[Any]:
-        """The fewest rows that hold the answer: one for each workspace and day, unless an agent is asked for."""
-        return self._usage_days() if self._agent is not None else self._in_reach(WorkspaceDay.objects.all())
-
-    def _usage_days(self) -> QuerySet[Any]:
-        rows = self._in_reach(UsageDay.objects.all())
-        return rows if self._agent is None else rows.filter(agent=self._agent)
+        """The fewest that hold the answer: one for each day and workspace, or agent where one is asked for."""
+        return self._in_reach(WorkspaceDay.objects.all() if self._agent is None else AgentDay.objects.all())
 
     def _in_reach(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         if self._reader is not None:
-            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]  # both tables have a VisibleQuerySet
+            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]  # all three tables have a VisibleQuerySet
+        if self._agent is not None:
+            rows = rows.filter(agent=self._agent)
         if self._workspace is not None:
             rows = rows.filter(workspace=self._workspace)
         if self._start is not None:

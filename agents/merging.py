@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from agents.admin_history import note_change
-from agents.models import Agent, AgentMerge, ApiKey, UsageDay
+from agents.models import Agent, AgentDay, AgentMerge, ApiKey
 from agents.models.people import UNREGISTERED
 from agents.models.visibility import is_superuser
 from agents.signals import agents_merged
@@ -95,7 +95,7 @@ def merge(source: Agent, target: Agent, *, by: User | None = None, by_name: str 
         if problem := why_not(source, target):
             raise MergeError(problem)
         now = timezone.now()
-        of_source = UsageDay.objects.filter(agent=source)
+        of_source = AgentDay.objects.filter(agent=source)
         made = AgentMerge.objects.create(
             workspace_id=source.workspace_id,
             source=source,

@@ -50,10 +50,10 @@ def addresses() -> list[str]:
     """
     from django.db.models import Sum
 
-    from agents.models import Agent, AgentRunLog, ApiKey, ModelPrice, UsageDay
+    from agents.models import Agent, AgentDay, AgentRunLog, ApiKey, ModelPrice
     from budgets.models import BudgetGrant, BudgetPolicy
 
-    busiest = UsageDay.objects.values("agent").annotate(made=Sum("calls")).order_by("-made", "agent")[0]["agent"]
+    busiest = AgentDay.objects.values("agent").annotate(made=Sum("calls")).order_by("-made", "agent")[0]["agent"]
     agent = Agent.objects.select_related("workspace").get(pk=busiest)
     other = Agent.objects.filter(workspace=agent.workspace).exclude(pk=busiest).order_by("pk")[0]
     run = AgentRunLog.objects.filter(agent=agent).order_by("-started_at")[0].pk

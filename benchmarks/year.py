@@ -193,7 +193,7 @@ def _budgets(people: list[Any], places: list[Any], end: datetime) -> None:
     """One for each agent and workspace, with the month's spend, three lines passed, and refusals of thirty days."""
     from django.contrib.auth.models import User
 
-    from agents.models import UsageDay
+    from agents.models import AgentDay
     from budgets.models import BudgetPeriod, BudgetPolicy, Notification, Refusal, ThresholdCrossing
 
     month = f"{end:%Y-%m}"
@@ -204,7 +204,7 @@ def _budgets(people: list[Any], places: list[Any], end: datetime) -> None:
         BudgetPolicy(scope="workspace", workspace=place, limit_cents=1_000_000, first_month=month) for place in places
     )
     spent: dict[Any, int] = {}
-    rows = UsageDay.objects.filter(day__gte=end.date().replace(day=1))
+    rows = AgentDay.objects.filter(day__gte=end.date().replace(day=1))
     for place, agent, cost in rows.values_list("workspace_id", "agent_id", "cost_microcents"):
         for subject in ((place, agent), (place, None)):
             spent[subject] = spent.get(subject, 0) + cost

@@ -21,7 +21,7 @@ from django.db.models import F, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from agents.clock import month_bounds
-from agents.models import Agent, LedgerState, UsageDay
+from agents.models import Agent, AgentDay, LedgerState
 from agents.write_lock import writing
 from budgets.amounts import lease_amount, pace_of
 from budgets.crossings import Tally, note_crossings
@@ -292,7 +292,7 @@ def _not_moved_yet(policy: BudgetPolicy, month: str) -> QuerySet[Any, Any]:
     budget's, which counted it all along.
     """
     first, after = month_bounds(month)
-    days = UsageDay.objects.filter(agent__merged_into=policy.agent_id, day__gte=first, day__lt=after)
+    days = AgentDay.objects.filter(agent__merged_into=policy.agent_id, day__gte=first, day__lt=after)
     if policy.agent_id is None:
         days = days.none()
     return days.order_by().values("agent__merged_into").annotate(sum=Sum("cost_microcents")).values("sum")

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from agents.admin.access import AnyInline, MembersOnlyAdmin, changeable, is_superuser, may_change, minute
 from agents.figures import UNPRICED
-from agents.models import Agent, Membership, UsageDay, Workspace
+from agents.models import Agent, AgentDay, Membership, Workspace
 from agents.models.sums import spend_from, sums
 from agents.repricing import current_month_start
 from agents.spend import NOTHING, Spend, cents
@@ -156,7 +156,7 @@ class AgentAdmin(ArchivingAdmin):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         listed = super().get_changelist_instance(request)
         # Of the page's agents in one query.
-        rows = UsageDay.objects.filter(
+        rows = AgentDay.objects.filter(
             agent__in=[agent.pk for agent in listed.result_list], day__gte=current_month_start()
         )
         of_agents = rows.order_by().values("agent").annotate(**sums())

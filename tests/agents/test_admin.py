@@ -21,13 +21,13 @@ from agents.keys import create_key, find_key
 from agents.merging import merge
 from agents.models import (
     Agent,
+    AgentDay,
     AgentMerge,
     AgentRunLog,
     ApiKey,
     CostCorrection,
     LLMCall,
     Membership,
-    UsageDay,
     Workspace,
 )
 from agents.models import Client as ReportingClient
@@ -492,7 +492,7 @@ def test_a_list_of_agents_says_what_each_spent_this_month_in_one_query(
     filled: None, workspace: Workspace, viewer: User, client: Client
 ) -> None:
     AgentFactory(workspace=workspace, slug="idle")
-    UsageDay.objects.update(day=timezone.now().date())  # of this month, whenever the test runs
+    AgentDay.objects.update(day=timezone.now().date())  # of this month, whenever the test runs
     client.force_login(viewer)
 
     with CaptureQueriesContext(connection) as queries:
@@ -500,7 +500,7 @@ def test_a_list_of_agents_says_what_each_spent_this_month_in_one_query(
 
     assert '<td class="field-spend_this_month">0.04</td>' in html  # 0.036 cents: a call on gpt-4o-mini
     assert '<td class="field-spend_this_month">0.00</td>' in html
-    assert sum("agents_usageday" in query["sql"] for query in queries) == 1
+    assert sum("agents_agentday" in query["sql"] for query in queries) == 1
 
 
 def test_lists_of_runs_separate_thousands(filled: None, superuser: User, client: Client) -> None:

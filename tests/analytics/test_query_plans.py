@@ -188,11 +188,14 @@ def test_who_sees_everything_reads_the_newest_by_an_index_before_anything_is_joi
 
 
 @pytest.mark.sqlite("reads its plans")
-@pytest.mark.parametrize("by", ["model", "provider"])
+@pytest.mark.parametrize("by", ["model", "provider", "agent"])
 def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
     cast: Cast, spend: Spend, client: Client, by: str
 ) -> None:
-    """Of 500 agents two months are a hundred thousand rows: to look each up, or to sort them, takes longer than all."""
+    """Of 500 agents two months are a hundred thousand rows: to look each up, or to sort them, takes longer than all.
+
+    What agents spent in two weeks is read from sums by agent; so is the split by agent.
+    """
     spend()
     client.force_login(cast.superuser)
     database = planner(None)
@@ -201,15 +204,17 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
     summed = [
         query["sql"]
         for query in queries
-        if re.search('FROM "?agents_usageday"?', query["sql"]) and '"unpriced_calls" > 0' not in query["sql"]
+        if re.search('FROM "?agents_(usage|agent)day"?', query["sql"]) and '"unpriced_calls" > 0' not in query["sql"]
     ]
 
-    assert len(summed) == 2
+    of_usage = [sql for sql in summed if "agents_usageday" in sql]
+    assert (len(of_usage), len(summed)) == (0 if by == "agent" else 1, 2)
     for sql in summed:
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
-        reads = [step for step in plan if " agents_usageday" in step]
+        reads = [step for step in plan if re.search(" agents_(usage|agent)day", step)]
         assert reads, (sql, plan)
-        assert all("USING COVERING INDEX usage_day_by_" in step for step in reads), (sql, plan)
+        index = "usage_day_by_day" if sql in of_usage else "agent_day_sums"
+        assert all(f"USING COVERING INDEX {index}" in step for step in reads), (sql, plan)
         assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
 
 

@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, AgentRunLog, LLMCall, Membership, UsageDay
+from agents.models import Agent, AgentDay, AgentRunLog, LLMCall, Membership
 from agents.models.sums import spend_from, sums
 from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
@@ -146,7 +146,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     """
     month = calendar.month_to_date
     spent = (
-        UsageDay.objects.filter(within(month), agent=OuterRef("pk"))
+        AgentDay.objects.filter(within(month), agent=OuterRef("pk"))
         .order_by()
         .values("agent")
         .annotate(spent=Sum("cost_microcents"))
@@ -166,7 +166,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     month_runs = dict(counted.values_list("pk", "month_runs"))
     month_spend = {
         row["agent"]: spend_from(row)
-        for row in UsageDay.objects.visible_to(user)
+        for row in AgentDay.objects.visible_to(user)
         .filter(within(month), agent__in=ids)
         .values("agent")
         .annotate(**sums())

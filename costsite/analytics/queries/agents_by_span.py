@@ -14,19 +14,19 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 
-from agents.models import Agent, UsageDay
+from agents.models import Agent, AgentDay, UsageDay
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.plain import plain_answer
 
 COST = ("calls", "unpriced_calls", "cost_microcents")
 """What `known_cost` takes."""
 
-_AGENT, _USAGE = Agent._meta.db_table, UsageDay._meta.db_table
+_AGENT = Agent._meta.db_table
 
 
 @dataclass(frozen=True)
 class Span:
-    """Days, and which columns of `UsageDay` are summed over them."""
+    """Days, and which sums over calls are added up over them."""
 
     days: Days
     summed: Sequence[str] = COST
@@ -34,6 +34,11 @@ class Span:
     """What columns of `UsageDay` have to be."""
     by: Sequence[str] = ()
     """What else of `UsageDay` it is summed by. Of one span at most: an agent then comes once for each."""
+
+    @property
+    def table(self) -> str:
+        """The one with the fewest rows that tell apart what is asked for."""
+        return (UsageDay if self.wanted or self.by else AgentDay)._meta.db_table
 
 
 def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequence[Span]) -> list[tuple[Any, ...]]:
@@ -53,7 +58,7 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         key = ", ".join(("agent_id", *span.by))
         # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
         joins.append(
-            f"LEFT JOIN (SELECT {key}, {sums} FROM {_USAGE} WHERE agent_id IN ({reach})"
+            f"LEFT JOIN (SELECT {key}, {sums} FROM {span.table} WHERE agent_id IN ({reach})"
             f" AND day >= %s AND day < %s{wanted} GROUP BY {key}) AS s{number} ON s{number}.agent_id = a.id"
         )
         columns += [f"s{number}.{column}" for column in span.by]

@@ -13,7 +13,7 @@ from django.db.models.functions import TruncMonth
 
 from agents.clock import days_of, month_of
 from agents.merging import may_merge, why_not
-from agents.models import Agent, AgentMerge, AgentRunLog, Membership, UsageDay
+from agents.models import Agent, AgentDay, AgentMerge, AgentRunLog, Membership
 from agents.spend import NOTHING, Spend
 from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
@@ -127,7 +127,7 @@ def preview(source: Agent, target: Agent, calendar: Calendar) -> Preview:
 def _months(source: Agent) -> list[MonthThatMoves]:
     """The newest first."""
     rows: Any = (
-        UsageDay.objects.filter(agent=source)
+        AgentDay.objects.filter(agent=source)
         .order_by()
         .annotate(month=TruncMonth("day"))
         .values("month")

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import UsageDay
+from agents.models import AgentDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import DRAWN_FROM_DAYS
@@ -80,7 +80,7 @@ def days_of_agents(days: Days, agent_ids: Sequence[int]) -> dict[int, CostByDay]
 
     Asked again whether their workspace is seen, no index would hold all there is.
     """
-    wanted = UsageDay.objects.filter(within(days), agent__in=agent_ids).order_by().annotate(named=F("agent"))
+    wanted = AgentDay.objects.filter(within(days), agent__in=agent_ids).order_by().annotate(named=F("agent"))
     series: dict[int, CostByDay] = defaultdict(dict)
     for agent_id, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
         series[agent_id][day] = known_cost(int(made), int(unpriced), int(cost))

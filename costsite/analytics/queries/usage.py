@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, QuerySet, Subquery, Sum, When
 
-from agents.models import Agent, TagDay, UsageDay
+from agents.models import Agent, AgentDay, TagDay, UsageDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
@@ -45,7 +45,10 @@ def usage_split(
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
         return split_by_day(tagged, days, key, most, few=few)
-    rows = UsageDay.objects.visible_to(user).filter(**narrowed(filters), **scope)
+    wanted = narrowed(filters)
+    is_by_agent = key in ("agent", "workspace") and wanted.keys() <= {"agent_id"}
+    table: type[UsageDay | AgentDay] = AgentDay if is_by_agent else UsageDay
+    rows: Any = table.objects.visible_to(user).filter(**wanted, **scope)
     if filters.narrows_usage:
         return split_by_day(rows, days, key, most, few=few)
     dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
@@ -54,7 +57,7 @@ def usage_split(
 
 def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet[Any, Any]:
     """Each agent's sum is read from its part of an index, in its order: to group all rows by agent is to sort them."""
-    spent = UsageDay.objects.filter(within(days), agent=OuterRef("pk")).order_by().values("agent")
+    spent = AgentDay.objects.filter(within(days), agent=OuterRef("pk")).order_by().values("agent")
     agents: Any = Agent.objects.visible_to(user).filter(**scope)
     agents = agents.annotate(spent=Subquery(spent.annotate(sum=Sum("cost_microcents")).values("sum")))
     dearest: QuerySet[Any, Any] = agents.order_by(F("spent").desc(nulls_last=True), "pk").values("pk")[:most]
