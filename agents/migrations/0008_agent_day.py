@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 name="agent_day_sums",
             ),
         ),
+        migrations.AddIndex(model_name="agentday", index=models.Index(fields=["day"], name="agent_day_by_day")),
         migrations.RemoveIndex(model_name="usageday", name="usage_day_by_agent"),
         migrations.AddIndex(
             model_name="usageday", index=models.Index(fields=["agent", "day"], name="usage_day_by_agent")

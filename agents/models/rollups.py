@@ -87,6 +87,8 @@ class AgentDay(UsageSums):
                 ],
                 name="agent_day_sums",
             ),
+            # Whoever sees all workspaces asks for a month of theirs.
+            models.Index(fields=["day"], name="agent_day_by_day"),
         ]
 
     def __str__(self) -> str:
