@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import F
 from django.utils import timezone
@@ -56,6 +57,15 @@ def note_client(workspace: Workspace, batch: wire.EventBatch, *, now: datetime |
             create_defaults=facts | {"first_seen_at": now},
         )
     return row.pk
+
+
+def lost_events(dropped: Mapping[str, Any]) -> dict[str, int]:
+    """What of a client's `dropped` is lost, by reason: not what was rejected, which lies where it ran and may be sent
+    again. What of that could not be kept has a reason of its own.
+    """
+    return {
+        reason: count for reason, count in dropped.items() if count and reason != "rejected" and isinstance(count, int)
+    }
 
 
 def note_rejected(client: int, events: int) -> None:

@@ -8,6 +8,7 @@ from django.contrib import admin
 
 from agents.admin.access import ReadOnlyAdmin
 from agents.admin.large_tables import LargeTableAdmin, NewestPaginator, counted
+from agents.clients import lost_events
 from agents.figures import UNPRICED
 from agents.models import AgentMerge, AgentRunLog, Client, CostCorrection, LLMCall
 from agents.spend import cents
@@ -73,7 +74,7 @@ class ClientAdmin(ReadOnlyAdmin):
 
     @admin.display(description="lost events")
     def lost_events(self, client: Client) -> str:
-        return ", ".join(f"{reason} {count:,}" for reason, count in client.dropped.items() if count) or "0"
+        return ", ".join(f"{reason} {count:,}" for reason, count in lost_events(client.dropped).items()) or "0"
 
 
 @admin.register(CostCorrection)

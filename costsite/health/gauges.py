@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from redis import RedisError
 
+from agents.clients import lost_events
 from agents.models import Client, LedgerState, WorkspaceDay
 from budgets.models import Notification, SpendLease
 from costsite.tasks import TICK
@@ -62,13 +63,16 @@ class _Site(Collector):
                 "costsite_last_report_age_seconds", "Since any process reported.", self._seconds_since(last)
             )
         lately = Client.objects.filter(last_seen_at__gte=self._now - SEEN_LATELY)
-        reporting = lately.order_by("-last_seen_at").values_list("spool_events", "dropped")[:MOST_CLIENTS]
+        reporting = lately.order_by("-last_seen_at").values_list("spool_events", "dropped", "rejected_events")[
+            :MOST_CLIENTS
+        ]
         dropped: Counter[str] = Counter()
-        count = waiting = 0
-        for events, losses in reporting:
+        count = waiting = rejected = 0
+        for events, losses, refused in reporting:
             count += 1
             waiting += events
-            dropped.update({reason: number for reason, number in losses.items() if isinstance(number, int)})
+            rejected += refused
+            dropped.update(lost_events(losses))
         yield GaugeMetricFamily("costsite_processes", "That reported within 15 minutes.", count)
         yield GaugeMetricFamily("costsite_waiting_events", "Not sent yet, as those processes last said.", waiting)
         lost = GaugeMetricFamily(
@@ -77,6 +81,9 @@ class _Site(Collector):
         for reason, number in sorted(dropped.items()):
             lost.add_metric([reason], number)
         yield lost
+        yield GaugeMetricFamily(
+            "costsite_rejected_events", "Turned away from those processes, which keep them.", rejected
+        )
 
     def _leases(self) -> Iterator[Metric]:
         holding = SpendLease.objects.holding(self._now)

@@ -8,8 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
-from agents.clients import note_client
+from agents.clients import note_client, note_rejected
 from agents.models import Client as ReportingClient
 from langchain_plugin import wire
 from tests.analytics.facts import AFTERNOON, Cast, Spend, text_of
@@ -56,6 +57,23 @@ def test_the_last_loss_of_a_process_is_said_though_it_never_comes_back(
     heard(cast, 0.5, dropped={"disk_full": 7})
 
     assert "7 events lost by reporting processes in 7 days: disk_full 7" in text_of(as_viewer, "dashboard")
+
+
+def test_what_was_rejected_is_kept_and_stands_among_no_losses(
+    cast: Cast, spend: Spend, as_viewer: Client, admin_client: Client
+) -> None:
+    spend()
+    heard(cast, 0, dropped={"rejected": 6})
+    heard(cast, 10, dropped={"rejected": 6, "rejected_not_kept": 1}, client_id=uuid4())
+    for client in ReportingClient.objects.all():
+        note_rejected(client.pk, 6)
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "1 event lost by reporting processes in 7 days: rejected_not_kept 1. Totals" in html
+    assert "12 rejections of events in 7 days. What is rejected is kept" in html
+    assert "dropped 1" in html
+    assert "rejected 6" not in text_of(admin_client, reverse("admin:agents_client_changelist"))
 
 
 def test_a_process_that_reports_all_the_time_is_written_down_every_five_seconds(

@@ -269,7 +269,7 @@ def test_lost_and_rejected_events_need_attention(cast: Cast, spend: Spend, as_vi
     html = text_of(as_viewer, "dashboard")
 
     assert "5 events lost by reporting processes in 7 days: disk_full 5" in html
-    assert "2 events rejected" in html
+    assert "2 rejections of events in 7 days" in html
     assert "last event 8 s ago" in html
     assert "waiting 6" in html
     assert "dropped 5" in html

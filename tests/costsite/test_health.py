@@ -89,10 +89,12 @@ def test_the_figures_are_what_was_recorded(client: Browser, settings: Any) -> No
     workspace = WorkspaceFactory()
     calls = [llm_call(started_at=now, ended_at=now), llm_call(started_at=now, ended_at=now, request_model="parrot-1")]
     ledger.record(workspace, list(enumerate(calls)), client=None, received_at=now)
-    for number, (minutes, waiting, dropped) in enumerate([(5, 7, {"torn_line": 1}), (10, 2, {}), (60, 99, {"bug": 9})]):
+    for number, (minutes, waiting, dropped) in enumerate(
+        [(5, 7, {"torn_line": 1, "rejected": 6}), (10, 2, {}), (60, 99, {"bug": 9})]
+    ):
         Client.objects.create(
             workspace=workspace, client_id=f"00000000-0000-0000-0000-00000000000{number}", spool_events=waiting,
-            dropped=dropped, last_seen_at=now - timedelta(minutes=minutes),
+            dropped=dropped, rejected_events=dropped.get("rejected", 0), last_seen_at=now - timedelta(minutes=minutes),
         )  # fmt: skip
     schedule_tick()
     Schedule.objects.update(next_run=now - timedelta(minutes=3))
@@ -106,6 +108,8 @@ def test_the_figures_are_what_was_recorded(client: Browser, settings: Any) -> No
     assert (said["costsite_processes"], said["costsite_waiting_events"]) == (2, 9)
     assert said["costsite_dropped_events[torn_line]"] == 1
     assert "costsite_dropped_events[bug]" not in said
+    assert "costsite_dropped_events[rejected]" not in said, "what was rejected is kept"
+    assert said["costsite_rejected_events"] == 6
     assert 300 <= said["costsite_last_report_age_seconds"] < 400
     assert said["costsite_queued_tasks"] == 1
     assert 90 <= said["costsite_oldest_task_age_seconds"] < 190

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max, Sum
 
+from agents.clients import lost_events
 from agents.models import Agent, Client, UsageDay
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import within
@@ -33,6 +34,7 @@ class Clients:
     waiting_events: int
     dropped: dict[str, int]
     rejected_events: int
+    """How often one was: one that is sent again before its reason is mended counts again."""
     last_report_at: datetime | None
 
     @property
@@ -66,8 +68,8 @@ def clients(user: User, calendar: Calendar) -> Clients:
         waiting += spool_events
         rejected += refused
         last = last or seen_at
-        for reason, count in lost.items():
-            dropped[reason] = dropped.get(reason, 0) + int(count)
+        for reason, count in lost_events(lost).items():
+            dropped[reason] = dropped.get(reason, 0) + count
     return Clients(processes, waiting, dropped, rejected, last)
 
 

@@ -123,7 +123,7 @@ def _silent(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
 
 def _lost(clients: Clients) -> Iterable[Notice]:
     if lost := clients.dropped_events:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in clients.dropped.items() if count)
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in clients.dropped.items())
         yield Notice(
             True,
             f"{many(lost, 'event')} lost by reporting processes in 7 days: {reasons}. Totals are too low by them.",
@@ -131,8 +131,8 @@ def _lost(clients: Clients) -> Iterable[Notice]:
     if rejected := clients.rejected_events:
         yield Notice(
             False,
-            f"{many(rejected, 'event')} rejected in 7 days; the reporting process keeps them in"
-            " its rejected.jsonl with the reason.",
+            f"{many(rejected, 'rejection')} of events in 7 days. What is rejected is kept where the agent runs, until it"
+            " is sent again: `costsite status` there says why, and the mend.",
         )
 
 
