@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 MOST_LETTERS = 2
+SHORT_LETTERS = 5
+"""Of names this long or shorter, one letter is often all that tells two agents apart: `abot`, `sbot`."""
 
 
-def are_near(one: str, other: str, most: int = MOST_LETTERS) -> bool:
-    """Whether at most `most` letters have to be changed, added or left out to get from one to the other.
+def are_near(one: str, other: str) -> bool:
+    """Whether at most two letters have to be changed, added or left out to get from one to the other.
 
-    Case and what joins words count for nothing. Short names are near only when one letter apart: `a` and `b` are two.
+    Case and what joins words count for nothing. Short names are near only when one letter apart, the shortest only
+    when alike.
     Names are anybody's to choose: a comparison takes a few dozen steps, however long they are and however alike.
     """
-    return are_near_plain(plain(one), plain(other), most)
+    return letters_apart(plain(one), plain(other)) is not None
 
 
 def plain(name: str) -> str:
@@ -19,9 +22,15 @@ def plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def are_near_plain(one: str, other: str, most: int = MOST_LETTERS) -> bool:
-    """As `are_near`, of names that are `plain` already: who compares one with many makes it so once."""
-    return _within(one, other, min(most, min(len(one), len(other)) // 4))
+def letters_apart(one: str, other: str) -> int | None:
+    """How many letters those are, of names that are `plain` already: who compares one with many makes it so once.
+    None where the two are not near.
+    """
+    is_short = max(len(one), len(other)) <= SHORT_LETTERS
+    most = 0 if is_short else min(MOST_LETTERS, min(len(one), len(other)) // 4)
+    if not _within(one, other, most):  # as nearly all are: one comparison does for these
+        return None
+    return next((letters for letters in range(most) if _within(one, other, letters)), most)
 
 
 def _within(one: str, other: str, most: int) -> bool:

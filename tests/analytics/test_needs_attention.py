@@ -15,7 +15,8 @@ from django.urls import reverse
 from agents.models import Agent
 from budgets.models import BudgetPolicy, Refusal
 from budgets.policies import By, set_budget
-from costsite.analytics.near_names import are_near, are_near_plain
+from costsite.analytics.near_names import are_near, letters_apart
+from costsite.analytics.queries.merges import names_to_choose
 from costsite.analytics.views import attention
 from tests.analytics.facts import AFTERNOON, PRICED, UNPRICED, Cast, Spend, text_of
 
@@ -33,6 +34,9 @@ BY = By(command="test")
         ("triage", "trage", True),
         ("triage", "trade", False),
         ("bot", "bat", False),
+        ("abot", "sbot", False),
+        ("agent", "agents", True),
+        ("s-bot", "SBot", True),
         ("a", "b", False),
         ("ремонт-бот", "ремонт-бод", True),
     ],
@@ -55,6 +59,7 @@ def test_nearness_is_levenshteins_distance() -> None:
     names += [name[:3] + name[4:] for name in names] + [f"b{name}a" for name in names]
     for one, other in product(names, names):
         assert are_near(one, other) is (distance(one, other) <= min(2, min(len(one), len(other)) // 4))
+        assert letters_apart(one, other) == (distance(one, other) if are_near(one, other) else None)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_names_made_to_be_slow_are_compared_in_few_steps(new: str, old: str) -> 
 
     sys.setprofile(count)
     try:
-        are_near_plain(new, old)
+        letters_apart(new, old)
     finally:
         sys.setprofile(None)
     assert 0 < steps < 100
@@ -112,6 +117,43 @@ def test_a_new_agent_named_almost_like_an_older_one_is_told_of(spend: Spend, as_
     assert "suport-bot is new, and named almost like support-bot." in html
     assert "triage is new: it was first seen in the last 7 days." in html
     assert html.index("suport-bot is new") < html.index("triage is new")
+
+
+def test_the_nearest_name_is_proposed_and_of_equally_near_ones_the_oldest(
+    cast: Cast, spend: Spend, client: Client
+) -> None:
+    for days_ago, slug in enumerate(["suport-bot", "aa-triage", "Support Bot!", "triage-ab", "support-bot"]):
+        spend(agent=slug)
+        seen(slug, days_ago)
+    seen("triage-ab", 20)
+    seen("support-bot", 30)
+    spend(agent="triage-a")
+    seen("triage-a", 1)
+    spend(agent="triage-aXY")
+    seen("triage-aXY", 10)
+    client.force_login(cast.owner)
+
+    html = text_of(client, "dashboard")
+
+    assert "suport-bot is new, and named almost like support-bot." in html
+    assert "Support Bot! is new, and named almost like support-bot." in html
+    assert "triage-a is new, and named almost like triage-ab." in html, "one letter, though triage-aXY is first by name"
+    source = Agent.objects.get(slug="suport-bot")
+    assert names_to_choose(source)[0] == ["support-bot", "Support Bot!"]
+
+
+def test_of_a_kind_with_more_notices_than_are_shown_the_count_is_said(spend: Spend, as_viewer: Client) -> None:
+    for name in ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen"):
+        spend(agent=name)
+        seen(name, 2)
+    for number in range(30):
+        spend(**UNPRICED | {"request_model": f"parrot-{number}", "response_model": f"parrot-{number}"}, agent="ant")
+
+    html = text_of(as_viewer, "dashboard")
+
+    assert "And 3 more new agents ." in html
+    assert "And at least 20 more unpriced models ." in html
+    assert "Needs attention (33)" in html, "8 agents, 25 models"
 
 
 def test_an_agent_with_calls_of_the_week_before_is_not_new(spend: Spend, as_viewer: Client) -> None:

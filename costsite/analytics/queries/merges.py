@@ -19,7 +19,7 @@ from budgets.enforcement import Standing
 from budgets.models import BudgetPolicy
 from budgets.months import month_at
 from budgets.state import standings_in_bulk
-from costsite.analytics.near_names import are_near_plain, plain
+from costsite.analytics.near_names import letters_apart, plain
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.agents import COUNTED_RUNS, BoundedCount
 
@@ -91,14 +91,17 @@ def find_source(user: User, pk: int) -> Source | None:
 
 
 def names_to_choose(source: Agent) -> tuple[list[str], list[str]]:
-    """Names of agents that `source` may be merged into: those that are almost its own, and the others by name."""
+    """Names of agents that `source` may be merged into: those that are almost its own, the nearest first and the older
+    of equally near ones, and the others by name.
+    """
     rows = (
         Agent.objects.live().filter(workspace=source.workspace_id).select_related("merged_into").exclude(pk=source.pk)
     )
-    slugs = [row.slug for row in rows.order_by("slug")[:COMPARED_NAMES] if not why_not(source, row)]
+    others = [row for row in rows.order_by("slug")[:COMPARED_NAMES] if not why_not(source, row)]
     own = plain(source.slug)
-    near = [slug for slug in slugs if are_near_plain(own, plain(slug))][:NEAR_NAMES]
-    return near, slugs[:LISTED_NAMES]
+    apart = [(letters_apart(own, plain(row.slug)), row.created_at, row.pk, row.slug) for row in others]
+    near = sorted(one for one in apart if one[0] is not None)
+    return [slug for *_, slug in near[:NEAR_NAMES]], [row.slug for row in others[:LISTED_NAMES]]
 
 
 def preview(source: Agent, target: Agent, calendar: Calendar) -> Preview:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.urls import reverse
 
 from agents.figures import many, money, percent
 from budgets.models import BudgetPolicy
 from budgets.state import Kind
-from costsite.analytics.near_names import MOST_LETTERS, are_near_plain, plain
+from costsite.analytics.near_names import MOST_LETTERS, letters_apart, plain
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.attention import Clients, UnpricedModel
 from costsite.analytics.queries.fortnight import AgentFortnight
@@ -21,7 +21,9 @@ from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import blocked_words
 
 EACH = 5
-"""Of each kind at most."""
+"""Of each kind at most; of others of the kind the count is said."""
+MOST_READ = 25
+"""Of those kinds of which a page reads the gravest: from here on their count is not known."""
 COMPARED_NAMES = 1_000
 COMPARISONS = 20_000
 """Of two names, for a page: a fifth of a second, of names made to be slow."""
@@ -36,6 +38,8 @@ class Notice:
     after: str = ""
     act: str = ""
     act_href: str = ""
+    stands_for: int = 1
+    """So many of its kind."""
 
     @property
     def rest(self) -> str:
@@ -58,12 +62,21 @@ def notices(
     found = [
         *_budgets(user, budgets, owned, slugs),
         *(_unpriced(user, model, bool(owned)) for model in unpriced[:EACH]),
+        *_more(unpriced, True, "unpriced model", reverse("prices"), most_read=MOST_READ),
         *_failing(live),
         *_silent(live),
         *_lost(clients),
         *_new(user, calendar, live, owned),
     ]
     return sorted(found, key=lambda notice: not notice.grave)
+
+
+def _more(found: Sequence[object], grave: bool, what: str, href: str, *, most_read: int = 0) -> Iterable[Notice]:
+    """How many were found beside those that are named. `most_read`: there may be others from so many on."""
+    if (rest := len(found) - EACH) > 0:
+        at_least = "at least " if most_read and len(found) >= most_read else ""
+        subject = f"{at_least}{many(rest, f'more {what}')}"
+        yield Notice(grave, "And", subject, href, ".", stands_for=rest)
 
 
 def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int, str]) -> Iterable[Notice]:
@@ -86,6 +99,8 @@ def _budgets(user: ways.User, budgets: Budgets, owned: set[int], slugs: dict[int
             one.kind not in (Kind.NEAR, Kind.ON_TRACK), "", one.policy.subject, href, f"{after}.",
             "Grant more" if act_href else "", act_href,
         )  # fmt: skip
+    is_grave = any(one.kind not in (Kind.NEAR, Kind.ON_TRACK) for one in loud[EACH:])
+    yield from _more(loud, is_grave, "budget", reverse("budgets"), most_read=MOST_READ)
 
 
 def _page_of(one: Watched, slugs: dict[int, str]) -> str:
@@ -110,6 +125,7 @@ def _failing(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
         after = f": {agent.failed_calls:,} of {agent.calls:,} calls failed in 7 days ({share})."
         runs = f"{reverse('runs')}?agent={agent.agent_id}&status=error"
         yield Notice(True, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Open runs", runs)
+    yield from _more(failing, True, "failing agent", f"{reverse('runs')}?status=error")
 
 
 def _silent(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
@@ -119,6 +135,7 @@ def _silent(agents: Sequence[AgentFortnight]) -> Iterable[Notice]:
         after = f"ran, and its provider reported no usage: {calls} in 7 days, all estimated."
         runs = f"{reverse('runs')}?agent={agent.agent_id}"
         yield Notice(False, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Open runs", runs)
+    yield from _more(silent, False, "such agent", reverse("analytics"))
 
 
 def _lost(clients: Clients) -> Iterable[Notice]:
@@ -131,8 +148,8 @@ def _lost(clients: Clients) -> Iterable[Notice]:
     if rejected := clients.rejected_events:
         yield Notice(
             False,
-            f"{many(rejected, 'rejection')} of events in 7 days. What is rejected is kept where the agent runs, until it"
-            " is sent again: `costsite status` there says why, and the mend.",
+            f"{many(rejected, 'rejection')} of events in 7 days. What is rejected is kept where the agent runs until"
+            " it is sent again: `costsite status` there says why, and the mend.",
         )
 
 
@@ -159,15 +176,19 @@ def _new(user: ways.User, calendar: Calendar, agents: Sequence[AgentFortnight], 
             False, "", agent.name, reverse("agent", args=[agent.agent_id]), after, "Merge into…" if merge_href else "",
             merge_href,
         )  # fmt: skip
+    yield from _more(new, False, "new agent", reverse("analytics"))
 
 
 def _twins(new: Sequence[AgentFortnight], others: Sequence[AgentFortnight]) -> dict[int, AgentFortnight]:
-    """Of each new agent, by its id, an older one of its workspace whose name is two letters away at most."""
+    """Of each new agent, by its id, an older one of its workspace whose name is two letters away at most: the nearest,
+    and of equally near ones the oldest. The other may be a misspelling too, and a merge has no way back.
+    """
     twins: dict[int, AgentFortnight] = {}
     names = [plain(other.slug) for other in others] if new else []
     comparisons = 0
     for agent in new:
         name = plain(agent.slug)
+        found: list[tuple[int, datetime, int, AgentFortnight]] = []
         for other, other_name in zip(others, names, strict=True):
             if (
                 other.workspace_id != agent.workspace_id
@@ -178,7 +199,8 @@ def _twins(new: Sequence[AgentFortnight], others: Sequence[AgentFortnight]) -> d
             if comparisons == COMPARISONS:
                 return twins
             comparisons += 1
-            if are_near_plain(name, other_name):
-                twins[agent.agent_id] = other
-                break
+            if (letters := letters_apart(name, other_name)) is not None:
+                found.append((letters, other.created_at, other.agent_id, other))
+        if found:
+            twins[agent.agent_id] = min(found, key=lambda one: one[:3])[-1]
     return twins

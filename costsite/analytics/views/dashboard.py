@@ -31,7 +31,7 @@ from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watch
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
-from costsite.analytics.views.attention import notices
+from costsite.analytics.views.attention import MOST_READ, notices
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
 from costsite.analytics.views.chosen import of_agent, within_site
 from costsite.analytics.views.month import month_forecast
@@ -50,7 +50,6 @@ from costsite.analytics.views.spend_chart import (
 from costsite.analytics.views.spenders import spender_export, spender_table
 from costsite.analytics.views.usual_run import usual_run
 
-NAMED_PROBLEMS = 5
 MOST_WORKSPACES = 250
 """Whose budgets are read."""
 MOVERS = 6
@@ -165,7 +164,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     forecast = month_forecast(site.spent_by_day(), calendar)
     agents = fortnight(user, calendar)
     clients = attention.clients(user, calendar)
-    unpriced = attention.unpriced_models(user, spans.month, NAMED_PROBLEMS) if month.unpriced_calls else []
+    unpriced = attention.unpriced_models(user, spans.month, MOST_READ) if month.unpriced_calls else []
     chart = _chart(request, calendar, filters, workspaces, place, site, agents, comparison)
     movers = movers_of(agents)
     table = spender_table(
@@ -175,6 +174,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         spans,
         states={spender.id: shown_state(budgets, spender.id) for spender in spenders[:MOST_ROWS]},
     )
+    told = notices(user, calendar, workspaces, budgets, unpriced, agents, clients)
     context = {
         "everyone": is_superuser(user),
         "workspaces": workspaces,
@@ -190,7 +190,8 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "forecast_words": band_words(forecast) if isinstance(forecast, Forecast) else str(forecast),
         "forecast_error": error_words(forecast) if isinstance(forecast, Forecast) else "",
         "budget": _budget(budgets, site, calendar, forecast),
-        "notices": notices(user, calendar, workspaces, budgets, unpriced, agents, clients),
+        "notices": told,
+        "needing_attention": sum(notice.stands_for for notice in told),
         "chart": chart,
         "movers": movers,
         "movers_days": last_week(calendar),
