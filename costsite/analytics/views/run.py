@@ -18,11 +18,13 @@ from costsite.analytics.per_run import per_run
 from costsite.analytics.queries import one_run
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.run_costs import RunCost, run_costs
+from costsite.analytics.queries.run_refusals import refused_by
 from costsite.analytics.queries.runs import RunFilter, RunRow
 from costsite.analytics.run_why import RunSize, Why, why
 from costsite.analytics.stacks import context_by_call
 from costsite.analytics.token_costs import token_costs
 from costsite.analytics.views.page import Export, found_or_404, page
+from costsite.analytics.views.run_refusals import refusal_lines
 
 CALLS_PER_PAGE = 50
 DRAWN_CALLS = 200
@@ -104,6 +106,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         "per_run": usual,
         "why": _why(found.spend, newest.runs, usual.median),
         "marked": mark_of(found.id),
+        "refusals": refusal_lines(user, calendar, refused_by(user, found)),
         "lines": lines,
         "unit": unit,
         "has_estimates": any(call.estimated for call in calls),
