@@ -13,6 +13,7 @@ from langchain_plugin import wire
 from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.call_event import call_event, run_ended_event, run_started_event, settle
 from langchain_plugin.cancelled_await import watch_for_cancellation
+from langchain_plugin.class_as_callback import NotOfTheClass
 from langchain_plugin.config import Config, site_of
 from langchain_plugin.endings import call_status, run_status, was_refused_by_provider
 from langchain_plugin.estimate import streamed_length
@@ -57,6 +58,8 @@ class CostCallbackHandler(BaseCallbackHandler):
     # which budgets need. So every method here catches what is not meant to leave.
     raise_error = True
     run_inline = True
+
+    ignore_chain = ignore_llm = ignore_chat_model = NotOfTheClass()
 
     def __init__(
         self, agent: str | None = None, *, api_key: str | None = None, url: str | None = None, **settings: Any

@@ -113,9 +113,11 @@ class Reporter:
                 if reporter is None:
                     reporter = _reporters[where] = cls(config)
                     if config.api_key is None and not config.disabled:
-                        logger.info(
+                        # Who names a site means to report to it, and would wait in vain.
+                        logger.log(
+                            logging.INFO if config.sources.get("url", "default") == "default" else logging.WARNING,
                             "Costsite has no API key: runs are counted in `last_run` and reported nowhere; "
-                            "set COSTSITE_API_KEY to report them."
+                            "set COSTSITE_API_KEY to report them.",
                         )
             reporter._send_what_is_left()
         return reporter

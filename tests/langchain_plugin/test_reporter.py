@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from langchain_plugin.config import Config
 from langchain_plugin.reporter import MAX_EVENT_BYTES, Reporter
-from tests.langchain_plugin.processes import config_for, run, spooled
+from tests.langchain_plugin.processes import DEAD_URL, config_for, run, spooled
 from tests.langchain_plugin.stub_site import StubSite, page
 
 # ── one for a process ────────────────────────────────────────────────────────────────────────────────────────────
@@ -45,19 +46,30 @@ def test_nothing_heavy_is_imported_and_nothing_started_until_the_first_event(tmp
 # ── without a key, or switched off ───────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(
+    ("site", "level"),
+    [
+        pytest.param({}, logging.INFO, id="no site is named"),
+        pytest.param({"environ": {"COSTSITE_URL": DEAD_URL}}, logging.WARNING, id="by the environment"),
+        pytest.param({"url": DEAD_URL}, logging.WARNING, id="by an argument"),
+    ],
+)
 def test_without_a_key_it_says_so_once_and_writes_and_sends_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    site: dict[str, Any], level: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     for agent in ("a", "b"):
-        reporter = Reporter.shared(config_for(tmp_path, api_key=None, agent=agent))
+        reporter = Reporter.shared(Config.resolve(**{"environ": {}} | site, state_dir=tmp_path, agent=agent))
         reporter.append({"type": "llm_call"})
         reporter.fingerprint("1", ["x"], [])
         assert not reporter.sends
         assert reporter.flush(0)
-    assert [record.message for record in caplog.records if record.name == "costsite"] == [
-        "Costsite has no API key: runs are counted in `last_run` and reported nowhere; "
-        "set COSTSITE_API_KEY to report them."
+    assert [(record.levelno, record.message) for record in caplog.records if record.name == "costsite"] == [
+        (
+            level,
+            "Costsite has no API key: runs are counted in `last_run` and reported nowhere; "
+            "set COSTSITE_API_KEY to report them.",
+        )
     ]
     assert list(tmp_path.iterdir()) == []
 
