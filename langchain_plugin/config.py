@@ -76,7 +76,8 @@ class Config:
         for name, setting in _SETTINGS.items():
             variable = f"COSTSITE_{name.upper()}"
             given, source, label = arguments.get(name), "argument", name
-            if isinstance(given, str) and not given.strip():
+            # A key that is blank is none; an agent that is blank is a name somebody forgot.
+            if name != "agent" and isinstance(given, str) and not given.strip():
                 given = None
             if given is None and environ.get(variable, "").strip():
                 given, source, label = environ[variable], variable, variable

@@ -140,10 +140,12 @@ class LastRun:
     def _cost_in_words(self) -> str:
         cost = self.cost_microcents
         if cost is not None:
-            return show_cents(cost) + (" (estimated usage)" if self.estimated_calls else "")
-        if not self._reporter.sends:
-            return "cost unknown without an API key"
-        return "unpriced" if self._is_settled() else "cost not known yet"
+            words = show_cents(cost)
+        elif not self._reporter.sends:
+            words = "cost unknown without an API key"
+        else:
+            words = "unpriced" if self._is_settled() else "cost not known yet"
+        return words + (" (estimated usage)" if self.estimated_calls else "")
 
     def __repr__(self) -> str:
         return f"<LastRun {self.agent} {self.run_id} {self.status}: {self.calls} calls>"

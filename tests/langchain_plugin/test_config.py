@@ -44,8 +44,14 @@ def test_without_anything_the_site_on_this_machine_is_meant_and_there_is_no_key(
 
 
 def test_what_is_blank_was_not_given() -> None:
-    config = Config.resolve(api_key="", agent="  ", environ={"COSTSITE_URL": " "})
+    config = Config.resolve(api_key="", environ={"COSTSITE_URL": " ", "COSTSITE_AGENT": " "})
     assert (config.api_key, config.agent, config.url) == (None, None, DEFAULT_URL)
+
+
+@pytest.mark.parametrize("agent", ["", "  "])
+def test_an_agent_that_is_given_has_a_name(agent: str) -> None:
+    with pytest.raises(ConfigError, match="agent must be a text that is not empty"):
+        Config.resolve(agent=agent, environ={"COSTSITE_AGENT": "support-bot"})
 
 
 def test_the_key_is_in_no_text_of_the_settings() -> None:

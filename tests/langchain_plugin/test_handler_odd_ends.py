@@ -12,6 +12,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.globals import set_llm_cache
 from langchain_core.messages import HumanMessage
 from langchain_core.outputs import LLMResult
+from langchain_core.runnables import RunnableLambda
 
 from langchain_plugin import CostCallbackHandler
 from tests.langchain_plugin.conftest import Spooled, calls_of
@@ -164,6 +165,27 @@ def test_missing_usage_is_estimated_and_said_once_with_the_mend(
     said = [record.getMessage() for record in caplog.records if "no token usage" in record.getMessage()]
     assert len(said) == 1
     assert "stream_usage=True" in said[0]
+
+
+def test_a_cost_that_is_not_known_is_of_estimated_usage_all_the_same() -> None:
+    handler = CostCallbackHandler(agent="support-bot", api_key="")
+    ScriptedModel(usage=None).invoke(QUESTION, {"callbacks": [handler]})
+    assert str(handler.last_run).endswith("cost unknown without an API key (estimated usage)")
+
+    ScriptedModel().invoke(QUESTION, {"callbacks": [handler]})
+    assert str(handler.last_run).endswith("cost unknown without an API key")
+
+
+def test_a_class_among_the_callbacks_is_said_once_to_record_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    callbacks: Any = [CostCallbackHandler]
+    for _ in range(2):
+        (RunnableLambda(lambda question: question) | ScriptedModel()).invoke(QUESTION, {"callbacks": callbacks})
+
+    said = [record.getMessage() for record in caplog.records if record.name == "costsite"]
+    assert said == [
+        "Costsite: the callbacks hold the class CostCallbackHandler, which records nothing; "
+        "make one: callbacks=[CostCallbackHandler()]."
+    ]
 
 
 def test_usage_that_had_to_be_mended_is_said_once_for_each_model(
