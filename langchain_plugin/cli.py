@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from uuid import uuid4
 
 from langchain_plugin._version import __version__
 from langchain_plugin.config import Config, as_kept
-from langchain_plugin.errors import CheckFailed, ConfigError
+from langchain_plugin.errors import CheckFailed, ConfigError, ServerUnreachable
 from langchain_plugin.own_file import UnsafeFolder, make_folder
 from langchain_plugin.rejected import FILE_NAME as REJECTED_FILE
 from langchain_plugin.rejected import FINAL_CODES, rejected_by_reason, send_again
@@ -92,7 +93,16 @@ def doctor(config: Config) -> int:
 
     def ask() -> str:
         began_monotonic = time.monotonic()
-        told.append(Reporter(config).check())
+        try:
+            told.append(Reporter(config).check())
+        except ServerUnreachable as error:
+            if config.url.startswith("https://") and _has_no_tls(error):
+                http = "http://" + config.url.removeprefix("https://")
+                raise _Finding(
+                    f"{config.url} does not speak TLS: if the site is served without, set COSTSITE_URL to {http}; "
+                    "else mend the proxy before it."
+                ) from None
+            raise
         return f"{config.url} answered in {(time.monotonic() - began_monotonic) * 1000:.0f} ms"
 
     check("site", ask)
@@ -106,6 +116,15 @@ def doctor(config: Config) -> int:
         return 1
     print(f"Ready: runs are reported to the workspace {told[0].workspace_name} at {config.url}.")
     return 0
+
+
+def _has_no_tls(error: BaseException) -> bool:
+    """Whether what answered speaks no TLS, by what is under an error. A certificate that is not trusted speaks it."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+        if isinstance(error, ssl.SSLError):
+            return not isinstance(error, ssl.SSLCertVerificationError)
+    return "handshake" in str(error)  # a site that waits for the rest of a request: Python calls that a TimeoutError
 
 
 class _Finding(Exception):  # noqa: N818 - not an error of the program, but what it found

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -104,6 +105,21 @@ def test_the_doctor_names_what_is_wrong_and_the_mend(
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert verdict.startswith("Not ready. ")
     assert mend in verdict
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_the_doctor_names_http_where_a_site_speaks_no_tls(
+    answers: bool, site: StubSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and waits for a line that never ends
+        monkeypatch.setattr("langchain_plugin.transport.CONNECT_SECONDS", 0.5)
+        port = site.url.rpartition(":")[2] if answers else silent.getsockname()[1]
+        monkeypatch.setenv("COSTSITE_URL", f"https://127.0.0.1:{port}")
+
+        assert main(["doctor"]) == 1
+
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert f"not speak TLS: if the site is served without, set COSTSITE_URL to http://127.0.0.1:{port};" in verdict
 
 
 def test_a_wrong_setting_is_told_before_anything_is_tried(
