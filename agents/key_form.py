@@ -43,7 +43,11 @@ class KeyForm(forms.Form):
         if workspace is not None and slug:
             cleaned["agent"] = Agent.objects.filter(workspace=workspace, slug=slug).live().first()
             if cleaned["agent"] is None:
-                self.add_error("agent", f"{workspace} has no agent of this name; leave it empty, or write one it has.")
+                self.add_error(
+                    "agent",
+                    f"{workspace} has no agent of this name. Write one it has; or add it in the admin, or let it report"
+                    " once with a key for the whole workspace.",
+                )
         return cleaned
 
     def make(self) -> tuple[ApiKey, str]:

@@ -66,6 +66,7 @@ def test_a_key_may_be_bound_to_one_agent_of_the_workspace(cast: Cast, as_owner: 
     assert row.agent == agent
     assert 'CostCallbackHandler(agent="triage")' in html
     assert "Acme has no agent of this name" in refused
+    assert "add it in the admin, or let it report once with a key for the whole workspace." in refused
     assert ApiKey.objects.count() == 1
 
 
