@@ -37,11 +37,14 @@ def kind_class(state: str) -> str:
 def budget_bar(state: str, limit: int, spent: int, held: int, thresholds: Sequence[int]) -> BudgetBar:
     """`state`: as `budgets.state.Kind` names it. A limit of 0 is full from the start."""
     spent, held = max(0, spent), max(0, held)
-    scale = max(limit * 100 // LIMIT_AT, spent + held, 1)
+    # Held is never spent: it makes room for itself up to the width's last part, and is cut there. Leases of a lowered
+    # limit may hold hundreds of times what it is, beside which what is spent would not be seen.
+    scale = max(limit * 100 // LIMIT_AT, min(spent + held, spent * 100 // LIMIT_AT), 1)
 
     def place(value: int) -> float:
         return round(100 * value / scale, 2)
 
+    spent_width = place(spent)
     used = percent(spent, limit) if limit else "–"
     if spent < limit and used == "100 %":
         used = "over 99 %"
@@ -50,8 +53,8 @@ def budget_bar(state: str, limit: int, spent: int, held: int, thresholds: Sequen
     aside = f", {money(held)} held" if held else ""
     return BudgetBar(
         kind=kind_class(state),
-        spent_width=place(spent),
-        held_width=place(held),
+        spent_width=spent_width,
+        held_width=round(min(place(held), 100 - spent_width), 2),
         limit_at=place(limit),
         ticks=tuple(place(limit * threshold // 100) for threshold in thresholds if threshold < 100),
         used=used,

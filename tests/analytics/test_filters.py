@@ -121,6 +121,21 @@ def test_a_bar_grows_beyond_its_line_and_never_beyond_its_ground() -> None:
         assert len(bar.ticks) == 2
 
 
+def test_what_is_held_never_hides_what_is_spent() -> None:
+    blocked = budget_bar("blocked", 40 * CENT, 105 * CENT, 9_175 * CENT, (50, 80))
+
+    # 105 cents fill 85 % of the width, and the limit of 40 lies at 40 / 105 of that.
+    assert blocked.spent_width == pytest.approx(85, abs=0.1)
+    assert blocked.limit_at == pytest.approx(32.4, abs=0.1)
+    assert blocked.spent_width + blocked.held_width == pytest.approx(100)
+    assert blocked.words.endswith(", $91.75 held")
+    with_room = budget_bar("on_track", 40 * CENT, 10 * CENT, 9_175 * CENT, (50, 80))
+    assert (with_room.limit_at, with_room.spent_width) == (pytest.approx(85, abs=0.1), pytest.approx(21.25, abs=0.1))
+    assert with_room.spent_width + with_room.held_width == pytest.approx(100)
+    a_little = budget_bar("over", 100 * CENT, 118 * CENT, 2 * CENT, (50, 80))
+    assert a_little.spent_width == pytest.approx(100 * 118 / 120, abs=0.1), "what fits is drawn to scale"
+
+
 def test_what_is_not_spent_is_never_rounded_up_to_all_of_it() -> None:
     assert budget_bar("near", 100 * CENT, 100 * CENT - 1, 0, (100,)).used == "over 99 %"
     assert budget_bar("blocked", 0, 0, 0, (100,)).used == "–"
