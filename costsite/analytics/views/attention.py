@@ -149,7 +149,7 @@ def _lost(clients: Clients) -> Iterable[Notice]:
         yield Notice(
             False,
             f"{many(rejected, 'rejection')} of events in 7 days. What is rejected is kept where the agent runs until"
-            " it is sent again: `costsite status` there says why, and the mend.",
+            " it is sent again; costsite status, run there, says why, and the mend.",
         )
 
 
