@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from agents.admin.access import MembersOnlyAdmin
 from agents.admin.people import AgentAdmin, WorkspaceAdmin
 from agents.cost_tracker import CostTracker
+from agents.figures import many
 from agents.models import Agent, LedgerState, Workspace
 from agents.write_lock import writing
 from budgets.admin.defaults import DefaultBudgetInline
@@ -125,7 +126,7 @@ class MonthlyBudgetAdmin(MembersOnlyAdmin):
         now, ledger = timezone.now(), LedgerState.current()
         month = month_at(now, ledger.days())
         spend = self.spent_by(row).month(month.name).total()
-        unpriced = f", and {spend.unpriced_calls:,} calls without a price" if spend.unpriced_calls else ""
+        unpriced = f", and {many(spend.unpriced_calls, 'call')} without a price" if spend.unpriced_calls else ""
         spent = f"Spent this month: {in_both(spend.cost_microcents)}{unpriced}."
         standings = standings_in_bulk(form.above, now, month)
         above = covered_too(request, [standings[one.pk] for one in form.above], ledger.time_zone)

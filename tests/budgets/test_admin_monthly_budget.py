@@ -131,6 +131,13 @@ def test_a_viewer_reads_the_budget_in_both_units(support_bot: Agent, viewer: Use
     assert f'name="{FIELD}"' not in html
 
 
+def test_the_help_counts_calls_without_a_price(support_bot: Agent, owner: User, client: Client) -> None:
+    client.force_login(owner)
+    for said in ("and 1 call without a price.", "and 2 calls without a price."):
+        spend(support_bot, 1, provider="acme-ai")
+        assert said in help_of(client.get(page_of(support_bot)).content.decode())
+
+
 def test_the_help_says_what_is_spent_and_which_other_budgets_cover_it(
     support_bot: Agent, workspace: Workspace, owner: User, superuser: User, client: Client
 ) -> None:
