@@ -53,7 +53,7 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         return []
     columns, joins, parameters = [f"a.{fact}" for fact in facts], [], list[object]()
     for number, span in enumerate(spans):
-        sums = ", ".join(f"CAST(SUM({column}) AS bigint) AS {column}" for column in span.summed)
+        sums = ", ".join(f"SUM({column}) AS {column}" for column in span.summed)
         wanted = "".join(f" AND {column} = %s" for column in span.wanted)
         key = ", ".join(("agent_id", *span.by))
         # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.

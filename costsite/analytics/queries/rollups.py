@@ -83,7 +83,7 @@ def days_of_agents(days: Days, agent_ids: Sequence[int]) -> dict[int, CostByDay]
     wanted = AgentDay.objects.filter(within(days), agent__in=agent_ids).order_by().annotate(named=F("agent"))
     series: dict[int, CostByDay] = defaultdict(dict)
     for agent_id, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
-        series[agent_id][day] = known_cost(int(made), int(unpriced), int(cost))
+        series[agent_id][day] = known_cost(made, unpriced, cost)
     return series
 
 
@@ -135,7 +135,7 @@ def split_by_day(
     sums: dict[Any, dict[date, tuple[int, int, int]]] = {}
     summed: dict[date, tuple[int, int, int]] = {}
     for value, day, *_, made, unpriced, cost in found:
-        added = int(made), int(unpriced), int(cost)
+        added = made, unpriced, cost
         if totals is None:
             summed[day] = _plus(summed.get(day), added)
         if value is not None:

@@ -163,4 +163,4 @@ def _row(row: Sequence[Any], month: Month, places: dict[int, Workspace]) -> Stan
         agent = Agent.from_db(DEFAULT_DB_ALIAS, _AGENT, of_agent)
         agent.workspace = place
     policy.workspace, policy.agent = place, agent
-    return StandingRow(Standing(policy, month, int(in_force), int(spent), int(held or 0)), int(refused))
+    return StandingRow(Standing(policy, month, in_force, spent, held or 0), refused)

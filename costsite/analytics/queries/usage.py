@@ -118,12 +118,12 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
         if pk is not None:
             of_keys.setdefault(pk, {})[hour] = tuple(counted)
             spent[pk] = spent.get(pk, 0) + counted[-1]
-    summed = {hour: tuple(map(int, map(sum, zip(*sums, strict=True)))) for hour, sums in of_hours.items()}
+    summed = {hour: tuple(map(sum, zip(*sums, strict=True))) for hour, sums in of_hours.items()}
     totals = {
         hour: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
         for hour, (_, calls, unpriced, cost) in summed.items()
     }
     dearest = sorted((pk for pk, cost in spent.items() if cost), key=lambda pk: (-spent[pk], pk))[:most]
-    costs = {pk: {hour: known_cost(*map(int, counted)) for hour, counted in of_keys[pk].items()} for pk in dearest}
+    costs = {pk: {hour: known_cost(*counted) for hour, counted in of_keys[pk].items()} for pk in dearest}
     cut = sum(runs for runs, *_ in summed.values()) >= HOURLY_RUNS
     return Hours(dearest, costs, totals, cut)
