@@ -217,7 +217,7 @@ def spend_stack(
                 chart.at(mark) if mark else None,
             )
         )
-    whole = sum(spent, NOTHING)
+    whole = Spend.sum_of(spent)
     sums_unit = figures.MoneyUnit.for_values([whole.cost])
     legend = [LegendEntry(one.name, one.slot, one.href, sums_unit.write(one.over(steps))) for one in shown]
     if others and shown:
@@ -285,10 +285,10 @@ def spend_per_day(
     per = "week" if weekly else "day"
     steps = part_steps(parts, days, calendar, day_href)
     if weekly:
-        totals = {part.start: sum((totals.get(day, NOTHING) for day in part), NOTHING) for part in parts}
+        totals = {part.start: Spend.sum_of(totals.get(day, NOTHING) for day in part) for part in parts}
         series = [replace(one, values=_by_part(one.values, parts)) for one in series]
         places = [(part.start - days.start).days for part in parts] + [len(days)]
-        before = [sum(before[start:end], NOTHING) for start, end in pairwise(places)] if before else ()
+        before = [Spend.sum_of(before[start:end]) for start, end in pairwise(places)] if before else ()
     return spend_stack(
         name,
         title=title,

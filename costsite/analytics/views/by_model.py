@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agents.spend import NOTHING, Spend, cents_text
+from agents.spend import Spend, cents_text
 from costsite.analytics import figures
 from costsite.analytics.views.page import Export
 
@@ -21,7 +21,7 @@ def models_table(models: Sequence[SpendOfModel]) -> dict[str, Any]:
     rest = models[MODELS:]
     return {
         "models": models[:MODELS],
-        "other_models": (len(rest), sum((spend for _, spend in rest), NOTHING)) if rest else None,
+        "other_models": (len(rest), Spend.sum_of(spend for _, spend in rest)) if rest else None,
         "models_unit": figures.MoneyUnit.for_values([spend.cost for _, spend in models]),
     }
 

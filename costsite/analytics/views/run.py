@@ -114,7 +114,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponseBase:
         "drawn_calls": len(drawn),
         "drawn_from": drawn_from + 1,
         "context": context_chart,
-        "page_total": sum((call.spend for call in calls), NOTHING),
+        "page_total": Spend.sum_of(call.spend for call in calls),
         "whole_run_shown": not offset and not more,
         "previous": max(0, offset - CALLS_PER_PAGE) if offset else None,
         "next": offset + CALLS_PER_PAGE if more else None,

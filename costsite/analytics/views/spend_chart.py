@@ -88,13 +88,13 @@ def spend_chart(
     """
     before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
     whole = sum(1 for day in filters.days if day < calendar.today)
-    shown = sum((split.totals.get(day, NOTHING) for day in filters.days), NOTHING)
+    shown = Spend.sum_of(split.totals.get(day, NOTHING) for day in filters.days)
     before = None
     if filters.compare:
         # Whole days alone: a part of today against a whole day would hide a rise until midnight.
-        through = sum((split.totals.get(day, NOTHING) for day in list(filters.days)[:whole]), NOTHING)
+        through = Spend.sum_of(split.totals.get(day, NOTHING) for day in list(filters.days)[:whole])
         earlier = Days(filters.before.start, min(filters.before.end, filters.before.start + timedelta(days=whole)))
-        before = Before(through, sum(before_totals[:whole], NOTHING), str(earlier) if earlier else "")
+        before = Before(through, Spend.sum_of(before_totals[:whole]), str(earlier) if earlier else "")
     of = _of(filters)
     return spend_per_day(
         name,
@@ -163,11 +163,11 @@ def hourly_chart(
     steps = hour_steps(calendar, lambda at: runs_of_hour(at, **kept))
     day, totals = timedelta(hours=24), hours.totals
     earlier = [totals.get(step.key - day, NOTHING) for step in steps] if filters.compare else []
-    shown = sum((totals.get(step.key, NOTHING) for step in steps), NOTHING)
+    shown = Spend.sum_of(totals.get(step.key, NOTHING) for step in steps)
     before = None
     if filters.compare:
-        through = sum((totals.get(step.key, NOTHING) for step in steps[:-1]), NOTHING)
-        before = Before(through, sum(earlier[:-1], NOTHING), "the same 23 whole hours of the day before")
+        through = Spend.sum_of(totals.get(step.key, NOTHING) for step in steps[:-1])
+        before = Before(through, Spend.sum_of(earlier[:-1]), "the same 23 whole hours of the day before")
     nothing = Comparison(0, Days(calendar.today, calendar.today), 0, Days(calendar.today, calendar.today))
     title = answer(filters.range, nothing, shown, filters.days, calendar, before=before)
     if before is None and shown.cost is not None:

@@ -8,7 +8,7 @@ from datetime import date
 
 from django.urls import reverse
 
-from agents.spend import NOTHING, Spend, cents_text
+from agents.spend import Spend, cents_text
 from costsite.analytics import figures, panels
 from costsite.analytics.comparison import change
 from costsite.analytics.queries.rollups import Spans
@@ -80,7 +80,7 @@ def spender_table(
     )
     unit = figures.MoneyUnit.for_values([total.cost, *(row.spend.cost for row in rows)])
     head = f"Change through {spans.compared.last:%-d %b} on {spans.before}" if spans.compared else "Change"
-    return SpenderTable(rows, len(rest), sum((spender.month for spender in rest), NOTHING), total, unit, head)
+    return SpenderTable(rows, len(rest), Spend.sum_of(spender.month for spender in rest), total, unit, head)
 
 
 def spender_export(spenders: Sequence[Spender], spans: Spans, kind: str) -> Export:

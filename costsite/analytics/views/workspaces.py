@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from agents.spend import NOTHING, cents_text
+from agents.spend import Spend, cents_text
 from costsite.analytics import figures, panels
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.file_names import of_calls, of_chart
@@ -60,7 +60,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
     spenders = spenders_of(listed, site, spans)
     budgets = budgets_for(request.user, calendar, agents=())
     states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
-    total = sum((spender.month for spender in spenders), NOTHING)
+    total = Spend.sum_of(spender.month for spender in spenders)
     context = {
         "table": spender_table(spenders, site.costs_by_day(spans.spark), total, spans, states=states),
         "runs": sum(spender.runs or 0 for spender in spenders),
