@@ -19,7 +19,7 @@ from agents.models import Agent, LLMCall, ModelPrice
 from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries import run_costs
-from costsite.analytics.queries.runs import RunFilter
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.views import agent as agent_page
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, file_of, is_paged_older_and_newer, known, text_of
 

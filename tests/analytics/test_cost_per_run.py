@@ -18,7 +18,7 @@ from costsite.analytics import figures
 from costsite.analytics.per_run import PlacedRun, per_run, run_plot
 from costsite.analytics.periods import Days
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.runs import RunFilter
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.views.usual_run import usual_run
 from langchain_plugin import wire
 from tests.analytics.facts import AFTERNOON, PRICED_MICROCENTS, UNPRICED, Cast, Spend, text_of

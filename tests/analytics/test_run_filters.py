@@ -15,7 +15,8 @@ from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.runs import Cursor, RunFilter, list_runs
+from costsite.analytics.queries.run_filter import RunFilter
+from costsite.analytics.queries.runs import Cursor, list_runs
 from costsite.analytics.queries.usage import spend_by_hour
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 from tests.factories import NOON, MembershipFactory

@@ -14,7 +14,8 @@ from django.db.models import Case, Value, When
 from agents.models import AgentRunLog
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.plain import instant, plain_rows
-from costsite.analytics.queries.runs import Cursor, RunFilter, as_wanted, newest_alone
+from costsite.analytics.queries.run_filter import RunFilter, as_wanted
+from costsite.analytics.queries.runs import Cursor, newest_alone
 
 User = AbstractBaseUser | AnonymousUser
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
-from django.db.models import BooleanField, DateTimeField, Exists, F, Func, OuterRef, Q, QuerySet, Value
+from django.db.models import DateTimeField, Exists, Q, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
-from agents.models import Agent, AgentRunLog, LLMCall
+from agents.models import Agent, AgentRunLog
 from agents.models.visibility import VisibleQuerySet
 from agents.spend import Spend
 from costsite.advice.models import RunReview
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.plain import instant, plain_answer
+from costsite.analytics.queries.run_filter import RunFilter, as_wanted, led_to
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -31,7 +31,6 @@ OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
 Parts = Sequence[VisibleQuerySet[AgentRunLog]]
 """Of the runs one sees, each in the order of an index."""
-STATUSES = AgentRunLog.Status
 SIFTED_RUNS = 3_000
 """Looked through for one page."""
 SIFTED_PARTS = 10
@@ -133,49 +132,6 @@ class RunPage:
     """How far back was looked for what no index leads to; None: to the end."""
 
 
-@dataclass(frozen=True)
-class RunFilter:
-    workspace_id: int | None = None
-    agent_id: int | None = None
-    days: Days | None = None
-    """Of the run's start."""
-    status: str = ""
-    """One of `STATUSES`; empty: any."""
-    begun_from: datetime | None = None
-    begun_before: datetime | None = None
-    """Instants, beside the days."""
-    cost_over: int | None = None
-    """Microcents."""
-    tokens_over: int | None = None
-    """Input and output."""
-    tag: str = ""
-    thread: str = ""
-    provider: str = ""
-    model: str = ""
-    call_status: str = ""
-    """Runs with a call that is all of these three."""
-    marked: bool = False
-    """By the last review, as unusually high in tokens or cost for their agent."""
-
-    @property
-    def sifts(self) -> bool:
-        """No index has the runs it wants in their order: they are looked for among those that one has."""
-        return (
-            self.cost_over is not None
-            or self.tokens_over is not None
-            or bool(self.tag or self.thread or self.marked or self.of_calls)
-        )
-
-    @property
-    def of_calls(self) -> dict[str, str]:
-        """What one of its calls has to be, by the columns of `LLMCall`."""
-        wanted = {"provider": self.provider, "model": self.model, "status": self.call_status}
-        return {name: value for name, value in wanted.items() if value}
-
-    def since(self, at: datetime) -> RunFilter:
-        return replace(self, begun_from=at)
-
-
 def list_runs(
     user: User,
     calendar: Calendar,
@@ -259,35 +215,6 @@ def _not_beyond(end: Cursor, order: Sequence[str]) -> Q:
     return Q(Q(started_at__lt=end.started_at) | Q(id__lte=end.id), started_at__lte=end.started_at)
 
 
-class _HasTag(Func):
-    """Whether a list of tags has one, on SQLite: `_HasTag("tags", Value("night"))`, whose joiner is the middle."""
-
-    template = "EXISTS (SELECT 1 FROM json_each(%(expressions)s))"
-    arg_joiner = ") WHERE value = ("
-    output_field = BooleanField()
-
-
-def as_wanted(wanted: RunFilter, database: str) -> Q:
-    """Whether a run that an index led to is as wanted in what no index knows."""
-    so = Q()
-    if wanted.cost_over is not None:
-        so &= Q(cost_microcents__gt=wanted.cost_over)
-    if wanted.tokens_over is not None:
-        so &= Q(input_tokens__gt=wanted.tokens_over - F("output_tokens"))
-    if wanted.thread:
-        so &= Q(thread_id=wanted.thread)
-    if wanted.of_calls:
-        called = LLMCall.objects.filter(workspace_id=OuterRef("workspace_id"), run_id=OuterRef("run_id"))
-        so &= Q(Exists(called.filter(**wanted.of_calls)))
-    if wanted.marked:
-        so &= Q(Exists(RunReview.objects.filter(run=OuterRef("pk"))))
-    if not wanted.tag:
-        return so
-    if connections[database].vendor == "postgresql":
-        return so & Q(tags__contains=[wanted.tag])
-    return so & Q(_HasTag("tags", Value(wanted.tag)))
-
-
 def page_among(
     user: User, places: Sequence[Cursor], *, before: Cursor | None, after: Cursor | None, limit: int
 ) -> RunPage:
@@ -317,29 +244,15 @@ def newest_to_sum(user: User, calendar: Calendar, wanted: RunFilter, most: int) 
     They are a range of an index: to look them up by their ids, one by one, takes longer than to add them up.
     """
     parts = _parts(user, calendar, wanted, Q())
-    rows = parts[0] if len(parts) == 1 else _led_to(calendar, wanted).visible_to(user)
+    rows = parts[0] if len(parts) == 1 else led_to(calendar, wanted).visible_to(user)
     statement, parameters = _statement_for_place(most, parts, NEWEST_FIRST)
     last = RawSQL(f"SELECT started_at FROM ({statement}) AS last", parameters, output_field=DateTimeField())  # noqa: S611
     return rows.filter(started_at__gte=Coalesce(last, Value(EPOCH)))
 
 
-def _led_to(calendar: Calendar, wanted: RunFilter) -> VisibleQuerySet[AgentRunLog]:
-    """What an index knows of the runs that are wanted, but for whose they are."""
-    rows = AgentRunLog.objects.all()
-    if wanted.days is not None:
-        rows = rows.filter(
-            started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
-        )
-    if wanted.begun_from is not None:
-        rows = rows.filter(started_at__gte=wanted.begun_from)
-    if wanted.begun_before is not None:
-        rows = rows.filter(started_at__lt=wanted.begun_before)
-    return rows.filter(status=wanted.status) if wanted.status else rows
-
-
 def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> Parts:
     """The runs that an index leads to, in parts that have one each."""
-    rows = _led_to(calendar, wanted).filter(beyond)
+    rows = led_to(calendar, wanted).filter(beyond)
     if wanted.agent_id is not None:
         # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
         # of rows to lay over each other, all the workspaces' among them, and then to sort.

@@ -16,7 +16,8 @@ from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.plain import instant, plain_rows
 from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
-from costsite.analytics.queries.runs import RunFilter, newest_to_sum
+from costsite.analytics.queries.run_filter import RunFilter
+from costsite.analytics.queries.runs import newest_to_sum
 
 User = AbstractBaseUser | AnonymousUser
 

@@ -24,6 +24,7 @@ from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_m
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, RunCosts, run_costs, run_ids
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.standings import budgets_for
 from costsite.analytics.queries.usage import spend_by_hour, usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
@@ -180,7 +181,7 @@ def _chart(
     agent_id = agent.id
     kept = {"agent": agent_id}
     if filters.range == HOURS:
-        found = runs.RunFilter(agent_id=agent_id)
+        found = RunFilter(agent_id=agent_id)
         hours = spend_by_hour(request.user, calendar, "agent", SERIES, found, compare=filters.compare)
         names = {agent_id: agent.name}
         return hourly_chart(
@@ -206,8 +207,8 @@ def _chart(
     )
 
 
-def _asked_of_runs(filters: Filters, agent_id: int) -> runs.RunFilter:
-    return runs.RunFilter(
+def _asked_of_runs(filters: Filters, agent_id: int) -> RunFilter:
+    return RunFilter(
         agent_id=agent_id,
         days=filters.days,
         tag=filters.tag,

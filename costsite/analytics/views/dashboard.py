@@ -24,7 +24,7 @@ from costsite.analytics.queries import attention
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.fortnight import AgentFortnight, fortnight, last_week, week_before
 from costsite.analytics.queries.rollups import Spans
-from costsite.analytics.queries.runs import RunFilter
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
 from costsite.analytics.queries.standing_rows import fullness_of
 from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for

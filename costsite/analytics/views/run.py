@@ -18,8 +18,9 @@ from costsite.analytics.per_run import per_run
 from costsite.analytics.queries import one_run
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.run_costs import RunCost, run_costs
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.run_refusals import refused_by
-from costsite.analytics.queries.runs import RunFilter, RunRow
+from costsite.analytics.queries.runs import RunRow
 from costsite.analytics.run_why import RunSize, Why, why
 from costsite.analytics.stacks import context_by_call
 from costsite.analytics.token_costs import token_costs

@@ -22,6 +22,7 @@ from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.analytics.queries import agents, runs, workspaces
 from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.run_filter import STATUSES, RunFilter
 from costsite.analytics.queries.site import my_workspaces
 from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
 from costsite.analytics.views.chosen import chosen_agent, of_agent
@@ -91,7 +92,7 @@ def cents_wanted(text: str) -> int | None:
     return int(cents * MICROCENTS_PER_CENT) if cents.is_finite() and 0 <= cents < 10**12 else None
 
 
-def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilter, dict[str, Any]]:
+def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[RunFilter, dict[str, Any]]:
     """The filter that the query string names, and what the page shows of it.
 
     A workspace or an agent that one may not see is as if it were not named; so is an agent of another workspace than
@@ -110,7 +111,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         agents_listed.append(agent)
     when = when_wanted(request, calendar)
     status = request.GET.get("status", "")
-    status = status if status in runs.STATUSES.values else ""
+    status = status if status in STATUSES.values else ""
     tag, thread = text_wanted(request.GET, "tag"), text_wanted(request.GET, "thread")
     provider, model = text_wanted(request.GET, "provider"), text_wanted(request.GET, "model")
     call_status = request.GET.get("call_status", "")
@@ -118,7 +119,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
     cost_over = cents_wanted(request.GET.get("cost_over", ""))
     tokens_over = whole_number(request.GET.get("tokens_over", ""), most=10**15)
     asks_unusual = request.GET.get("unusual") == "1"
-    wanted = runs.RunFilter(
+    wanted = RunFilter(
         workspace_id=workspace.id if workspace else None,
         agent_id=agent.id if agent else None,
         days=when.days,
@@ -157,7 +158,7 @@ def wanted_runs(request: HttpRequest, calendar: Calendar) -> tuple[runs.RunFilte
         "agents": agents_listed,
         "when": when,
         "wanted_day": when.days.start if when.days and len(when.days) == 1 else None,
-        "statuses": runs.STATUSES.choices,
+        "statuses": STATUSES.choices,
         "wanted_status": status,
         "wanted_tag": tag,
         "wanted_thread": thread,
@@ -210,7 +211,7 @@ def subject_of(shown: dict[str, Any]) -> tuple[str, ...]:
     return (workspace.slug,) if workspace else ()
 
 
-def runs_file_name(wanted: runs.RunFilter, shown: dict[str, Any], calendar: Calendar) -> str:
+def runs_file_name(wanted: RunFilter, shown: dict[str, Any], calendar: Calendar) -> str:
     when: Mapping[str, str] = shown["when"].named
     narrowed_to = [
         f"{name} {value}"
@@ -220,7 +221,7 @@ def runs_file_name(wanted: runs.RunFilter, shown: dict[str, Any], calendar: Cale
     return file_name((*subject_of(shown), "runs", *narrowed_to), wanted.days or calendar.today)
 
 
-def _not_in_strip(wanted: runs.RunFilter) -> str:
+def _not_in_strip(wanted: RunFilter) -> str:
     """Which filters of the list the days' sums do not follow, in words."""
     names = [
         name
@@ -241,7 +242,7 @@ def _not_in_strip(wanted: runs.RunFilter) -> str:
     return f" of every run, whatever its {filters}"
 
 
-def _strip_days(calendar: Calendar, wanted: runs.RunFilter) -> Days:
+def _strip_days(calendar: Calendar, wanted: RunFilter) -> Days:
     days = calendar.last_30_days
     if wanted.days is None or wanted.days.start >= days.start:
         return days
@@ -249,7 +250,7 @@ def _strip_days(calendar: Calendar, wanted: runs.RunFilter) -> Days:
     return Days(end - timedelta(days=STRIP_DAYS), end)
 
 
-def _strip(request: HttpRequest, calendar: Calendar, wanted: runs.RunFilter, kept: Mapping[str, str]) -> Stack:
+def _strip(request: HttpRequest, calendar: Calendar, wanted: RunFilter, kept: Mapping[str, str]) -> Stack:
     """What the workspace or agent spent day by day, whatever else narrows the list: hours and tags have no sums."""
     days = _strip_days(calendar, wanted)
     if wanted.agent_id is not None:

@@ -18,7 +18,7 @@ from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import FEW_ROWS, Spans, days_of_agents, narrowed
-from costsite.analytics.queries.runs import RunFilter
+from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
 from costsite.analytics.queries.standing_rows import fullness_of
 from costsite.analytics.queries.standings import Budgets, budgets_for
