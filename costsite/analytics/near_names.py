@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 MOST_LETTERS = 2
 SHORT_LETTERS = 5
 """Of names this long or shorter, one letter is often all that tells two agents apart: `abot`, `sbot`."""
+
+_NO_DIGITS = re.compile(r"\D+")
 
 
 def are_near(one: str, other: str) -> bool:
     """Whether at most two letters have to be changed, added or left out to get from one to the other.
 
     Case and what joins words count for nothing. Short names are near only when one letter apart, the shortest only
-    when alike.
+    when alike; and names with other numbers never: `worker-1` and `worker-2` are meant to be two.
     Names are anybody's to choose: a comparison takes a few dozen steps, however long they are and however alike.
     """
     return letters_apart(plain(one), plain(other)) is not None
@@ -30,7 +34,13 @@ def letters_apart(one: str, other: str) -> int | None:
     most = 0 if is_short else min(MOST_LETTERS, min(len(one), len(other)) // 4)
     if not _within(one, other, most):  # as nearly all are: one comparison does for these
         return None
+    if _number(one) and _number(other) and _number(one) != _number(other):
+        return None
     return next((letters for letters in range(most) if _within(one, other, letters)), most)
+
+
+def _number(name: str) -> str:
+    return _NO_DIGITS.sub("", name)
 
 
 def _within(one: str, other: str, most: int) -> bool:

@@ -39,6 +39,10 @@ BY = By(command="test")
         ("s-bot", "SBot", True),
         ("a", "b", False),
         ("ремонт-бот", "ремонт-бод", True),
+        ("worker-1", "worker-2", False),
+        ("worker-10", "worker-1", False),
+        ("worker-2", "woker-2", True),
+        ("support-bot", "support-bot-2", True),
     ],
 )
 def test_names_two_letters_apart_are_near_and_short_ones_must_be_nearer(one: str, other: str, near: bool) -> None:
