@@ -22,9 +22,19 @@ from django.db import connection, models
 from django.db.models import Max, Min
 
 from agents.clock import Days, days_of
-from agents.models import AgentDay, AgentRunLog, LLMCall, ReportedRefusal, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models import (
+    AgentDay,
+    AgentRunLog,
+    LLMCall,
+    ModelDay,
+    ReportedRefusal,
+    TagDay,
+    UsageDay,
+    Workspace,
+    WorkspaceDay,
+)
 from agents.models.sums import SUM_COLUMNS
-from agents.rollups import AGENT_KEY, NO_SUMS, TAG_KEY, USAGE_KEY, WORKSPACE_KEY
+from agents.rollups import AGENT_KEY, MODEL_KEY, NO_SUMS, TAG_KEY, USAGE_KEY, WORKSPACE_KEY
 from agents.run_facts import RunFacts, end_from_stored
 from agents.storage import Additions, Storage, storage
 from agents.write_lock import writing
@@ -114,7 +124,7 @@ def _is_gone(day: date) -> bool:
 
 def _days(workspace: Workspace, days: Days, retained_from: date | None) -> Iterator[date]:
     ends: list[date] = []
-    for table in (LLMCall, UsageDay, AgentDay, TagDay, WorkspaceDay):
+    for table in (LLMCall, UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay):
         span = table._default_manager.filter(workspace=workspace).aggregate(first=Min("day"), last=Max("day"))
         ends += [day for day in span.values() if day is not None]
     starts = AgentRunLog.objects.filter(workspace=workspace).aggregate(first=Min("started_at"), last=Max("started_at"))
@@ -153,6 +163,11 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
             AgentDay,
             ("workspace_id", *AGENT_KEY[2:]),
             [(f"SELECT c.workspace_id, c.agent_id, {_ADDENDS} {calls}", here)],
+        ),
+        (
+            ModelDay,
+            ("workspace_id", *MODEL_KEY[2:]),
+            [(f"SELECT c.workspace_id, c.provider, c.model, {_ADDENDS} {calls}", here)],
         ),
         (
             TagDay,
@@ -242,6 +257,7 @@ def _unbalanced(
 _KEYS: Final[dict[type[models.Model], tuple[tuple[str, ...], tuple[str, ...]]]] = {
     UsageDay: (USAGE_KEY, ("calls",)),
     AgentDay: (AGENT_KEY, ("calls",)),
+    ModelDay: (MODEL_KEY, ("calls",)),
     TagDay: (TAG_KEY, ("calls",)),
     WorkspaceDay: (WORKSPACE_KEY, ("calls", "runs")),
 }

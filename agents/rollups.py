@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from datetime import date
 from typing import NamedTuple, TypeVar
 
-from agents.models import AgentDay, LLMCall, TagDay, UsageDay, WorkspaceDay
+from agents.models import AgentDay, LLMCall, ModelDay, TagDay, UsageDay, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
 from agents.storage import Additions, Row, Storage
 from langchain_plugin.wire import TokenCounts
@@ -26,6 +26,7 @@ _COST = SUM_COLUMNS.index("cost_microcents")
 
 USAGE_KEY = ("workspace_id", "day", "agent_id", "provider", "model", "status", "effort")
 AGENT_KEY = ("workspace_id", "day", "agent_id")
+MODEL_KEY = ("workspace_id", "day", "provider", "model")
 UNTAGGED = ("",)
 """What a call without tags counts under: a list of tags that says nothing of the rest would look complete."""
 TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
@@ -126,6 +127,7 @@ class Postings:
         places = self._summed()
         usage = sorted(_grouped((place[:6], sums) for place, sums in places).items())
         agents = sorted(_grouped(((place.day, place.agent_id), sums) for place, sums in places).items())
+        models = sorted(_grouped(((place.day, place.provider, place.model), sums) for place, sums in places).items())
         tags = sorted(
             _grouped(
                 ((place.day, tag, place.agent_id), sums) for place, sums in places for tag in place.tags or UNTAGGED
@@ -137,16 +139,19 @@ class Postings:
         day_of = storage.day
         usage_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in usage]
         agent_rows = [(workspace_id, day_of(day), agent_id) for (day, agent_id), _ in agents]
+        model_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in models]
         tag_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in tags]
         day_rows = [(workspace_id, day_of(day)) for day, _, _ in days]
         of_usage = [(*row, *sums) for row, (_, sums) in zip(usage_rows, usage, strict=True)]
         of_agents = [(*row, *sums) for row, (_, sums) in zip(agent_rows, agents, strict=True)]
+        of_models = [(*row, *sums) for row, (_, sums) in zip(model_rows, models, strict=True)]
         of_tags = [(*row, *sums) for row, (_, sums) in zip(tag_rows, tags, strict=True)]
         of_days = [(*row, runs, *sums) for row, (_, runs, sums) in zip(day_rows, days, strict=True)]
         told = storage.add_up(
             [
                 Additions(UsageDay, USAGE_KEY, SUM_COLUMNS, of_usage),
                 Additions(AgentDay, AGENT_KEY, SUM_COLUMNS, of_agents),
+                Additions(ModelDay, MODEL_KEY, SUM_COLUMNS, of_models),
                 Additions(TagDay, TAG_KEY, SUM_COLUMNS, of_tags),
                 Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), of_days),
             ],
@@ -156,6 +161,7 @@ class Postings:
             # A row that sums up nothing would make a replaced call differ from one that came right at once.
             storage.drop_empty(UsageDay, USAGE_KEY, ("calls",), usage_rows)
             storage.drop_empty(AgentDay, AGENT_KEY, ("calls",), agent_rows)
+            storage.drop_empty(ModelDay, MODEL_KEY, ("calls",), model_rows)
             storage.drop_empty(TagDay, TAG_KEY, ("calls",), tag_rows)
             storage.drop_empty(WorkspaceDay, WORKSPACE_KEY, ("calls", "runs"), day_rows)
         return told

@@ -165,11 +165,14 @@ def _sums(said: dict[str, str]) -> list[str]:
     sums = ", ".join(f"SUM({addend})" for addend in of_a_call.values())
     columns = ", ".join(SUM_COLUMNS)
     key = "workspace_id, day, agent_id, provider, model, status, effort"
+    of_model = "workspace_id, day, provider, model"
     of_run = "workspace_id, agent_id, run_id, thread_id, tags"
     return [
         f"INSERT INTO agents_usageday ({key}, {columns}) SELECT {key}, {sums} FROM agents_llmcall GROUP BY {key}",
         f"INSERT INTO agents_agentday (workspace_id, day, agent_id, {columns})"
         f" SELECT workspace_id, day, agent_id, {sums} FROM agents_llmcall GROUP BY workspace_id, day, agent_id",
+        f"INSERT INTO agents_modelday ({of_model}, {columns})"
+        f" SELECT {of_model}, {sums} FROM agents_llmcall GROUP BY {of_model}",
         f"INSERT INTO agents_agentrunlog ({of_run}, started_at, ended_at, day, status, error_type, refused_calls,"
         f" {columns}) SELECT {of_run}, MIN(started_at), MAX(ended_at), MIN(day), CASE WHEN {said['any']}"
         f"(status = 'error') THEN 'error' ELSE 'ok' END, '', 0, {sums} FROM agents_llmcall GROUP BY {of_run}"

@@ -7,7 +7,7 @@ from agents.models.merges import AgentMerge
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
-from agents.models.rollups import AgentDay, TagDay, UsageDay, WorkspaceDay
+from agents.models.rollups import AgentDay, ModelDay, TagDay, UsageDay, WorkspaceDay
 from agents.models.runs import AgentRunLog
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LLMCall",
     "LedgerState",
     "Membership",
+    "ModelDay",
     "ModelPrice",
     "PriceListState",
     "ReportedRefusal",

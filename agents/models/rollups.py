@@ -95,6 +95,32 @@ class AgentDay(UsageSums):
         return f"{self.day} {self.agent_id}"
 
 
+class ModelDay(UsageSums):
+    """By provider and model, whichever agents called them: as many rows a day as a workspace uses models."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    provider = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "day", "provider", "model"], name="one_model_day_per_key"),
+        ]
+        indexes = [
+            # Whoever sees all workspaces asks for days of theirs. Covering, and days by model come in its order.
+            models.Index(
+                fields=["day", "model", "provider", "workspace", "cost_microcents", "unpriced_calls", "calls"],
+                name="model_day_by_day",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.model}"
+
+
 class TagDay(UsageSums):
     """By tag, those without one under the empty tag. A call with two tags counts under both, so tags add up to no less
     than the total.

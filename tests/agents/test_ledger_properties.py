@@ -22,6 +22,7 @@ from agents.models import (
     AgentRunLog,
     LedgerState,
     LLMCall,
+    ModelDay,
     ReportedRefusal,
     TagDay,
     UsageDay,
@@ -158,18 +159,18 @@ def what_stands(workspace: Workspace) -> dict[str, Any]:
     """Everything the ledger says of a workspace, without the numbers rows were given."""
     unlike = {"id", "workspace_id", "agent_id", "received_at"}
     tables: dict[str, Any] = {}
-    for model in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, AgentDay, TagDay, WorkspaceDay):
+    for model in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay):
         rows = model._default_manager.filter(workspace=workspace)
-        slug = [] if model is WorkspaceDay else ["agent__slug"]
+        slug = [] if model in (ModelDay, WorkspaceDay) else ["agent__slug"]
         columns = [field.attname for field in model._meta.concrete_fields if field.attname not in unlike] + slug
         tables[model.__name__] = sorted(rows.values_list(*columns), key=repr)
     return tables
 
 
 def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
-    """Sums by run, by usage key, by agent, by tag and by day, from the calls alone."""
+    """Sums by run, by usage key, by agent, by model, by tag and by day, from the calls alone."""
     by_run: dict[Any, Counter[str]] = defaultdict(Counter)
-    usage, agents, tags, days = (defaultdict(Counter) for _ in range(4))
+    usage, agents, models, tags, days = (defaultdict(Counter) for _ in range(5))
     for call in LLMCall.objects.filter(workspace=workspace):
         sums = Counter({name: getattr(call, name, 0) for name in SUM_COLUMNS if name.endswith("tokens")})
         sums.update(
@@ -185,10 +186,11 @@ def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
         by_run[call.run_id].update(sums)
         usage[call.day, call.agent_id, call.provider, call.model, call.status, call.effort].update(sums)
         agents[call.day, call.agent_id].update(sums)
+        models[call.day, call.provider, call.model].update(sums)
         days[call.day].update(sums)
         for tag in call.tags or [""]:
             tags[call.day, tag, call.agent_id].update(sums)
-    return by_run, usage, agents, tags, days
+    return by_run, usage, agents, models, tags, days
 
 
 def assert_sums(row: Any, expected: Counter[str]) -> None:
@@ -196,7 +198,7 @@ def assert_sums(row: Any, expected: Counter[str]) -> None:
 
 
 def assert_adds_up(workspace: Workspace) -> None:
-    by_run, usage, agents, tags, days = by_hand(workspace)
+    by_run, usage, agents, models, tags, days = by_hand(workspace)
     runs_begun: Counter[date] = Counter()
     for run in AgentRunLog.objects.filter(workspace=workspace):
         assert_sums(run, by_run.pop(run.run_id, Counter()))
@@ -209,12 +211,14 @@ def assert_adds_up(workspace: Workspace) -> None:
         assert_sums(row, usage.pop((row.day, row.agent_id, row.provider, row.model, row.status, row.effort)))
     for row in AgentDay.objects.filter(workspace=workspace):
         assert_sums(row, agents.pop((row.day, row.agent_id)))
+    for row in ModelDay.objects.filter(workspace=workspace):
+        assert_sums(row, models.pop((row.day, row.provider, row.model)))
     for row in TagDay.objects.filter(workspace=workspace):
         assert_sums(row, tags.pop((row.day, row.tag, row.agent_id)))
     for row in WorkspaceDay.objects.filter(workspace=workspace):
         assert row.runs == runs_begun.pop(row.day, 0)
         assert_sums(row, days.pop(row.day, Counter()))
-    assert not any((usage, agents, tags, days, runs_begun)), "every call and run is in the rollups"
+    assert not any((usage, agents, models, tags, days, runs_begun)), "every call and run is in the rollups"
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from agents.models import (
     CostCorrection,
     LedgerState,
     LLMCall,
+    ModelDay,
     ReportedRefusal,
     TagDay,
     UsageDay,
@@ -74,6 +75,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
         refused(run_id=run),
     )
     before = CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total()
+    of_models = list(ModelDay.objects.order_by("pk").values())
 
     done = finish(merge(source, target, by_name="test"))
 
@@ -84,6 +86,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
     assert (done.expected_calls, done.percent) == (3, 100)
     assert list(differences(workspace)) == []
     assert CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total() == before
+    assert list(ModelDay.objects.order_by("pk").values()) == of_models
     # Of the same day, model and status: the two agents' rows are one row.
     assert UsageDay.objects.get(day=NOON.date()).calls == AgentDay.objects.get(day=NOON.date()).calls == 3
     assert TagDay.objects.get(day=NOON.date(), tag="prod").calls == 2
@@ -136,6 +139,7 @@ def test_days_whose_calls_are_gone_move_with_their_sums(workspace: Workspace, bo
     for table in (UsageDay, AgentDay, TagDay):
         assert whose(table) == {"support-bot"}, table
         assert table._default_manager.get(day=long_ago.date()).calls == 3, table
+    assert ModelDay.objects.get(day=long_ago.date()).calls == 3
     assert (done.calls, done.cost_microcents) == (3, 3 * CALL)
     assert done.months == {"2026-11": CALL, f"{long_ago:%Y-%m}": 2 * CALL}
 
@@ -156,18 +160,27 @@ def test_calls_that_retention_is_about_to_delete_are_not_taken_out_of_their_sums
     assert [(row.agent.slug, row.calls) for row in UsageDay.objects.all()] == [("support-bot", 2)]
 
 
-@pytest.mark.parametrize("table", [UsageDay, AgentDay])
+@pytest.mark.parametrize("table", [UsageDay, AgentDay, ModelDay])
 def test_sums_that_were_wrong_stay_as_wrong_and_are_mended_as_ever(
-    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay]
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay | ModelDay]
 ) -> None:
     record(workspace, llm_call(agent="suport-bot"))
-    table.objects.update(calls=5)
+    table._default_manager.update(calls=5)
 
     finish(merge(*bots, by_name="test"))
 
     (wrong,) = differences(workspace)
     assert (wrong.table, wrong.missing["calls"]) == (table, -4)
     assert whose(UsageDay) == whose(AgentDay) == {"support-bot"}
+
+
+def test_a_model_that_has_no_day_gets_none_by_a_merge(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
+    record(workspace, llm_call(agent="suport-bot"))
+    ModelDay.objects.all().delete()
+
+    finish(merge(*bots, by_name="test"))
+
+    assert not ModelDay.objects.exists(), "what was taken out and added is nothing"
 
 
 def test_every_step_is_short_and_leaves_all_sums_right(

@@ -12,7 +12,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import F
 
-from agents.models import AgentDay, AgentRunLog, LedgerState, LLMCall, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models import (
+    AgentDay,
+    AgentRunLog,
+    LedgerState,
+    LLMCall,
+    ModelDay,
+    TagDay,
+    UsageDay,
+    Workspace,
+    WorkspaceDay,
+)
 from agents.rebuild import differences, mend
 from agents.retention import let_go
 from tests.agents.test_ledger_properties import assert_adds_up, report, what_stands
@@ -60,7 +70,10 @@ def test_a_healthy_ledger_is_left_as_it_is(busy: Workspace) -> None:
 DAMAGE: dict[str, Callable[[], object]] = {
     "a rollup counts too much": lambda: UsageDay.objects.update(cost_microcents=F("cost_microcents") + 1),
     "an agent's day counts too little": lambda: AgentDay.objects.update(calls=F("calls") - 1),
-    "rollups are gone": lambda: [table.objects.all().delete() for table in (UsageDay, AgentDay, TagDay, WorkspaceDay)],
+    "a model's day counts too much": lambda: ModelDay.objects.update(calls=F("calls") + 1),
+    "rollups are gone": lambda: [
+        table.objects.all().delete() for table in (UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay)
+    ],
     "a rollup of nothing is there": lambda: UsageDay.objects.create(
         workspace=Workspace.objects.get(slug="acme"), agent=AgentRunLog.objects.earliest("pk").agent, calls=3,
         day=NOON.date(), provider="openai", model="never-used", status="ok",
@@ -68,6 +81,10 @@ DAMAGE: dict[str, Callable[[], object]] = {
     "a day of an agent that did nothing is there": lambda: AgentDay.objects.create(
         workspace=Workspace.objects.get(slug="acme"), agent=AgentRunLog.objects.earliest("pk").agent, calls=3,
         day=NOON.date() + timedelta(days=8),  # beyond what any other table has
+    ),
+    "a day of a model that nobody called is there": lambda: ModelDay.objects.create(
+        workspace=Workspace.objects.get(slug="acme"), calls=3, provider="openai", model="never-used",
+        day=NOON.date() + timedelta(days=8),
     ),
     "runs lost their sums": lambda: AgentRunLog.objects.update(calls=0, input_tokens=9, refused_calls=0),
     "a run is gone": lambda: AgentRunLog.objects.filter(agent__slug="researcher").delete(),
@@ -117,7 +134,7 @@ def test_days_whose_calls_were_let_go_keep_their_sums(busy: Workspace) -> None:
     assert [stands[table] for table in SUMS] == [kept[table] for table in SUMS]
 
 
-SUMS = ("UsageDay", "AgentDay", "TagDay", "WorkspaceDay")
+SUMS = ("UsageDay", "AgentDay", "ModelDay", "TagDay", "WorkspaceDay")
 
 
 @pytest.fixture

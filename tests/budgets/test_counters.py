@@ -11,7 +11,7 @@ from psycopg.pq import PipelineStatus
 
 from agents import ledger
 from agents.clock import month_of
-from agents.models import Agent, AgentDay, LedgerState, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models import Agent, AgentDay, LedgerState, ModelDay, TagDay, UsageDay, Workspace, WorkspaceDay
 from budgets.counters import differences, mend
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
 from budgets.policies import set_budget
@@ -134,7 +134,10 @@ def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(support_bo
     together = [statement for is_one_of_many, statement in trips if is_one_of_many]
     assert together == [
         "SET CONSTRAINTS ALL", "SET CONSTRAINTS ALL",
-        *(f"INSERT INTO {table._meta.db_table}" for table in (UsageDay, AgentDay, TagDay, WorkspaceDay, BudgetPeriod)),
+        *(
+            f"INSERT INTO {table._meta.db_table}"
+            for table in (UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay, BudgetPeriod)
+        ),
     ]  # fmt: skip
     assert [statement for _, statement in trips[-len(together) :]] == together, "and then comes the commit"
 
