@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from django.db.models import QuerySet
 
 from agents.clock import month_bounds, month_of
-from agents.models import Agent, AgentDay, LedgerState, UsageDay, Workspace, WorkspaceDay
+from agents.models import Agent, AgentDay, LedgerState, ModelDay, UsageDay, Workspace, WorkspaceDay
 from agents.models.sums import columns_of, spend_from, sums
 from agents.models.visibility import User
 from agents.spend import Spend
@@ -99,7 +99,7 @@ class CostTracker:
 
     def by_model(self, *, most: int | None = None) -> list[SpendOf[tuple[str, str]]]:
         """(provider, model) with calls in the period, the dearest first, at most `most` of them."""
-        days = self._in_reach(UsageDay.objects.all())
+        days = self._in_reach(ModelDay.objects.all() if self._agent is None else UsageDay.objects.all())
         rows = days.values("provider", "model").annotate(**sums()).filter(calls_sum__gt=0)
         dearest = rows.order_by("-cost_microcents_sum", "-calls_sum", "provider", "model")[:most]
         return [_spend_of((row["provider"], row["model"]), row) for row in dearest]
@@ -117,7 +117,7 @@ class CostTracker:
 
     def _in_reach(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         if self._reader is not None:
-            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]  # all three tables have a VisibleQuerySet
+            rows = rows.visible_to(self._reader)  # type: ignore[attr-defined]  # each table has a VisibleQuerySet
         if self._agent is not None:
             rows = rows.filter(agent=self._agent)
         if self._workspace is not None:

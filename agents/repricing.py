@@ -20,7 +20,7 @@ from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from agents.models import CostCorrection, LedgerState, LLMCall, ModelPrice, PriceListState, UsageDay, Workspace
+from agents.models import CostCorrection, LedgerState, LLMCall, ModelDay, ModelPrice, PriceListState, Workspace
 from agents.price_books import price_book
 from agents.pricing import PriceBook, library
 from agents.pricing.entered import came_from_entered_price
@@ -197,9 +197,9 @@ def sweep() -> str:
 # ── finding ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _days(selection: Selection) -> QuerySet[UsageDay]:
+def _days(selection: Selection) -> QuerySet[ModelDay]:
     """The rollups of days that have calls of the selection."""
-    rows = UsageDay.objects.filter(**_where(selection))
+    rows = ModelDay.objects.filter(**_where(selection))
     return rows if selection.priced_too else rows.filter(unpriced_calls__gt=0)
 
 
@@ -342,7 +342,7 @@ def _keep_corrections(
 
 def unpriced_models(workspaces: QuerySet[Workspace], *, now: datetime | None = None) -> dict[tuple[int, str, str], int]:
     """The current month's unpriced calls by workspace id, provider and model, the most calls first."""
-    rows = UsageDay.objects.filter(
+    rows = ModelDay.objects.filter(
         day__gte=current_month_start(now), unpriced_calls__gt=0, workspace__in=workspaces
     ).values_list("workspace_id", "provider", "model")
     return {tuple(key): calls for *key, calls in rows.annotate(calls=Sum("unpriced_calls")).order_by("-calls")}

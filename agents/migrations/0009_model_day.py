@@ -1,5 +1,5 @@
 """Sums by provider, model and day, filled from those by agent and status: days whose calls retention has let go of have
-no others.
+no others. With them goes the index of what has no price.
 """
 
 import django.db.models.deletion
@@ -70,6 +70,15 @@ class Migration(migrations.Migration):
             index=models.Index(
                 fields=["day", "model", "provider", "workspace", "cost_microcents", "unpriced_calls", "calls"],
                 name="model_day_by_day",
+            ),
+        ),
+        migrations.RemoveIndex(model_name="usageday", name="usage_day_unpriced"),
+        migrations.AddIndex(
+            model_name="modelday",
+            index=models.Index(
+                fields=["day", "workspace"],
+                name="model_day_unpriced",
+                condition=models.Q(("unpriced_calls__gt", 0)),
             ),
         ),
     ]

@@ -52,8 +52,6 @@ class UsageDay(UsageSums):
             # An agent's models, states and efforts, for its page, its merge and its leases. It covers nothing: what an
             # agent spent in all, `AgentDay` says.
             models.Index(fields=["agent", "day"], name="usage_day_by_agent"),
-            # Few rows, where prices are known; every dashboard asks whether there are any.
-            models.Index(fields=["day", "workspace"], name="usage_day_unpriced", condition=Q(unpriced_calls__gt=0)),
         ]
 
     def __str__(self) -> str:
@@ -115,6 +113,8 @@ class ModelDay(UsageSums):
                 fields=["day", "model", "provider", "workspace", "cost_microcents", "unpriced_calls", "calls"],
                 name="model_day_by_day",
             ),
+            # Few rows, where prices are known; every dashboard asks whether there are any.
+            models.Index(fields=["day", "workspace"], name="model_day_unpriced", condition=Q(unpriced_calls__gt=0)),
         ]
 
     def __str__(self) -> str:

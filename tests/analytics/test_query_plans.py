@@ -194,7 +194,7 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
 ) -> None:
     """Of 500 agents two months are a hundred thousand rows: to look each up, or to sort them, takes longer than all.
 
-    What agents spent in two weeks is read from sums by agent; so is the split by agent.
+    What agents spent in two weeks is read from sums by agent, as is the split by agent; the others from sums by model.
     """
     spend()
     client.force_login(cast.superuser)
@@ -204,18 +204,49 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
     summed = [
         query["sql"]
         for query in queries
-        if re.search('FROM "?agents_(usage|agent)day"?', query["sql"]) and '"unpriced_calls" > 0' not in query["sql"]
+        if re.search('FROM "?agents_(usage|agent|model)day"?', query["sql"])
+        and '"unpriced_calls" > 0' not in query["sql"]
     ]
 
-    of_usage = [sql for sql in summed if "agents_usageday" in sql]
-    assert (len(of_usage), len(summed)) == (0 if by == "agent" else 1, 2)
+    of_models = [sql for sql in summed if "agents_modelday" in sql]
+    assert (len(of_models), len(summed)) == (0 if by == "agent" else 1, 2)
     for sql in summed:
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
-        reads = [step for step in plan if re.search(" agents_(usage|agent)day", step)]
+        reads = [step for step in plan if re.search(" agents_(agent|model)day", step)]
         assert reads, (sql, plan)
-        index = "usage_day_by_day" if sql in of_usage else "agent_day_sums"
+        index = "model_day_by_day" if sql in of_models else "agent_day_sums"
         assert all(f"USING COVERING INDEX {index}" in step for step in reads), (sql, plan)
         assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
+
+
+@pytest.mark.sqlite("reads its plans")
+@pytest.mark.parametrize("member", [1, 2], indirect=True, ids=["member of one", "member of two"])
+@pytest.mark.parametrize("by", ["model", "provider"])
+def test_a_members_days_by_model_are_read_by_their_workspaces(member: Client, by: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        member.get(reverse("dashboard"), {"by": by, "compare": "1"})
+    (split,) = (
+        query["sql"]
+        for query in queries
+        if 'FROM "agents_modelday"' in query["sql"] and '"unpriced_calls" > 0' not in query["sql"]
+    )
+
+    plan = [row[3] for row in planner(None).execute(f"EXPLAIN QUERY PLAN {split}")]
+
+    assert "(workspace_id=? AND day>? AND day<?)" in plan[0], (split, plan)
+
+
+@pytest.mark.sqlite("reads its plans")
+def test_what_has_no_price_is_read_without_the_days_of_what_has_one(cast: Cast, spend: Spend, client: Client) -> None:
+    spend(request_model="house-model")
+    client.force_login(cast.superuser)
+    with CaptureQueriesContext(connection) as queries:
+        client.get(reverse("dashboard"))
+    (unpriced,) = (query["sql"] for query in queries if '"unpriced_calls" > 0' in query["sql"])
+
+    plan = [row[3] for row in planner(None).execute(f"EXPLAIN QUERY PLAN {unpriced}")]
+
+    assert "USING INDEX model_day_unpriced (day>? AND day<?)" in plan[0], (unpriced, plan)
 
 
 @pytest.mark.sqlite("reads its plans")

@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import Sum
 from django.utils import timezone
 
-from agents.models import UsageDay, Workspace
+from agents.models import ModelDay, Workspace
 from agents.models.sums import spend_from, sums
 from agents.pricing import PriceBook
 from agents.pricing.names import same_provider
@@ -96,7 +96,7 @@ KNOWN_MODELS: Final = (
 def _models_by_tier(
     workspace: Workspace, first: date, through: date, book: PriceBook, entered: Mapping[str, str]
 ) -> dict[str, list[tuple[str, str, UnitPrices]]]:
-    rows = UsageDay.objects.filter(workspace=workspace, day__gte=first, day__lte=through).order_by()
+    rows = ModelDay.objects.filter(workspace=workspace, day__gte=first, day__lte=through).order_by()
     names = [*rows.values_list("provider", "model").annotate(n=Sum("calls")).values_list("provider", "model")[:200]]
     by_tier: dict[str, list[tuple[str, str, UnitPrices]]] = defaultdict(list)
     for provider, model in dict.fromkeys([*names, *KNOWN_MODELS]):

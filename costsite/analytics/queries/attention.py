@@ -9,7 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max, Sum
 
 from agents.clients import lost_events
-from agents.models import Agent, Client, UsageDay
+from agents.models import Agent, Client, ModelDay
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries.rollups import within
 
@@ -45,7 +45,7 @@ class Clients:
 def unpriced_models(user: User, days: Days, limit: int) -> list[UnpricedModel]:
     """Models of which calls have no price, those with the most such calls first."""
     rows = (
-        UsageDay.objects.visible_to(user)
+        ModelDay.objects.visible_to(user)
         .filter(within(days), unpriced_calls__gt=0)
         .values_list("provider", "model")
         .annotate(unpriced=Sum("unpriced_calls"))

@@ -11,7 +11,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Max, Q, Sum
 from django.db.models.functions import Coalesce
 
-from agents.models import CostCorrection, ModelPrice, UsageDay, Workspace
+from agents.models import CostCorrection, ModelDay, ModelPrice, Workspace
 from agents.pricing import PriceBook
 from agents.pricing.library import Found
 from agents.repricing import calls_it_is_for, unpriced_models
@@ -71,7 +71,7 @@ def seen_models(user: User, calendar: Calendar) -> SeenModels:
     month = first_of_month(calendar.today)
     of_month = Q(day__gte=month)
     used: Any = (
-        UsageDay.objects.visible_to(user)
+        ModelDay.objects.visible_to(user)
         .filter(day__gte=min(month, calendar.today - SEEN_WITHIN))
         .values("workspace_id", "provider", "model")
         .annotate(

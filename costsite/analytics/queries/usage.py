@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, QuerySet, Subquery, Sum, When
 
-from agents.models import Agent, AgentDay, TagDay, UsageDay
+from agents.models import Agent, AgentDay, ModelDay, TagDay, UsageDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Days
@@ -47,13 +47,18 @@ def usage_split(
         tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
         return split_by_day(tagged, days, key, most, few=few)
     wanted = narrowed(filters)
-    is_by_agent = key in ("agent", "workspace") and wanted.keys() <= {"agent_id"}
-    table: type[UsageDay | AgentDay] = AgentDay if is_by_agent else UsageDay
-    rows: Any = table.objects.visible_to(user).filter(**wanted, **scope)
+    rows: Any = _table_of({key, *wanted}).objects.visible_to(user).filter(**wanted, **scope)
     if filters.narrows_usage:
         return split_by_day(rows, days, key, most, few=few)
     dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
     return split_by_day(rows, days, key, most, totals, dearest)
+
+
+def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
+    """The one with the fewest rows that has these columns of `UsageDay`."""
+    if columns <= {"workspace", "agent", "agent_id"}:
+        return AgentDay
+    return ModelDay if columns <= {"workspace", "provider", "model"} else UsageDay
 
 
 def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet[Any, Any]:
