@@ -8,9 +8,11 @@ rebuild can mend while they write.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import date
-from typing import NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
+
+from django.db.models import Model
 
 from agents.models import AgentDay, LLMCall, ModelDay, TagDay, UsageDay, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
@@ -94,6 +96,24 @@ def sums_of_stored(call: LLMCall) -> Sums:
     )
 
 
+class _Rollup(NamedTuple):
+    """Sums that a call is counted in by its place alone."""
+
+    table: type[Model]
+    key: tuple[str, ...]
+    keys_of: Callable[[Place], Iterable[tuple[Any, ...]]]
+    """Of a place, the keys without the workspace: the day, and what else."""
+
+
+_ROLLUPS: Final = (
+    _Rollup(UsageDay, USAGE_KEY, lambda place: (place[:6],)),
+    _Rollup(AgentDay, AGENT_KEY, lambda place: ((place.day, place.agent_id),)),
+    _Rollup(TagDay, TAG_KEY, lambda place: [(place.day, tag, place.agent_id) for tag in place.tags or UNTAGGED]),
+    _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model),)),
+)
+"""In the order in which all writers lock them: what more batches touch comes later."""
+
+
 class Postings:
     """What one transaction adds to a workspace's sums; `post_rollups` writes it, in an order all writers share."""
 
@@ -123,47 +143,23 @@ class Postings:
 
         Keys are sorted, so two writers meet in the same order and neither waits for the other in a circle.
         """
-        workspace_id = self.workspace_id
+        workspace_id, day_of = self.workspace_id, storage.day
         places = self._summed()
-        usage = sorted(_grouped((place[:6], sums) for place, sums in places).items())
-        agents = sorted(_grouped(((place.day, place.agent_id), sums) for place, sums in places).items())
-        models = sorted(_grouped(((place.day, place.provider, place.model), sums) for place, sums in places).items())
-        tags = sorted(
-            _grouped(
-                ((place.day, tag, place.agent_id), sums) for place, sums in places for tag in place.tags or UNTAGGED
-            ).items()
-        )
+        additions = []
+        for table, key, keys_of in _ROLLUPS:
+            found = sorted(_grouped((one, sums) for place, sums in places for one in keys_of(place)).items())
+            rows = [(workspace_id, day_of(day), *rest, *sums) for (day, *rest), sums in found]
+            additions.append(Additions(table, key, SUM_COLUMNS, rows))
         by_day = dict.fromkeys(self._runs_begun, NO_SUMS) | _grouped((place.day, sums) for place, sums in places)
-        days = [(day, self._runs_begun.get(day, 0), sums) for day, sums in sorted(by_day.items())]
+        days = [(workspace_id, day_of(day), self._runs_begun.get(day, 0), *by_day[day]) for day in sorted(by_day)]
+        additions.append(Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), days))
 
-        day_of = storage.day
-        usage_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in usage]
-        agent_rows = [(workspace_id, day_of(day), agent_id) for (day, agent_id), _ in agents]
-        model_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in models]
-        tag_rows = [(workspace_id, day_of(key[0]), *key[1:]) for key, _ in tags]
-        day_rows = [(workspace_id, day_of(day)) for day, _, _ in days]
-        of_usage = [(*row, *sums) for row, (_, sums) in zip(usage_rows, usage, strict=True)]
-        of_agents = [(*row, *sums) for row, (_, sums) in zip(agent_rows, agents, strict=True)]
-        of_models = [(*row, *sums) for row, (_, sums) in zip(model_rows, models, strict=True)]
-        of_tags = [(*row, *sums) for row, (_, sums) in zip(tag_rows, tags, strict=True)]
-        of_days = [(*row, runs, *sums) for row, (_, runs, sums) in zip(day_rows, days, strict=True)]
-        told = storage.add_up(
-            [
-                Additions(UsageDay, USAGE_KEY, SUM_COLUMNS, of_usage),
-                Additions(AgentDay, AGENT_KEY, SUM_COLUMNS, of_agents),
-                Additions(ModelDay, MODEL_KEY, SUM_COLUMNS, of_models),
-                Additions(TagDay, TAG_KEY, SUM_COLUMNS, of_tags),
-                Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), of_days),
-            ],
-            last,
-        )
+        told = storage.add_up(additions, last)
         if self._may_empty:
             # A row that sums up nothing would make a replaced call differ from one that came right at once.
-            storage.drop_empty(UsageDay, USAGE_KEY, ("calls",), usage_rows)
-            storage.drop_empty(AgentDay, AGENT_KEY, ("calls",), agent_rows)
-            storage.drop_empty(ModelDay, MODEL_KEY, ("calls",), model_rows)
-            storage.drop_empty(TagDay, TAG_KEY, ("calls",), tag_rows)
-            storage.drop_empty(WorkspaceDay, WORKSPACE_KEY, ("calls", "runs"), day_rows)
+            for table, key, columns, added in additions:
+                counts = [name for name in ("calls", "runs") if name in columns]
+                storage.drop_empty(table, key, counts, [row[: len(key)] for row in added])
         return told
 
     def post_runs(self, storage: Storage) -> None:

@@ -136,7 +136,7 @@ def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(support_bo
         "SET CONSTRAINTS ALL", "SET CONSTRAINTS ALL",
         *(
             f"INSERT INTO {table._meta.db_table}"
-            for table in (UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay, BudgetPeriod)
+            for table in (UsageDay, AgentDay, TagDay, ModelDay, WorkspaceDay, BudgetPeriod)
         ),
     ]  # fmt: skip
     assert [statement for _, statement in trips[-len(together) :]] == together, "and then comes the commit"
