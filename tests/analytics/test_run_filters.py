@@ -100,13 +100,11 @@ def test_however_few_runs_are_looked_through_at_a_time_every_one_is_found_once(
 
 @pytest.mark.parametrize("readers", ["viewer", "member of both", "superuser"])
 @pytest.mark.parametrize("sifted", [3, 5, 100])
-@pytest.mark.parametrize("parts", [1, 10])
 def test_the_rare_ones_of_all_workspaces_are_found_once_both_ways(
-    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, sifted: int, parts: int, readers: str
+    cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, sifted: int, readers: str
 ) -> None:
     """Three in every instant, so that a page's end falls among runs that began together."""
     monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_RUNS", sifted)
-    monkeypatch.setattr("costsite.analytics.queries.runs.SIFTED_PARTS", parts)
     for number in range(24):
         place = cast.elsewhere if number % 2 else cast.acme
         spend(place, started_at=NOON + timedelta(minutes=number // 3), tags=("it's 5 %",) if number % 5 == 0 else ())

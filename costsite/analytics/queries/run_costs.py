@@ -15,7 +15,7 @@ from agents.models import AgentRunLog
 from costsite.analytics.periods import Calendar
 from costsite.analytics.queries.plain import instant, plain_rows
 from costsite.analytics.queries.run_filter import RunFilter, as_wanted
-from costsite.analytics.queries.runs import Cursor, newest_alone
+from costsite.analytics.queries.runs import Cursor, newest_alone, newest_figures
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -72,9 +72,8 @@ def run_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> 
 
 def newest_costs(user: User, calendar: Calendar, wanted: RunFilter, limit: int) -> list[tuple[int | None, int]]:
     """Of the newest runs, at most `limit`, newest first: microcents or None, and unpriced calls."""
-    rows = newest_alone(user, calendar, wanted, limit)
-    figures = rows.values_list("calls", "unpriced_calls", "cost_microcents")
-    return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in plain_rows(figures)]
+    found = newest_figures(user, calendar, wanted, ("calls", "unpriced_calls", "cost_microcents"), limit)
+    return [(_cost_of_run(calls, unpriced, cost), unpriced) for calls, unpriced, cost in found]
 
 
 def run_ids(user: User, runs: Sequence[RunCost]) -> dict[int, UUID]:

@@ -60,17 +60,19 @@ class RunFilter:
 
 
 def led_to(calendar: Calendar, wanted: RunFilter) -> VisibleQuerySet[AgentRunLog]:
-    """What an index knows of the runs that are wanted, but for whose they are."""
+    """What an index knows of the runs that are wanted, but for whose they are and since when."""
     rows = AgentRunLog.objects.all()
     if wanted.days is not None:
-        rows = rows.filter(
-            started_at__gte=wanted.days.starts_at(calendar.zone), started_at__lt=wanted.days.ends_at(calendar.zone)
-        )
-    if wanted.begun_from is not None:
-        rows = rows.filter(started_at__gte=wanted.begun_from)
+        rows = rows.filter(started_at__lt=wanted.days.ends_at(calendar.zone))
     if wanted.begun_before is not None:
         rows = rows.filter(started_at__lt=wanted.begun_before)
     return rows.filter(status=wanted.status) if wanted.status else rows
+
+
+def led_from(calendar: Calendar, wanted: RunFilter) -> datetime | None:
+    """Since when; None: since ever."""
+    bounds = [wanted.begun_from, wanted.days.starts_at(calendar.zone) if wanted.days is not None else None]
+    return max((bound for bound in bounds if bound is not None), default=None)
 
 
 class _HasTag(Func):

@@ -10,17 +10,24 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import EmptyResultSet
+from django.db import connections
 from django.db.models import DateTimeField, Exists, Q, QuerySet, Value
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 
 from agents.models import Agent, AgentRunLog
-from agents.models.visibility import VisibleQuerySet
+from agents.models.visibility import (
+    NAMED_WORKSPACES,
+    VisibleQuerySet,
+    is_superuser,
+    sees_nothing,
+    workspace_ids_of,
+)
 from agents.spend import Spend
 from costsite.advice.models import RunReview
 from costsite.analytics.periods import Calendar
-from costsite.analytics.queries.plain import instant, plain_answer
-from costsite.analytics.queries.run_filter import RunFilter, as_wanted, led_to
+from costsite.analytics.queries.plain import instant, plain_answer, plain_rows
+from costsite.analytics.queries.run_filter import RunFilter, as_wanted, led_from, led_to
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -29,12 +36,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEWEST_FIRST = ("-started_at", "-id")
 OLDEST_FIRST = ("started_at", "id")
 """Six indexes have this order: of all runs, of each workspace's, of each agent's, and the same of each status."""
-Parts = Sequence[VisibleQuerySet[AgentRunLog]]
-"""Of the runs one sees, each in the order of an index."""
 SIFTED_RUNS = 3_000
 """Looked through for one page."""
-SIFTED_PARTS = 10
-"""Of more, one statement that looks through each for itself takes longer to write than to answer."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +155,15 @@ def list_runs(
         beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
     elif before is not None:
         beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
-    parts = _parts(user, calendar, wanted, beyond)
-    sifted_to = _place_of(SIFTED_RUNS, parts, order) if wanted.sifts else None
-    if parts and wanted.sifts:
-        sought = as_wanted(wanted, parts[0].db)
-        if len(parts) > SIFTED_PARTS:
-            parts = [AgentRunLog.objects.firsts_of(parts, *order, most=SIFTED_RUNS).filter(sought)]
-        else:
-            sought &= _not_beyond(sifted_to, order) if sifted_to else Q()
-            parts = [part.filter(sought) for part in parts]
-    found = RunRow.read(AgentRunLog.objects.firsts_of(parts, *order, most=limit + 1).order_by(*order))
+    part = _part(user, calendar, wanted, beyond)
+    sifted_to = part.place_of(SIFTED_RUNS, order) if wanted.sifts else None
+    end = part.place_of(limit + 1, order) if part.workspaces and not wanted.sifts else sifted_to
+    rows = part.whole
+    if end is not None:
+        rows = rows.filter(_not_beyond(end, order))
+    if wanted.sifts:
+        rows = rows.filter(as_wanted(wanted, rows.db))
+    found = RunRow.read(AgentRunLog.objects.firsts_of([rows], *part.sorted_by(order), most=limit + 1).order_by(*order))
     more = len(found) > limit
     found = found[:limit]
     end = found[-1].cursor if more else sifted_to
@@ -172,40 +174,6 @@ def list_runs(
         return RunPage(tuple(found), newer, older, None if more else sifted_to)
     newer = found[0].cursor if found else before
     return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
-
-
-def _place_of(number: int, parts: Parts, order: Sequence[str]) -> Cursor | None:
-    """Where the run with this number is, counted from 1; None where there are fewer."""
-    found = plain_answer(*_statement_for_place(number, parts, order))
-    return Cursor(instant(found[0][0]), found[0][1]) if found else None
-
-
-def _statement_for_place(number: int, parts: Parts, order: Sequence[str]) -> tuple[str, list[Any]]:
-    """What reads `started_at` and `id` of the run with this number, from indexes alone, and its parameters.
-
-    A plain statement: of a union with an order and a bound in each of its parts, Django writes for SQLite one that
-    looks each row up.
-    """
-    first = 0 if len(parts) > 1 else number - 1
-    firsts, parameters = [], list[Any]()
-    for part in parts:
-        places = part.order_by(*order).values_list("started_at", "id")[first:number]
-        try:
-            statement, of_part = places.query.sql_with_params()
-        except EmptyResultSet:
-            continue
-        firsts.append(f"SELECT started_at, id FROM ({statement}) AS part")
-        parameters += of_part
-    if not firsts:
-        return "SELECT NULL AS started_at, NULL AS id WHERE 1 = 0", []
-    if len(parts) == 1:
-        return firsts[0], parameters
-    way = "DESC" if order == NEWEST_FIRST else "ASC"
-    statement = (
-        f"SELECT started_at, id FROM ({' UNION ALL '.join(firsts)}) AS parts"
-        f" ORDER BY started_at {way}, id {way} LIMIT 1 OFFSET {number - 1}"
-    )
-    return statement, parameters
 
 
 def _not_beyond(end: Cursor, order: Sequence[str]) -> Q:
@@ -232,32 +200,124 @@ def page_among(
 
 def newest_alone(user: User, calendar: Calendar, wanted: RunFilter, most: int) -> QuerySet[AgentRunLog]:
     """The newest `most`, newest first, for what stands in their own rows: nothing is joined to them."""
-    parts = _parts(user, calendar, wanted, Q())
-    if len(parts) == 1:
-        return parts[0].order_by(*NEWEST_FIRST)[:most]
-    return AgentRunLog.objects.firsts_of(parts, *NEWEST_FIRST, most=most).order_by(*NEWEST_FIRST)
+    part = _part(user, calendar, wanted, Q())
+    rows = part.newest(most) if part.workspaces else part.whole
+    return rows.order_by(*part.sorted_by(NEWEST_FIRST))[:most]
+
+
+def newest_figures(
+    user: User, calendar: Calendar, wanted: RunFilter, columns: Sequence[str], most: int
+) -> list[tuple[Any, ...]]:
+    """Columns of the newest `most`, newest first."""
+    part = _part(user, calendar, wanted, Q())
+    if part.workspaces and connections[part.rows.db].vendor == "postgresql":
+        # It reads no more of all workspaces together than it needs; SQLite would read as many of each.
+        return part.first_figures(columns, most, NEWEST_FIRST)
+    return plain_rows(newest_alone(user, calendar, wanted, most).values_list(*columns))
 
 
 def newest_to_sum(user: User, calendar: Calendar, wanted: RunFilter, most: int) -> VisibleQuerySet[AgentRunLog]:
-    """The newest `most`, and what began in the same instant as the last of them: to be added up where they are.
-
-    They are a range of an index: to look them up by their ids, one by one, takes longer than to add them up.
-    """
-    parts = _parts(user, calendar, wanted, Q())
-    rows = parts[0] if len(parts) == 1 else led_to(calendar, wanted).visible_to(user)
-    statement, parameters = _statement_for_place(most, parts, NEWEST_FIRST)
-    last = RawSQL(f"SELECT started_at FROM ({statement}) AS last", parameters, output_field=DateTimeField())  # noqa: S611
-    return rows.filter(started_at__gte=Coalesce(last, Value(EPOCH)))
+    """The newest `most`, and what began in the same instant as the last of them: to be added up where they are."""
+    return _part(user, calendar, wanted, Q()).newest(most)
 
 
-def _parts(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> Parts:
-    """The runs that an index leads to, in parts that have one each."""
-    rows = led_to(calendar, wanted).filter(beyond)
+@dataclass(frozen=True)
+class _Part:
+    """The runs that one sees: each workspace's have an index in the order they are wanted in, or all have."""
+
+    rows: VisibleQuerySet[AgentRunLog]
+    since: datetime | None
+    """`rows` leave it to be said."""
+    workspaces: Sequence[int] = ()
+    """Whose they are; empty: `rows` are these already, and have one index."""
+
+    @property
+    def whole(self) -> VisibleQuerySet[AgentRunLog]:
+        """In no order: to have many workspaces' runs put into one is to read them all."""
+        return self._from(self.since)
+
+    def _from(self, *bounds: Any) -> VisibleQuerySet[AgentRunLog]:
+        """The nearest bound first: SQLite walks from the one that it is told first, PostgreSQL by the one it knows."""
+        rows = self.rows
+        for bound in bounds:
+            rows = rows if bound is None else rows.filter(started_at__gte=bound)
+        return rows.in_workspaces(self.workspaces) if self.workspaces else rows
+
+    def sorted_by(self, order: Sequence[str]) -> Sequence[Any]:
+        """How `whole` is put in order. Of many workspaces by what no index has: in the order of all runs' index SQLite
+        would walk everybody's to spare itself a sort.
+        """
+        if not self.workspaces:
+            return order
+        at = Coalesce("started_at", Value(EPOCH))
+        return (at.desc() if order == NEWEST_FIRST else at.asc()), order[1]
+
+    def newest(self, most: int) -> VisibleQuerySet[AgentRunLog]:
+        """The newest `most` at least, and no more than began in the same instant as the last of them.
+
+        They are a range of an index: to look them up by their ids, one by one, takes longer than to add them up.
+        """
+        statement, parameters = self._statement_for_place(most, NEWEST_FIRST)
+        statement = f"SELECT started_at FROM ({statement}) AS last"
+        last = RawSQL(statement, parameters, output_field=DateTimeField())  # noqa: S611
+        return self._from(Coalesce(last, Value(self.since or EPOCH)), self.since)
+
+    def place_of(self, number: int, order: Sequence[str]) -> Cursor | None:
+        """Where the run with this number is, counted from 1; None where there are fewer."""
+        found = plain_answer(*self._statement_for_place(number, order))
+        return Cursor(instant(found[0][0]), found[0][1]) if found else None
+
+    def _statement_for_place(self, number: int, order: Sequence[str]) -> tuple[str, list[Any]]:
+        """What reads `started_at` and `id` of the run with this number, from indexes alone, and its parameters."""
+        if self.workspaces:
+            statement, parameters = self._statement_of_firsts((), number, order)
+            return f"{statement} LIMIT 1 OFFSET {number - 1}", parameters
+        try:
+            place = self.whole.order_by(*order).values_list("started_at", "id")[number - 1 : number]
+            statement, of_place = place.query.sql_with_params()
+        except EmptyResultSet:
+            return "SELECT NULL AS started_at, NULL AS id WHERE 1 = 0", []
+        return statement, list(of_place)
+
+    def first_figures(self, columns: Sequence[str], most: int, order: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Columns of the first `most`, of many workspaces."""
+        statement, parameters = self._statement_of_firsts(columns, most, order)
+        return plain_answer(f"SELECT {', '.join(columns)} FROM ({statement} LIMIT {most}) AS firsts", parameters)
+
+    def _statement_of_firsts(self, columns: Sequence[str], most: int, order: Sequence[str]) -> tuple[str, list[Any]]:
+        """What reads `started_at`, `id` and more columns of the first `most` of each workspace, all in one order.
+
+        A plain statement: of a union with an order and a bound in each of its parts, Django writes for SQLite one that
+        looks each row up, and it takes longer to write than to answer.
+        """
+        of_one = self.rows if self.since is None else self.rows.filter(started_at__gte=self.since)
+        firsts = of_one.filter(workspace_id=_SOME_WORKSPACE).order_by(*order)
+        statement, parameters = firsts.values_list("started_at", "id", *columns)[:most].query.sql_with_params()
+        parts = [f"SELECT * FROM ({statement}) AS part"] * len(self.workspaces)
+        way = "DESC" if order == NEWEST_FIRST else "ASC"
+        return (
+            f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS parts ORDER BY started_at {way}, id {way}",
+            [pk if one == _SOME_WORKSPACE else one for pk in self.workspaces for one in parameters],
+        )
+
+
+_SOME_WORKSPACE = -1
+"""Where a statement has the workspace; no other parameter is below 0."""
+
+
+def _part(user: User, calendar: Calendar, wanted: RunFilter, beyond: Q) -> _Part:
+    """The runs that an index leads to."""
+    rows, since = led_to(calendar, wanted).filter(beyond), led_from(calendar, wanted)
     if wanted.agent_id is not None:
         # Whether the agent may be seen is asked once. "This agent's, of these workspaces" are for PostgreSQL two sets
         # of rows to lay over each other, all the workspaces' among them, and then to sort.
         seen = Agent.objects.visible_to(user).filter(pk=wanted.agent_id)
-        return [rows.filter(Exists(seen), agent_id=wanted.agent_id)]
+        return _Part(rows.filter(Exists(seen), agent_id=wanted.agent_id), since)
     if wanted.workspace_id is not None:
-        return [rows.filter(workspace_id=wanted.workspace_id).visible_to(user)]
-    return rows.parts_visible_to(user)
+        return _Part(rows.filter(workspace_id=wanted.workspace_id).visible_to(user), since)
+    if is_superuser(user):
+        return _Part(rows, since)
+    mine = [] if sees_nothing(user) else workspace_ids_of(user)
+    if len(mine) == 1:
+        return _Part(rows.filter(workspace_id=mine[0]), since)
+    return _Part(rows, since, mine) if 1 < len(mine) <= NAMED_WORKSPACES else _Part(rows.visible_to(user), since)
