@@ -346,7 +346,7 @@ class _Batch:
             )  # fmt: skip
         self.postings.add(call.place(run.agent_id), call.sums())
         if call.cost and report.lease_id is not None:
-            self.recorded.spent_by_lease[UUID(report.lease_id)] += call.cost
+            self.recorded.spent_by_lease[UUID(report.lease_id), run.agent_id, call.day] += call.cost
 
     def _replace(self, replacing: dict[str, CallArrival]) -> None:
         """Take out what provisional reports were booked as, and book the measured ones."""
@@ -360,7 +360,7 @@ class _Batch:
             run = self.runs[call.run_id]
             self.postings.take_out(place_of(old), sums_of_stored(old))
             if old.cost_microcents and old.lease_id is not None:
-                self.recorded.spent_by_lease[old.lease_id] -= old.cost_microcents
+                self.recorded.spent_by_lease[old.lease_id, old.agent_id, old.day] -= old.cost_microcents
             if call.report.is_root:
                 run.facts.forget_the_call()
             run.lost_its_start = run.lost_its_start or old.started_at == run.facts.started_at < call.started_at

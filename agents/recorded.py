@@ -26,8 +26,8 @@ class Recorded:
     """By the name the events reported."""
     spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
     """Microcents by agent id and local day that this batch added, differences of replaced calls included."""
-    spent_by_lease: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
-    """Microcents by the lease that the calls name."""
+    spent_by_lease: dict[tuple[UUID, int, date], int] = field(default_factory=lambda: defaultdict(int))
+    """The same by the lease that the calls name, whoever's it is, agent id and local day."""
     price_card: list[wire.PriceCardEntry] = field(default_factory=list)
     """The unit prices in force now of the models in the batch."""
     days: Days | None = None
@@ -45,8 +45,8 @@ class Recorded:
         self.agents |= part.agents
         for place, microcents in part.spent.items():
             self.spent[place] += microcents
-        for lease_id, microcents in part.spent_by_lease.items():
-            self.spent_by_lease[lease_id] += microcents
+        for calls, microcents in part.spent_by_lease.items():
+            self.spent_by_lease[calls] += microcents
         self.price_card += [entry for entry in part.price_card if entry not in self.price_card]
         self.days = part.days
 

@@ -118,8 +118,8 @@ class Corrected:
     workspace_id: int
     spent: dict[tuple[int, date], int] = field(default_factory=lambda: defaultdict(int))
     """Microcents by agent id and local day, to be added; negative where calls became cheaper."""
-    spent_by_lease: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
-    """Microcents by the lease that the calls name."""
+    spent_by_lease: dict[tuple[UUID, int, date], int] = field(default_factory=lambda: defaultdict(int))
+    """The same by the lease that the calls name, whoever's it is, agent id and local day."""
 
 
 def reprice(selection: Selection, *, apply: bool, reason: str, now: datetime | None = None) -> Repriced:
@@ -305,7 +305,7 @@ def _write(workspace_id: int, ids: list[int], reason: str, repriced: Repriced) -
             difference = (call.cost_microcents or 0) - (before or 0)
             corrected.spent[call.agent_id, call.day] += difference
             if call.lease_id is not None:
-                corrected.spent_by_lease[call.lease_id] += difference
+                corrected.spent_by_lease[call.lease_id, call.agent_id, call.day] += difference
             corrections[call.agent_id, call.day, call.provider, call.model].count(call, before)
         if not rows:
             return

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from agents.clock import Days, month_of
 from agents.cost_tracker import CostTracker
-from agents.models import LedgerState
+from agents.models import Agent, LedgerState
 from agents.storage import Additions, Row, storage
 from agents.write_lock import writing
 from budgets.covering import Covering, covering_budgets
@@ -26,6 +26,8 @@ from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease, ThresholdCros
 
 Spent = Mapping[tuple[int, date], int]
 """Microcents by agent id and local day."""
+SpentByLease = Mapping[tuple[UUID, int, date], int]
+"""The same by the lease that the calls name, agent id and local day."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Counting:
 def start_counting(
     workspace_id: int,
     spent: Spent,
-    by_lease: Mapping[UUID, int],
+    by_lease: SpentByLease,
     *,
     days: Days | None = None,
     now: datetime | None = None,
@@ -98,7 +100,7 @@ def start_counting(
     return Counting(agent_ids, budgets, now, month, added, recorded)
 
 
-def add_spend(workspace_id: int, spent: Spent, by_lease: Mapping[UUID, int]) -> None:
+def add_spend(workspace_id: int, spent: Spent, by_lease: SpentByLease) -> None:
     """Count what a transaction spent that posted its rollups by itself: alone, as it locks leases after sums."""
     counting = start_counting(workspace_id, spent, by_lease)
     if counting is not None:
@@ -118,37 +120,49 @@ def _by_budget(budgets: Iterable[Covering], spent: Spent) -> list[tuple[Covering
     ]
 
 
-def _use_leases(workspace_id: int, by_lease: Mapping[UUID, int]) -> None:
+def _use_leases(workspace_id: int, by_lease: SpentByLease) -> None:
     """Raise what is used of leases, by one statement.
 
-    Of this workspace alone: a call can name any lease, and must not free another's money.
+    Only by calls that the lease is for: of its workspace, its agent and its month. A call can name any lease; it must
+    not free what others hold, nor, with what counts in another month, what is held of this one. Of a merged agent, runs
+    that have not moved yet are its own still, where its leases are the target's already: the two are one here.
     """
     if not by_lease:
         return
+    used: dict[tuple[UUID, int, str], int] = defaultdict(int)
+    for (lease_id, agent_id, day), microcents in by_lease.items():
+        used[lease_id, agent_id, month_of(day)] += microcents
+    table, agents = SpendLease._meta.db_table, Agent._meta.db_table
     if connection.vendor == "postgresql":
-        # Two batches may name the same leases: whoever comes second waits at the first of them. Two parameters, however
+        # Two batches may name the same leases: whoever comes second waits at the first of them. Few parameters, however
         # many leases: psycopg takes a long statement apart anew for every batch.
-        table = SpendLease._meta.db_table
         with connection.cursor() as cursor:
             cursor.execute(
-                f"WITH held AS (SELECT lease_id, new.used FROM {table}"
-                f" JOIN unnest(%s::uuid[], %s::bigint[]) AS new (lease_id, used) USING (lease_id)"
-                f" WHERE workspace_id = %s ORDER BY lease_id FOR NO KEY UPDATE OF {table})"
-                f" UPDATE {table} AS lease SET used_microcents = used_microcents + held.used"
-                f" FROM held WHERE lease.lease_id = held.lease_id",
-                [list(by_lease), list(by_lease.values()), workspace_id],
+                f"WITH held AS (SELECT lease_id, new.used FROM {table} AS lease"
+                " JOIN unnest(%s::uuid[], %s::bigint[], %s::text[], %s::bigint[])"
+                " AS new (lease_id, agent_id, month, used) USING (lease_id, month)"
+                f" JOIN {agents} AS holder ON holder.id = lease.agent_id"
+                f" JOIN {agents} AS caller ON caller.id = new.agent_id"
+                " WHERE lease.workspace_id = %s"
+                " AND COALESCE(holder.merged_into_id, holder.id) = COALESCE(caller.merged_into_id, caller.id)"
+                " ORDER BY lease_id FOR NO KEY UPDATE OF lease)"
+                f" UPDATE {table} AS lease SET used_microcents = used_microcents + total.used"
+                " FROM (SELECT lease_id, SUM(used) AS used FROM held GROUP BY lease_id) AS total"
+                " WHERE lease.lease_id = total.lease_id",
+                [*map(list, zip(*used, strict=True)), list(used.values()), workspace_id],
             )
         return
     column = SpendLease._meta.pk
-    ids = [column.get_db_prep_value(lease_id, connection) for lease_id in by_lease]
-    cases = " ".join(["WHEN %s THEN %s"] * len(ids))
-    places = ", ".join(["%s"] * len(ids))
-    each = [value for pair in zip(ids, by_lease.values(), strict=True) for value in pair]
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {SpendLease._meta.db_table} SET used_microcents = used_microcents + CASE lease_id {cases} END"
-            f" WHERE workspace_id = %s AND lease_id IN ({places})",
-            [*each, workspace_id, *ids],
+        cursor.executemany(
+            f"UPDATE {table} SET used_microcents = used_microcents + %s"
+            " WHERE lease_id = %s AND month = %s AND workspace_id = %s"
+            f" AND (SELECT COALESCE(merged_into_id, id) FROM {agents} WHERE id = {table}.agent_id)"
+            f" = (SELECT COALESCE(merged_into_id, id) FROM {agents} WHERE id = %s)",
+            [
+                (microcents, column.get_db_prep_value(lease_id, connection), month, workspace_id, agent_id)
+                for (lease_id, agent_id, month), microcents in used.items()
+            ],
         )
 
 

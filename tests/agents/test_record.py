@@ -241,10 +241,11 @@ def test_a_measured_report_replaces_a_provisional_one_once(workspace: Workspace)
     measured = llm_call(**same)
 
     first = record(workspace, cancelled)
-    assert first.spent_by_lease == {lease: 21_000}  # 1,000 x 15 + 100 x 60
+    of_lease = lease, Agent.objects.get().pk, NOON.date()
+    assert first.spent_by_lease == {of_lease: 21_000}  # 1,000 x 15 + 100 x 60
     second = record(workspace, measured)
     assert second.accepted == [0]
-    assert second.spent_by_lease == {lease: GPT_4O_MINI - 21_000}
+    assert second.spent_by_lease == {of_lease: GPT_4O_MINI - 21_000}
     assert record(workspace, measured, cancelled).duplicates == [0, 1]
 
     call = LLMCall.objects.get()

@@ -296,7 +296,7 @@ def test_who_keeps_counters_hears_the_difference_by_agent_day_and_lease(
 
     agent_id = LLMCall.objects.values_list("agent_id", flat=True)[0]
     assert [dict(heard.spent) for heard in corrected] == [{(agent_id, date(2026, 11, 20)): 2 * COST}]
-    assert dict(corrected[0].spent_by_lease) == {lease: COST}
+    assert dict(corrected[0].spent_by_lease) == {(lease, agent_id, date(2026, 11, 20)): COST}
 
 
 def test_a_counter_that_fails_undoes_the_correction(workspace: Workspace) -> None:

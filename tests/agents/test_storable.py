@@ -47,7 +47,7 @@ def test_what_was_written_in_parts_is_told_as_if_at_once(workspace: Workspace) -
     assert recorded.accepted == [0, 1, 3]
     assert recorded.duplicates == [4]
     assert recorded.spent == {(agent.pk, NOON.date()): 3 * GPT_4O_MINI}
-    assert recorded.spent_by_lease == {lease_id: 2 * GPT_4O_MINI}
+    assert recorded.spent_by_lease == {(lease_id, agent.pk, NOON.date()): 2 * GPT_4O_MINI}
     assert [*recorded.agents] == ["support-bot"]
     assert [entry.model for entry in recorded.price_card] == ["gpt-4o-mini"]
     untold = [fact.name for fact in fields(Recorded) if not getattr(recorded, fact.name)]

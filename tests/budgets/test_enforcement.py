@@ -236,6 +236,42 @@ def test_the_call_of_another_workspace_frees_nothing_here(
     assert held(service, support_bot) == [5 * CENT]
 
 
+def test_the_call_of_another_agent_frees_nothing_and_counts_all_the_same(
+    service: BudgetEnforcementService, support_bot: Agent, workspace: Workspace
+) -> None:
+    set_budget(support_bot, by=TESTER, limit_cents=10)
+    lease = granted(service.lease(support_bot, MINE)).lease
+    assert lease is not None
+    set_budget(workspace, by=TESTER, limit_cents=100)
+    other = AgentFactory(workspace=workspace, slug="other")
+
+    ids = {"run_id": uuid4(), "call_id": uuid4(), "lease_id": lease.lease_id}
+    spend(other, 9, usage_basis="estimated", status="cancelled", **ids)
+    spend(other, 5, **ids)
+
+    assert held(service, support_bot) == [5 * CENT, 5 * CENT]
+    assert [standing.spent for standing in service.standings(support_bot)] == [0, 5 * CENT]
+
+
+def test_a_lease_is_used_by_the_calls_of_its_month(support_bot: Agent, zone: LedgerState) -> None:
+    midnight = datetime(2026, 11, 1, tzinfo=UTC)
+    service = BudgetEnforcementService(Clock(midnight - timedelta(seconds=30)))
+    policy = set_budget(support_bot, by=TESTER, limit_cents=100)
+    BudgetPolicy.objects.filter(pk=policy and policy.pk).update(first_month="2026-01")
+    lease = granted(service.lease(support_bot, MINE)).lease
+    assert lease is not None
+
+    for began_at, cents in (
+        (datetime(2026, 9, 30, 23, tzinfo=UTC), 4),
+        (midnight - timedelta(milliseconds=1), 2),
+        (midnight, 1),
+    ):
+        spend(support_bot, cents, at=began_at, received_at=midnight + timedelta(minutes=1), lease_id=lease.lease_id)
+
+    lease.refresh_from_db()
+    assert (lease.month, lease.used_microcents) == ("2026-10", 2 * CENT)
+
+
 # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

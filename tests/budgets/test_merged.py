@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from agents import moving
+from agents import ledger, moving
 from agents.clock import month_of
 from agents.merging import merge
 from agents.models import Agent, AgentMerge, LedgerState, Workspace
@@ -33,8 +33,8 @@ from budgets.models import (
 )
 from budgets.policies import policy_of, set_budget
 from budgets.statements import monthly_rollover
-from tests.budgets.conftest import CENT, TESTER, spend
-from tests.factories import AgentFactory
+from tests.budgets.conftest import CENT, TESTER, TOKENS_PER_CENT, lease_of, spend
+from tests.factories import AgentFactory, llm_call
 
 pytestmark = pytest.mark.django_db
 
@@ -197,6 +197,30 @@ def test_what_processes_hold_counts_for_the_target_from_the_merge_on(support_bot
     assert isinstance(fresh, Permit)
     assert fresh.lease is not None
     assert (fresh.lease.agent, fresh.lease.asked_as) == (support_bot, "suport-bot")
+
+
+def test_a_run_that_has_not_moved_uses_the_lease_that_has(support_bot: Agent, misspelt: Agent) -> None:
+    set_budget(misspelt, by=TESTER, limit_cents=100)
+    set_budget(support_bot, by=TESTER, limit_cents=100)
+    lease_id, now = lease_of(misspelt), datetime.now(UTC)
+    run_id = uuid4()
+    spend(misspelt, 2, run_id=run_id, lease_id=lease_id)
+    begun = merge(misspelt, support_bot, by_name="test")
+
+    calls = [
+        llm_call(
+            agent=misspelt.slug, run_id=run, lease_id=lease_id, request_model="gpt-4o", started_at=now, ended_at=now,
+            input_tokens=cents * TOKENS_PER_CENT, output_tokens=0,
+        )
+        for run, cents in ((run_id, 3), (uuid4(), 5))
+    ]  # fmt: skip
+    recorded = ledger.record(support_bot.workspace, list(enumerate(calls)), client=None, received_at=now)
+
+    assert {agent_id for agent_id, _ in recorded.spent} == {misspelt.pk, support_bot.pk}
+    assert SpendLease.objects.get(pk=lease_id).used_microcents == 10 * CENT
+    finish(begun)
+    spend(support_bot, 1, run_id=run_id, lease_id=lease_id)
+    assert SpendLease.objects.get(pk=lease_id).used_microcents == 11 * CENT
 
 
 def test_what_was_spent_before_stands_in_the_way_from_the_merge_on(support_bot: Agent, misspelt: Agent) -> None:
