@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -20,7 +21,8 @@ our quotes hold nothing together, and a pair of them with nothing between may st
 Agents, models and tags are names that anyone may choose.
 """
 
-
+_MAY_COMPUTE = re.compile(r"[=+\-@＝＋－＠\t\r\n]")
+"""All that `_FORMULA` finds has one of these, and most names have none."""
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 """What computes to itself: an amount that is less than nothing stays one that can be added up."""
 
@@ -30,41 +32,53 @@ class Column(NamedTuple):
     value: Callable[[Any], object]
 
 
-class _Line:
-    """A file for the csv module that hands back what was written to it."""
+def csv_answer(name: str, columns: Sequence[Column], rows: Iterable[Row]) -> StreamingHttpResponse:
+    """`rows` as a file `name`.csv, a line at a time."""
+    lines = ([[_cell(column.value(row)) for column in columns]] for row in rows)
+    # Columns of a chart are named for what it draws: agents, models.
+    return csv_of_chunks(name, [text_cell(column.title) for column in columns], lines)
 
-    def write(self, line: str) -> str:
-        return line
 
-
-def csv_answer(
-    name: str, columns: Sequence[Column], rows: Iterable[Row], *, next_link: str = ""
+def csv_of_chunks(
+    name: str, titles: Sequence[str], chunks: Iterable[Iterable[Sequence[object]]], *, next_link: str = ""
 ) -> StreamingHttpResponse:
-    """`rows` as a file `name`.csv, a line at a time. `next_link` says where the list goes on, when it does."""
-    response = StreamingHttpResponse(_lines(columns, rows), content_type="text/csv; charset=utf-8")
+    """A file `name`.csv, a chunk of lines at a time, of cells as they are to stand there: text has been through
+    `text_cell`. `next_link` says where the list goes on, when it does.
+    """
+    response = StreamingHttpResponse(_written(titles, chunks), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = content_disposition_header(as_attachment=True, filename=f"{name}.csv")
     if next_link:
         response["Link"] = f'<{next_link}>; rel="next"'
     return response
 
 
-def _lines(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    # Columns of a chart are named for what it draws: agents, models.
-    yield str(writer.writerow([_cell(column.title) for column in columns]))
-    for row in rows:
-        yield str(writer.writerow([_cell(column.value(row)) for column in columns]))
+def _written(titles: Sequence[str], chunks: Iterable[Iterable[Sequence[object]]]) -> Iterator[str]:
+    piece = io.StringIO(newline="")
+    writer = csv.writer(piece)
+    writer.writerow(titles)
+    for chunk in chunks:
+        writer.writerows(chunk)
+        yield piece.getvalue()
+        piece.seek(0)
+        piece.truncate()
+    if piece.tell():
+        yield piece.getvalue()
 
 
 def _cell(value: object) -> object:
-    """`value` as text; unknown is empty, and text that a spreadsheet would compute gets an apostrophe before it."""
+    """`value` as text; unknown is empty."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.isoformat()
-    if not isinstance(value, str) or _NUMBER.fullmatch(value):
-        return value
-    return _FORMULA.sub(_defused, value)
+    return text_cell(value) if isinstance(value, str) else value
+
+
+def text_cell(text: str) -> str:
+    """`text`; what a spreadsheet would compute gets an apostrophe before it."""
+    if not _MAY_COMPUTE.search(text) or _NUMBER.fullmatch(text):
+        return text
+    return _FORMULA.sub(_defused, text)
 
 
 def _defused(found: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 
 from agents.models import Membership, Workspace
+from costsite import large_files
 from tests.both_databases import pytest_collection_modifyitems, pytest_configure
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.no_skips_in_ci import pytest_sessionfinish
@@ -21,6 +23,12 @@ def _cheap_passwords() -> Iterator[None]:
     """What makes a password slow to guess makes a cast of four slow to make."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _free_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file that a test did not read takes no place from the next."""
+    monkeypatch.setattr(large_files, "_places", threading.BoundedSemaphore(large_files.AT_A_TIME))
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from ninja.errors import HttpError, ValidationError
 from agents import server_clock
 from agents.database_file import DatabaseReplacedError
 from costsite.api.problems import shortened
+from costsite.large_files import BUSY, FilesBusyError
+from costsite.large_files import RETRY_AFTER_SECONDS as FILES_RETRY_AFTER_SECONDS
 from langchain_plugin import wire
 
 log = logging.getLogger(__name__)
@@ -104,6 +106,11 @@ def _database_busy(request: HttpRequest, error: Exception) -> HttpResponse:
     )
 
 
+def _files_busy(_request: HttpRequest, _error: FilesBusyError) -> HttpResponse:
+    headers = {"Retry-After": str(FILES_RETRY_AFTER_SECONDS)}
+    return ErrorAnswer(ApiError(429, "files_busy", BUSY, headers=headers))
+
+
 def replaced(_error: DatabaseReplacedError) -> ApiError:
     """Where the file is, is for the log: whoever asks may be anybody."""
     return ApiError(
@@ -125,6 +132,7 @@ def install(api: NinjaAPI) -> None:
         ApiError: _api_error,
         ValidationError: _bad_parameters,
         HttpError: _http_error,
+        FilesBusyError: _files_busy,
         **dict.fromkeys(DATABASE_AWAY, _database_busy),
     }
     for kind, handler in handlers.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
@@ -41,6 +42,20 @@ def _read_in_c(cursor: Any) -> None:
 
     cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
     cursor.adapters.register_loader("numeric", IntLoader)
+
+
+def uuid_text(value: UUID | str) -> str:
+    """A column's UUID, with its dashes."""
+    if not isinstance(value, str):
+        return str(value)
+    return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
+
+
+def time_text(at: datetime | None) -> str:
+    """A column's time, in ISO 8601 and UTC; empty where there is none."""
+    if at is None:
+        return ""
+    return at.isoformat() if at.tzinfo else f"{at.isoformat()}+00:00"
 
 
 def instant(at: datetime) -> datetime:

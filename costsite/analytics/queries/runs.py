@@ -149,21 +149,8 @@ def list_runs(
     What no index leads to is looked for among the next `SIFTED_RUNS` runs, so that the rarest of them takes no longer
     than any; the page then says how far it looked, and goes on from there.
     """
-    order, beyond = NEWEST_FIRST, Q()
-    if after is not None:
-        order = OLDEST_FIRST
-        beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
-    elif before is not None:
-        beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
-    part = _part(user, calendar, wanted, beyond)
-    sifted_to = part.place_of(SIFTED_RUNS, order) if wanted.sifts else None
-    end = part.place_of(limit + 1, order) if part.workspaces and not wanted.sifts else sifted_to
-    rows = part.whole
-    if end is not None:
-        rows = rows.filter(_not_beyond(end, order))
-    if wanted.sifts:
-        rows = rows.filter(as_wanted(wanted, rows.db))
-    found = RunRow.read(AgentRunLog.objects.firsts_of([rows], *part.sorted_by(order), most=limit + 1).order_by(*order))
+    rows, sifted_to = _wanted_first(user, calendar, wanted, before=before, after=after, most=limit + 1)
+    found = RunRow.read(rows)
     more = len(found) > limit
     found = found[:limit]
     end = found[-1].cursor if more else sifted_to
@@ -174,6 +161,49 @@ def list_runs(
         return RunPage(tuple(found), newer, older, None if more else sifted_to)
     newer = found[0].cursor if found else before
     return RunPage(tuple(found), newer if before is not None else None, end, None if more else sifted_to)
+
+
+def columns_of_runs(
+    user: User, calendar: Calendar, wanted: RunFilter, columns: Sequence[str], *, before: Cursor | None, limit: int
+) -> tuple[list[tuple[Any, ...]], Cursor | None]:
+    """The same runs by the thousand: these columns of them, as `plain` has rows, and where the rest goes on, if it
+    does.
+    """
+    rows, sifted_to = _wanted_first(user, calendar, wanted, before=before, most=limit + 1)
+    found = plain_rows(rows.values_list(*columns, "started_at", "id"))
+    if len(found) <= limit:
+        return [row[:-2] for row in found], sifted_to
+    started_at, pk = found[limit - 1][-2:]
+    return [row[:-2] for row in found[:limit]], Cursor(instant(started_at), pk)
+
+
+def _wanted_first(
+    user: User,
+    calendar: Calendar,
+    wanted: RunFilter,
+    *,
+    before: Cursor | None,
+    after: Cursor | None = None,
+    most: int,
+) -> tuple[VisibleQuerySet[AgentRunLog], Cursor | None]:
+    """The first `most` in their order, the oldest first where they are those after a place; and how far back was looked
+    for them, where it was not to the end.
+    """
+    order, beyond = NEWEST_FIRST, Q()
+    if after is not None:
+        order = OLDEST_FIRST
+        beyond = Q(Q(started_at__gt=after.started_at) | Q(id__gt=after.id), started_at__gte=after.started_at)
+    elif before is not None:
+        beyond = Q(Q(started_at__lt=before.started_at) | Q(id__lt=before.id), started_at__lte=before.started_at)
+    part = _part(user, calendar, wanted, beyond)
+    sifted_to = part.place_of(SIFTED_RUNS, order) if wanted.sifts else None
+    end = part.place_of(most, order) if part.workspaces and not wanted.sifts else sifted_to
+    rows = part.whole
+    if end is not None:
+        rows = rows.filter(_not_beyond(end, order))
+    if wanted.sifts:
+        rows = rows.filter(as_wanted(wanted, rows.db))
+    return AgentRunLog.objects.firsts_of([rows], *part.sorted_by(order), most=most).order_by(*order), sifted_to
 
 
 def _not_beyond(end: Cursor, order: Sequence[str]) -> Q:
