@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, FailFast, Field, OnErrorOmit
+from pydantic import AfterValidator, AwareDatetime, FailFast, Field, OnErrorOmit
 
+from langchain_plugin.server_words import clean_words
 from langchain_plugin.wire import (
     MAX_COUNT,
     MAX_TOKENS_PER_CALL,
@@ -29,6 +30,8 @@ from langchain_plugin.wire import (
 MAX_HOLD_MICROCENTS = 10**15
 """10 million USD: what a client may say that its open calls hold."""
 MAX_MODELS_ASKED = 50
+Words = Annotated[str, AfterValidator(clean_words)]
+"""What stands in exceptions, and so in logs, of the agent's process: no line there is whoever answers' to write."""
 Hold = Annotated[int, Field(strict=True, ge=0, le=MAX_HOLD_MICROCENTS)]
 
 
@@ -64,14 +67,14 @@ class LeaseRelease(WireModel):
 class RefusalFacts(AnswerModel):
     """Why an agent may not go on, by the budget that refuses. Money in microcents."""
 
-    kind: str
+    kind: Words
     """One of `RefusalKind`; plain text here, so that an older plugin reads a newer server's answer."""
-    scope: str
+    scope: Words
     """`agent`, `workspace` or `site`: whose budget it is."""
-    subject: str
+    subject: Words
     """The agent or workspace, as people call it."""
     policy_id: int
-    mode: str
+    mode: Words
     """`dispatch`: only new runs are refused. `hard`: calls inside a run too."""
     limit_microcents: Count | None
     """With the grants in force; like the next, None of a budget that others' spend counts against too."""
@@ -84,7 +87,7 @@ class RefusalFacts(AnswerModel):
     """What the call may cost that was asked for."""
     blocked_until: AwareDatetime | None = None
     """When the month ends; None where waiting helps sooner, or a smaller call goes through."""
-    blocked_until_text: str = ""
+    blocked_until_text: Words = ""
     """The same for people: "1 December 00:00 (Europe/Berlin)"."""
     retry_after_seconds: Annotated[float, Field(ge=0, le=3600)] | None = None
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from langchain_plugin import wire_leases
+from langchain_plugin.budget_exceeded import BudgetExceeded
 from langchain_plugin.config import Config
 from langchain_plugin.errors import (
     BatchRefused,
     CheckFailed,
+    LeaseRefused,
     NoKey,
     ServerFailed,
     ServerUnreachable,
@@ -216,6 +219,29 @@ def test_no_word_of_a_server_breaks_a_line_or_drives_a_terminal(site: StubSite) 
     words = [told_of_key.workspace_slug, told_of_key.workspace_name, told_of_key.agent or "", *told_of_key.scopes]
     assert all(word.isprintable() and len(word) <= 300 for word in words)
     assert len(words) <= 3 + 20
+
+
+def test_no_word_of_a_refusal_does_either() -> None:
+    hostile = "support-bot\nERROR root: forged \x1b[2J\x9b31m\u2028\u202e" + "x" * 3_000
+    said = ("scope", "subject", "mode", "blocked_until_text")
+    amounts = {"limit_microcents": None, "spent_microcents": None, "left_microcents": 1, "held_microcents": None}
+    refusal = {"policy_id": 1, "asked_microcents": 1} | amounts | dict.fromkeys(said, hostile)
+    for kind in ("exhausted", "held", f"exhausted{hostile}"):
+        facts = refusal | {"kind": kind}
+        body = json.dumps({"code": "exhausted", "message": hostile, "details": [facts]}).encode()
+        refused = meaning_of(config_for("http://site"), 402, {}, body)
+        assert isinstance(refused, LeaseRefused)
+        lease = json.dumps({"agent": "support-bot", "valid_for_seconds": 120, "no_new_runs": facts})
+        no_new_runs = wire_leases.LeaseAnswer.model_validate_json(lease).no_new_runs
+        assert no_new_runs is not None
+        stops = [BudgetExceeded("support-bot", one) for one in (refused.facts, no_new_runs)]
+        for error in (refused, *stops):
+            assert str(error).isprintable()
+            assert "support-bot ERROR root: forged" in str(error)
+            assert len(str(error)) < 1_000
+        for stop in stops:
+            words = (stop.kind, stop.scope, stop.subject, stop.facts.mode, stop.facts.blocked_until_text)
+            assert all(word.isprintable() for word in words)
 
 
 @pytest.mark.parametrize(
