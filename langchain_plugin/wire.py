@@ -70,6 +70,11 @@ _REPLACED = re.compile(rf"[{_UNSHOWABLE}\ud800-\udfff]")
 _VISIBLE = re.compile(rf"[^{_UNSHOWABLE}{_INVISIBLE}]")
 
 
+def is_showable(text: str) -> bool:
+    """Whether a name may have all that is in `text`."""
+    return not _REPLACED.search(text)
+
+
 def clean_name(value: object, max_length: int = MAX_NAME_LENGTH) -> str:
     """Any value as a name the wire accepts: nothing unshowable, no lone surrogates, cut to `max_length`.
 

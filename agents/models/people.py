@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agents.models.visibility import Row, User, VisibleQuerySet, is_superuser, sees_nothing
+from agents.names import validate_name
 
 UNREGISTERED = "unregistered"
 """The reserved agent that events of unknown agents are booked to when registration is closed."""
@@ -77,7 +78,7 @@ class WorkspaceQuerySet(ArchivableQuerySet["Workspace"]):
 
 class Workspace(models.Model):
     slug = models.SlugField(max_length=64, unique=True)
-    name = models.CharField(max_length=200)
+    name = models.CharField(max_length=200, validators=[validate_name])
     hash_key = models.CharField(
         max_length=64,
         default=new_hash_key,
@@ -129,9 +130,11 @@ class Agent(models.Model):
     slug = models.CharField(
         max_length=200,
         help_text="The name its code reports under.",
-        validators=[RegexValidator(r"^[^\x00/?#\\]+$", "An agent's slug has no slashes, ? or #.")],
+        validators=[RegexValidator(r"^[^\x00/?#\\]+$", "An agent's slug has no slashes, ? or #."), validate_name],
     )
-    name = models.CharField(max_length=200, blank=True, help_text="Shown to people; empty: the slug.")
+    name = models.CharField(
+        max_length=200, blank=True, validators=[validate_name], help_text="Shown to people; empty: the slug."
+    )
     effort = models.CharField(
         max_length=10,
         choices=Effort,
@@ -143,6 +146,7 @@ class Agent(models.Model):
     default_model = models.CharField(
         max_length=200,
         blank=True,
+        validators=[validate_name],
         help_text="Shown on pages, told to clients with each Receipt and priced for their leases; the agent's code does"
         " not follow it by itself.",
     )

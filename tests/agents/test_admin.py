@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -301,6 +302,43 @@ def test_a_viewer_does_not_make_themselves_owner(workspace: Workspace, viewer: U
 
     assert client.post(address("workspace", "change", workspace.pk), form).status_code == 403
     assert Membership.objects.get(user=viewer).role == Membership.Role.VIEWER
+
+
+HOSTILE = ["two\nlines", "red \x1b[31m", "a\ttab", "\x9b2J", "a\u2028b", "bot\u202egnp.exe"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_breaks_a_line_or_drives_a_terminal_is_refused_with_the_mend(
+    filled: None, workspace: Workspace, superuser: User, client: Client, name: str
+) -> None:
+    agent = Agent.objects.get(workspace=workspace)
+    client.force_login(superuser)
+    for page, form in (
+        (address("workspace", "change", workspace.pk), members_form(workspace, "") | {"name": name}),
+        (address("agent", "change", agent.pk), {"name": name, "active": "on"}),
+        (address("agent", "change", agent.pk), {"default_model": name, "active": "on"}),
+        (address("agent", "add"), {"workspace": workspace.pk, "slug": name, "active": "on"}),
+    ):
+        answer = client.post(page, form)
+        assert answer.status_code == 200
+        assert "take out the line break, the control character" in answer.content.decode()
+    with pytest.raises(CommandError, match="take out the line break"):
+        call_command("create_workspace", "new", "--name", name)
+
+
+@pytest.mark.parametrize("name", ["דוח מכירות", "می‌خواهم", "مساعد\u200f 2", "👩‍💻 team 🏴󠁧󠁢󠁳󠁣󠁴󠁿", "Zoë’s bot", "支援"])
+def test_names_of_every_script_and_emoji_are_taken(
+    filled: None, workspace: Workspace, superuser: User, client: Client, name: str
+) -> None:
+    agent = Agent.objects.get(workspace=workspace)
+    client.force_login(superuser)
+
+    client.post(address("workspace", "change", workspace.pk), members_form(workspace, "") | {"name": name})
+    client.post(address("agent", "change", agent.pk), {"name": name, "active": "on"})
+
+    workspace.refresh_from_db()
+    agent.refresh_from_db()
+    assert (workspace.name, agent.name) == (name, name)
 
 
 def test_archiving_keeps_the_row(filled: None, workspace: Workspace, owner: User, client: Client) -> None:
