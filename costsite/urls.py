@@ -2,10 +2,11 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeDoneView, PasswordChangeView
+from django.contrib.auth.views import LogoutView, PasswordChangeDoneView, PasswordChangeView
 from django.urls import URLPattern, URLResolver, include, path, reverse_lazy
 
 from costsite.api import api
+from costsite.login import Login
 
 # Templates of their own: the admin's password page has Django's names for its own.
 change_password = PasswordChangeView.as_view(
@@ -16,7 +17,7 @@ password_changed = PasswordChangeDoneView.as_view(template_name="registration/pa
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("password/", change_password, name="password"),
     path("password/changed/", password_changed, name="password-changed"),

@@ -156,3 +156,16 @@ def test_a_password_that_was_checked_makes_room_for_the_next() -> None:
     for _ in range(2 * passwords.AT_A_TIME):
         assert log_in("wrong") == 200
     assert log_in(RIGHT) == 302
+
+
+@pytest.mark.parametrize(
+    ("wanted", "leads_to"),
+    [("/login/", "/"), ("/runs/", "/runs/"), ("/login/?next=/login/", "/login/?next=/login/"), ("//evil.example", "/")],
+)
+def test_who_is_logged_in_is_led_on(wanted: str, leads_to: str) -> None:
+    client = Client()
+    client.force_login(UserFactory())
+
+    answer = client.get("/login/", {"next": wanted})
+
+    assert (answer.status_code, answer.headers["Location"]) == (302, leads_to)
