@@ -354,6 +354,40 @@ def test_archiving_keeps_the_row(filled: None, workspace: Workspace, owner: User
     assert agent.archived_at is None
 
 
+def test_a_workspace_that_was_archived_is_restored_by_a_superuser_alone(
+    workspace: Workspace, owner: User, superuser: User, client: Client
+) -> None:
+    _, key = create_key(workspace)
+    Workspace.objects.filter(pk=workspace.pk).archive()
+    form = {"action": "restore", "_selected_action": [workspace.pk], "index": 0}
+
+    client.force_login(owner)
+    assert "Take out of the archive" not in client.get(address("workspace")).content.decode()
+    client.post(address("workspace"), form)
+    assert find_key(key) is None
+
+    client.force_login(superuser)
+    client.post(address("workspace"), form)
+    assert find_key(key) is not None
+
+
+def test_an_owner_names_a_workspace_and_keeps_its_slug(
+    workspace: Workspace, elsewhere: Workspace, owner: User, superuser: User, client: Client
+) -> None:
+    form = members_form(workspace, "") | {"name": "Acme & Co", "slug": elsewhere.slug}
+    client.force_login(owner)
+
+    answer = client.post(address("workspace", "change", workspace.pk), form)
+
+    workspace.refresh_from_db()
+    assert answer.status_code == 302, "who has the slug is not told"
+    assert (workspace.name, workspace.slug) == ("Acme & Co", "acme")
+    client.force_login(superuser)
+    client.post(address("workspace", "change", workspace.pk), form | {"slug": "acme-2"})
+    workspace.refresh_from_db()
+    assert workspace.slug == "acme-2"
+
+
 @pytest.mark.parametrize("table", ["workspace", "agent"])
 def test_who_owns_one_workspace_archives_nothing_of_another(
     filled: None, workspace: Workspace, elsewhere: Workspace, owner: User, client: Client, table: str

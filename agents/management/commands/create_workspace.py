@@ -25,7 +25,9 @@ class Command(BaseCommand):
             raise CommandError(f"{slug[:100]!r} cannot be a workspace: {' '.join(error.messages)}") from None
         workspace, is_new = Workspace.objects.get_or_create(slug=slug, defaults={"name": made.name})
         if workspace.archived_at is not None:
-            raise CommandError(f"{slug} exists but is archived; restore it in the admin, or choose another slug.")
+            raise CommandError(
+                f"{slug} exists but is archived; let a superuser restore it in the admin, or choose another slug."
+            )
         if not is_new and name and workspace.name != name:
             raise CommandError(
                 f"{slug} exists under the name {workspace.name!r}; rename it in the admin, or leave --name out."
