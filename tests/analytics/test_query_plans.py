@@ -73,6 +73,14 @@ def asked(client: Client, pages: list[str]) -> Iterator[tuple[str, str]]:
         yield from ((page, sql) for sql in found)
 
 
+def unions(client: Client) -> Iterator[tuple[str, str]]:
+    """What finds a place among the runs of many workspaces, and reads nothing else."""
+    runs = reverse("runs")
+    for page, sql in asked(client, [runs, f"{runs}?tag=web", f"{runs}?thread=x&after=1763640000000000-5"]):
+        if "UNION ALL" in sql and "LIMIT 1 OFFSET" in sql:
+            yield page, sql
+
+
 @pytest.fixture
 def member(cast: Cast, spend: Spend, client: Client, request: pytest.FixtureRequest) -> Client:
     """Staff, of one workspace or of more, with a run of two calls in each."""
@@ -148,6 +156,19 @@ def test_a_members_rows_are_read_from_their_own_part_of_an_index(
         assert steps, (page, sql, plan)
         assert not everybodys, (page, sql, plan)
         assert reads_no_other_status(page, steps), (page, sql, plan)
+
+
+@pytest.mark.sqlite("reads its plans")
+@pytest.mark.parametrize("member", [2, 12], indirect=True)
+@pytest.mark.parametrize("rows_of_a_workspace", [None, 300_000, 30_000])
+def test_the_runs_of_many_workspaces_are_merged_and_not_sorted(member: Client, rows_of_a_workspace: int | None) -> None:
+    database, found = planner(rows_of_a_workspace), list(unions(member))
+
+    assert len(found) == 3
+    for page, sql in found:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert "MERGE (UNION ALL)" in plan, (page, sql, plan)
+        assert not [step for step in plan if "TEMP B-TREE" in step], (page, sql, plan)
 
 
 @pytest.mark.sqlite("reads its plans")
@@ -309,6 +330,27 @@ def test_a_member_never_waits_for_other_peoples_rows(cast: Cast, member: Client)
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
             plan = cursor.fetchone()[0][0]["Plan"]
             assert rows_read(plan) < 100, (page, sql, plan)
+
+
+@pytest.mark.postgresql("reads its plans")
+@pytest.mark.parametrize("member", [2, 12], indirect=True)
+def test_the_runs_of_many_workspaces_are_merged(cast: Cast, member: Client) -> None:
+    agent = Agent.objects.filter(workspace=cast.acme).order_by("pk")[0]
+    AgentRunLog.objects.bulk_create(
+        AgentRunLog(
+            workspace=cast.acme, agent=agent, run_id=UUID(int=number), started_at=NOON - timedelta(seconds=number),
+            day=NOON.date(), calls=1,
+        )
+        for number in range(20_000)
+    )  # fmt: skip
+    found = list(unions(member))
+    assert len(found) == 3
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        for page, sql in found:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+            plan = cursor.fetchone()[0][0]["Plan"]
+            assert rows_read(plan) < 3_100, (page, sql, plan)
 
 
 def conditions_on_runs(plan: dict[str, Any]) -> str:
