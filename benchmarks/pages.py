@@ -6,9 +6,9 @@ grows with the calls.
 
 A year of calls (benchmarks/year.py) is written. With `--smaller` two are, of the same agents, days and models: of
 `--calls`, and of so many fewer calls a day that they are `--smaller`. Each page is asked for through the whole of
-Django, by who runs the site and by a member of three workspaces. A process for each database answers, and they take
-turns page by page: once for the caches, its queries and its size, then `--rounds` times of which the median and the
-95th percentile are shown.
+Django, by who runs the site, by a member of three workspaces and by one of all. A process for each database answers,
+and they take turns page by page: once for the caches, its queries and its size, then `--rounds` times of which the
+median and the 95th percentile are shown.
 
 Time is CPU time of the process that answers; SQLite works in it, and of PostgreSQL the connection's own backend is
 added, which is told to do its work alone (max_parallel_workers_per_gather is 0), so that all of it is counted. Beside
@@ -37,7 +37,9 @@ from typing import Any
 from figures import loop_seconds, note
 
 ROOT = Path(__file__).resolve().parents[1]
-READERS = ("root", "member")
+READERS = ("root", "member", "of all")
+OF_ONES_OWN = "&to="
+"""In the address of a range of one's own choice."""
 PAGE_MS, WHAT_IF_MS, MOST_QUERIES, MOST_KB, MOST_TIMES = 100, 300, 12, 150, 1.5
 
 
@@ -48,6 +50,8 @@ def addresses() -> list[str]:
     """Every page, and the charts and lists under what narrows them: of the busiest agent, its workspace, and the
     longest of the newest runs.
     """
+    from datetime import UTC, datetime, timedelta
+
     from django.db.models import Sum
 
     from agents.models import Agent, AgentDay, AgentRunLog, ApiKey, ModelPrice
@@ -63,12 +67,15 @@ def addresses() -> list[str]:
     price = ModelPrice.objects.get().pk
     key = ApiKey.objects.filter(workspace=agent.workspace).order_by("pk")[0].pk
     own, place = f"/analytics/{agent.pk}/", f"/workspaces/{agent.workspace.slug}/"
+    today = datetime.now(UTC).date()
+    year = f"from={today - timedelta(days=364)}{OF_ONES_OWN}{today}"
     narrowed = ("model=gpt-5&status=error", "tag=tag-3", "tag=tag-3&model=gpt-5", "tag=no-such-tag&range=90-days")
     pages = [
         "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=provider&compare=1",
         "/?range=24-hours", "/?by=agent&range=24-hours", "/?by=agent&range=24-hours&compare=1",
         "/?by=agent&status=error&compare=1",
         f"/?agent={agent.pk}&range=90-days", *(f"/?{query}" for query in narrowed),
+        f"/?{year}", f"/?{year}&by=agent", f"/?{year}&by=model", f"{own}?{year}", f"{place}?{year}",
         "/analytics/", "/analytics/?q=agent-4&sort=last-run", "/analytics/?from=450",
         own, f"{own}?range=90-days&compare=1", f"{own}?range=24-hours&compare=1", f"{own}?tag=tag-3&range=90-days",
         f"{own}merge/", f"{own}merge/?into={other.slug}", f"{own}merged/",
@@ -121,11 +128,12 @@ def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: 
     a_grant_and_a_price()
     pages = addresses()
     root, _ = User.objects.get_or_create(username="root", defaults={"is_superuser": True, "is_staff": True})
-    member, _ = User.objects.get_or_create(username="member")
-    for place in Workspace.objects.order_by("pk")[:3]:
-        Membership.objects.get_or_create(user=member, workspace=place, role=Membership.Role.OWNER)
+    member, of_all = (User.objects.get_or_create(username=name)[0] for name in ("member", "of-all"))
+    for number, place in enumerate(Workspace.objects.order_by("pk")):
+        for person in (member, of_all) if number < 3 else (of_all,):
+            Membership.objects.get_or_create(user=person, workspace=place, role=Membership.Role.OWNER)
     browsers = {name: Client() for name in READERS}
-    for name, person in zip(READERS, (root, member), strict=True):
+    for name, person in zip(READERS, (root, member, of_all), strict=True):
         browsers[name].force_login(person)
     backend = None
     if connection.vendor == "postgresql":
@@ -224,7 +232,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
     lines = []
     for reader in READERS:
         for number, page in enumerate(sites[0].pages):
-            if only not in page or (page.startswith("/admin/") and reader == "member"):
+            if only not in page or (page.startswith("/admin/") and reader != "root"):
                 continue
             loop = loop_seconds(million_turns=1)
             # The first fills the caches.
@@ -253,8 +261,12 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
 def show(lines: list[dict[str, Any]], calls: int, smaller: int, database: str) -> None:
     where = f"{calls:,} calls, {database}"
     what_if = [line for line in lines if "/what-if/" in line["page"]]
-    pages = [line for line in lines if line not in what_if]
-    for label, chosen, limit in (("slowest page", pages, PAGE_MS), ("what-if of a month", what_if, WHAT_IF_MS)):
+    years = [line for line in lines if OF_ONES_OWN in line["page"]]
+    pages = [line for line in lines if line not in what_if and line not in years]
+    for label, chosen, limit in (
+        ("slowest page", pages, PAGE_MS), ("slowest page, of a year that one asks for", years, PAGE_MS),
+        ("what-if of a month", what_if, WHAT_IF_MS),
+    ):  # fmt: skip
         if chosen:
             worst = max(chosen, key=lambda line: line["p95"])
             note(f"{label}, {where}: p95", worst["p95"], "ms", at_most=limit)
@@ -320,6 +332,8 @@ def main() -> None:
             stack.callback(site.close)
             sites.append(site)
         lines = measure(sites, options.rounds, options.only)
+        if not lines:
+            parser.error(f"--only: no page's address holds {options.only!r}")
         show(lines, options.calls, options.smaller, "PostgreSQL" if server else "SQLite")
 
 
