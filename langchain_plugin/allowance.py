@@ -10,6 +10,7 @@ does not believe before it has their events, and grants once more: that comes of
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ASK_AGAIN_SECONDS = 2.0
 """A refusal is believed for so long, then the next attempt asks again: a grant frees a blocked process in seconds."""
+FRESH_SECONDS = 5 * ASK_AGAIN_SECONDS
 CIRCUIT_SECONDS = 30.0
 """After a failure nobody waits for the site for so long, unless it answers before."""
 FIRST_RETRY_SECONDS = 1.0
@@ -117,6 +119,8 @@ class Allowance:
         """How often the site answered: who waits for one sees it rise."""
         self.budget: wire.BudgetNews | None = None
         """The tightest budget, as of the last answer."""
+        self._known_limit: int | None = None
+        """Its limit, or the one that a Receipt told of last."""
 
     # ── deciding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,8 +226,17 @@ class Allowance:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def wants_renewal(self, told: wire.BudgetNews | None = None) -> bool:
-        """It is half spent or half over, and in use; or a Receipt `told` of another budget than it was given under."""
+    def hear_of(self, budget: wire.BudgetNews | None) -> None:
+        """How the tightest budget stands, as a Receipt has it. Under another limit than was known, what was given leave
+        for may be too much: it is asked about at once, and once.
+        """
+        with self._mutex:
+            if budget is not None and budget.limit_microcents != self._known_limit:
+                self._known_limit = budget.limit_microcents
+                self._renew_at = min(self._renew_at, self._clock())
+
+    def wants_renewal(self) -> bool:
+        """It is half spent or half over, and in use."""
         with self._mutex:
             now = self._clock()
             if self._is_asked or now < self._retry_at or self._is_quiet(now):
@@ -235,10 +248,7 @@ class Allowance:
                 and self._authorised - self._taken < self._granted_amount // 2
                 and now >= self._heard_at + LEAST_BETWEEN_RENEWALS_SECONDS
             )
-            if now >= self._renew_at or half_spent or not self._answered_models.issuperset(self._models):
-                return True
-            known = self.budget
-            return told is not None and (known is None or told.limit_microcents != known.limit_microcents)
+            return now >= self._renew_at or half_spent or not self._answered_models.issuperset(self._models)
 
     def is_idle(self) -> bool:
         """No call was seen for long: what it has set aside is of more use to others."""
@@ -250,8 +260,12 @@ class Allowance:
         return not self._holds and now - self._seen_at > KEEP_SECONDS
 
     def seconds_to_renewal(self) -> float:
+        """Infinite while nobody calls."""
         with self.lock:
-            return max(0.0, (self._retry_at if self._has_failed else self._renew_at) - self._clock())
+            now = self._clock()
+            if self._is_quiet(now):
+                return math.inf
+            return max(0.0, (self._retry_at if self._has_failed else self._renew_at) - now)
 
     def asking(self, least: int = 0) -> Asking:
         """What to ask the site for now.
@@ -332,6 +346,7 @@ class Allowance:
             self._valid_until_wall = asking.asked_at_wall + answer.valid_for_seconds
             self._renew_at = asking.asked_at + answer.valid_for_seconds / 2
             self.budget = answer.budget
+            self._note_limit(answer.budget)
             self._answered_models = frozenset(asking.models)
             self.prices = LeasePrices(answer)
             self._heard()
@@ -344,11 +359,16 @@ class Allowance:
             self._answered()
             self._refusal = Refusal(facts, self._clock())
             self.budget = budget or self.budget
+            self._note_limit(budget)
             self._authorised = min(self._authorised, asking.taken)
             if not self._bounded:
                 self._bounded, self._lease_id, self._authorised = True, None, self._taken
             self._renew_at = self._clock() + ASK_AGAIN_SECONDS
             self._heard()
+
+    def _note_limit(self, budget: wire.BudgetNews | None) -> None:
+        if budget is not None:
+            self._known_limit = budget.limit_microcents
 
     def waited_in_vain(self) -> None:
         """A site that hangs is waited for once, not by every call: until it answers it is one that does not."""
@@ -414,11 +434,17 @@ class Allowance:
                 self._models.pop(next(iter(self._models)))
             self._models[model] = None
 
+    def held_here(self, asked: int) -> Stopped:
+        """What is left in this process does not do for a call, and there is no time to ask: it may in a moment."""
+        return self._stopped("held", asked, retry_after_seconds=SHORTLY_SECONDS)
+
     def not_now(self, asked: int) -> Stopped:
-        """What is left in this process does not do for a call, and there is no time to ask: it may in a moment, unless
-        the budget was spent.
+        """The same where nobody waits: the budget is spent, if the site said so a moment ago. While calls are seen it
+        is asked again and again; what it said long ago, when it was last asked, a grant may have changed since.
         """
-        return self._spent or self._stopped("held", asked, retry_after_seconds=SHORTLY_SECONDS)
+        last = self._refusal
+        is_fresh = last is not None and self._clock() < last.at + FRESH_SECONDS
+        return (self._spent if is_fresh else None) or self.held_here(asked)
 
     @property
     def _spent(self) -> Stopped | None:

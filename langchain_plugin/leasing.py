@@ -182,7 +182,7 @@ class LeaseKeeper:
                     answer = allowance.take(call_id, size)  # it was for a price alone: by the fallback, then
                     continue
                 # A site that is slow is not one that is gone: a budget that stops is waited for like held money.
-                answer = allowance.not_now(answer.least) if heard is None else heard
+                answer = allowance.held_here(answer.least) if heard is None else heard
             if isinstance(answer, Taken) or not answer.is_for_a_while:
                 return answer
             left = deadline - time.monotonic()
@@ -256,10 +256,12 @@ class LeaseKeeper:
                 for allowance in tuple(self._allowances.values()):
                     if self._stopped:  # what was given back would be asked for again
                         return
+                    if self._news is not None:
+                        allowance.hear_of(self._news.budget(allowance.agent))
                     if allowance.is_idle():
                         if allowance.lease_id is not None:
                             self._release(allowance, ANSWER_SECONDS)
-                    elif allowance.wants_renewal(self._news.budget(allowance.agent) if self._news else None):
+                    elif allowance.wants_renewal():
                         self._ask(allowance, 0)
             except Exception as error:  # ours: the thread outlives it
                 logger.warning("Costsite's leases had an error (%s); it goes on trying.", type(error).__name__)

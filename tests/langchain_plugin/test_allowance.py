@@ -405,19 +405,36 @@ def test_a_refusal_ends_what_was_given_leave_to_under_another_limit(allowance: A
     assert allowance.take("2", CALL) == Ask(HOLD)
 
 
-def test_a_receipt_that_tells_of_another_limit_is_a_reason_to_ask(allowance: Allowance) -> None:
-    def told(spent: int, limit: int) -> wire.BudgetNews:
-        return wire.BudgetNews(agent="support-bot", spent_microcents=spent, limit_microcents=limit)
+def told(spent: int, limit: int) -> wire.BudgetNews:
+    return wire.BudgetNews(agent="support-bot", spent_microcents=spent, limit_microcents=limit)
+
+
+def test_a_receipt_that_tells_of_another_limit_is_a_reason_to_ask_once(allowance: Allowance, clock: Clock) -> None:
+    def is_reason(budget: wire.BudgetNews) -> bool:
+        allowance.hear_of(budget)
+        return allowance.wants_renewal()
 
     granted(allowance, 100 * HOLD, budget=told(0, 200 * HOLD))
     assert not allowance.wants_renewal()
-    assert not allowance.wants_renewal(told(HOLD, 200 * HOLD))
-    assert allowance.wants_renewal(told(HOLD, 2 * HOLD))
+    assert not is_reason(told(HOLD, 200 * HOLD))
+    assert is_reason(told(HOLD, 2 * HOLD))
+    # Its key may not read the budget that refuses: what the Receipt told stays news to it, and is asked about once.
+    allowance.refused(allowance.asking(), facts("exhausted", limit_microcents=None, spent_microcents=None))
+    assert not is_reason(told(HOLD, 2 * HOLD))
+    clock.now += ASK_AGAIN_SECONDS
+    assert allowance.wants_renewal()
 
     granted(allowance, None)
-    assert allowance.wants_renewal(told(HOLD, 2 * HOLD))
-    allowance.refused(allowance.asking(), facts("exhausted"), told(2 * HOLD, 2 * HOLD))
-    assert not allowance.wants_renewal(told(3 * HOLD, 2 * HOLD))
+    assert is_reason(told(HOLD, 3 * HOLD))
+
+
+def test_nobody_is_woken_for_an_agent_that_makes_no_calls(allowance: Allowance, clock: Clock) -> None:
+    granted(allowance, HOLD)
+    assert allowance.seconds_to_renewal() == 60
+    clock.now += KEEP_SECONDS + 1
+    assert allowance.is_idle()
+    allowance.released()
+    assert allowance.seconds_to_renewal() == float("inf")
 
 
 @pytest.mark.parametrize("kind", ["exhausted", "too_large"])
@@ -429,6 +446,8 @@ def test_without_time_to_ask_what_was_said_of_a_spent_budget_is_still_true(
     clock.now += 2 * ASK_AGAIN_SECONDS
 
     assert allowance.not_now(HOLD).facts.kind == ("exhausted" if kind == "exhausted" else "held")
+    clock.now += 60  # nobody asked since: a grant may have come
+    assert allowance.not_now(HOLD).facts.kind == "held"
     granted(allowance, 0)
     assert allowance.not_now(HOLD).facts.kind == "held"
 

@@ -324,6 +324,26 @@ def test_what_a_receipt_counts_is_not_counted_here_once_more(
     assert spent[-1] == 120 * CENT
 
 
+def test_what_was_granted_while_nobody_called_is_waited_for(
+    site: StubSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("langchain_plugin.allowance.KEEP_SECONDS", 0.0)  # nobody asks in the background meanwhile
+    site.lease_answer = refusal("exhausted")
+    costs, model = handler_of(site, tmp_path, held_wait_seconds=60), ScriptedModel()
+    with pytest.raises(BudgetExceeded, match="is spent"):
+        model.invoke(QUESTION, {"callbacks": [costs]})
+
+    def slowly(asked: dict[str, Any]) -> Any:
+        time.sleep(1.5)  # longer than one wait
+        return with_prices(asked, 1_000)
+
+    site.lease_answer = slowly
+    time.sleep(2.1)  # a refusal is believed for two seconds
+    model.invoke(QUESTION, {"callbacks": [costs]})
+
+    assert model.calls == 1
+
+
 def test_a_run_that_was_refused_says_what_is_left(site: StubSite, tmp_path: Path) -> None:
     site.lease_answer = refusal("exhausted", spent_microcents=50_000_000, left_microcents=0)
     costs = handler_of(site, tmp_path)
