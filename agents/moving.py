@@ -121,7 +121,7 @@ def move(merge: AgentMerge) -> Iterator[int]:
 def _finish(merge: AgentMerge) -> bool:
     """Say that nothing is left; False when something is, such as a day that another time zone made meanwhile."""
     with writing(alone=True):
-        left = (AgentRunLog, UsageDay)
+        left = (AgentRunLog, UsageDay, AgentDay)
         if any(table._default_manager.filter(agent=merge.source_id).exists() for table in left):
             return False
         AgentMerge.objects.filter(pk=merge.pk, finished_at=None).update(finished_at=timezone.now())
@@ -154,8 +154,10 @@ def _move_runs(merge: AgentMerge) -> Iterator[int]:
 
 
 def _move_calls(merge: AgentMerge) -> Iterator[int]:
-    days = UsageDay.objects.filter(agent=merge.source_id).order_by("-day").values_list("day", flat=True).distinct()
-    for day in list(days):
+    days: set[date] = set()
+    for table in (UsageDay, AgentDay):
+        days.update(table._default_manager.filter(agent=merge.source_id).values_list("day", flat=True))
+    for day in sorted(days, reverse=True):
         left = LLMCall.objects.filter(workspace=merge.workspace_id, day=day, agent=merge.source_id).order_by("pk")
         after = 0
         while ids := list(left.filter(pk__gt=after).values_list("pk", flat=True)[:CALLS_PER_PAGE]):

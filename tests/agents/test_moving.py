@@ -174,6 +174,20 @@ def test_sums_that_were_wrong_stay_as_wrong_and_are_mended_as_ever(
     assert whose(UsageDay) == whose(AgentDay) == {"support-bot"}
 
 
+@pytest.mark.parametrize("table", [UsageDay, AgentDay])
+def test_sums_of_a_day_that_one_table_has_alone_move_too(
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay]
+) -> None:
+    record(workspace, llm_call(agent="suport-bot"))
+    LLMCall.objects.all().delete()
+    for other in {UsageDay, AgentDay} - {table}:
+        other.objects.all().delete()
+
+    finish(merge(*bots, by_name="test"))
+
+    assert whose(table) == {"support-bot"}
+
+
 def test_a_model_that_has_no_day_gets_none_by_a_merge(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
     record(workspace, llm_call(agent="suport-bot"))
     ModelDay.objects.all().delete()
