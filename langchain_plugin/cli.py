@@ -99,8 +99,8 @@ def doctor(config: Config) -> int:
             if config.url.startswith("https://") and _has_no_tls(error):
                 http = "http://" + config.url.removeprefix("https://")
                 raise _Finding(
-                    f"{config.url} does not speak TLS: if the site is served without, set COSTSITE_URL to {http}; "
-                    "else mend the proxy before it."
+                    f"{config.url} does not answer a TLS handshake: if the site is served without, set COSTSITE_URL to"
+                    f" {http}; else mend the proxy before it."
                 ) from None
             raise
         return f"{config.url} answered in {(time.monotonic() - began_monotonic) * 1000:.0f} ms"
@@ -118,12 +118,16 @@ def doctor(config: Config) -> int:
     return 0
 
 
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"}
+"""What OpenSSL calls an answer in plain text."""
+
+
 def _has_no_tls(error: BaseException) -> bool:
     """Whether what answered speaks no TLS, by what is under an error. A certificate that is not trusted speaks it."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
         if isinstance(error, ssl.SSLError):
-            return not isinstance(error, ssl.SSLCertVerificationError)
+            return error.reason in _NO_TLS
     return "handshake" in str(error)  # a site that waits for the rest of a request: Python calls that a TimeoutError
 
 

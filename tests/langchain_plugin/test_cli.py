@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from langchain_plugin.adoption import Adoption
 from langchain_plugin.cli import main
 from langchain_plugin.config import Config
+from langchain_plugin.errors import ServerUnreachable
 from langchain_plugin.losses import Losses
 from langchain_plugin.rejected import RejectedEvent, keep_rejected, send_again
 from langchain_plugin.reporter import Reporter
@@ -119,7 +121,29 @@ def test_the_doctor_names_http_where_a_site_speaks_no_tls(
         assert main(["doctor"]) == 1
 
     verdict = capsys.readouterr().out.splitlines()[-1]
-    assert f"not speak TLS: if the site is served without, set COSTSITE_URL to http://127.0.0.1:{port};" in verdict
+    mend = (
+        f"does not answer a TLS handshake: if the site is served without, set COSTSITE_URL to http://127.0.0.1:{port};"
+    )
+    assert mend in verdict
+
+
+@pytest.mark.parametrize(
+    ("reason", "names_http"),
+    [("WRONG_VERSION_NUMBER", True), ("TLSV1_ALERT_PROTOCOL_VERSION", False), ("SSLV3_ALERT_HANDSHAKE_FAILURE", False)],
+)
+def test_a_site_that_refuses_how_tls_is_spoken_does_speak_it(
+    reason: str, names_http: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        error = ssl.SSLError(1, f"[SSL: {reason}]")
+        error.reason = reason
+        raise ServerUnreachable("no") from error
+
+    monkeypatch.setenv("COSTSITE_URL", "https://127.0.0.1:1")
+    monkeypatch.setattr("langchain_plugin.cli.Reporter.check", fails)
+
+    assert main(["doctor"]) == 1
+    assert ("http://" in capsys.readouterr().out.splitlines()[-1]) is names_http
 
 
 def test_a_wrong_setting_is_told_before_anything_is_tried(
