@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from langchain_plugin.sayings import Sayings
 
 _sayings = Sayings()
@@ -13,7 +15,8 @@ class NotOfTheClass:
     """
 
     def __get__(self, handler: object, owner: type) -> bool:
-        if handler is None:
+        # Others look at a class too: help(), tools that write documentation.
+        if handler is None and sys._getframe(1).f_globals.get("__name__", "").startswith("langchain_core."):
             _sayings.once(
                 "class",
                 "Costsite: the callbacks hold the class %s, which records nothing; make one: callbacks=[%s()].",
