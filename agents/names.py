@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
-from langchain_plugin.wire import is_showable
+from langchain_plugin.wire import clean_name, is_showable
 
 
 def validate_name(name: str) -> None:
-    """ValidationError on what the wire takes in no name: line breaks and other control characters, and marks that turn
-    the rest of a line round. Names stand in logs and terminals of agents, and in mails.
+    """ValidationError on what the wire takes in no name: line breaks and other control characters, marks that turn the
+    rest of a line round, nothing that can be seen. Names stand in logs and terminals of agents, and in mails.
     """
     if not is_showable(name):
         raise ValidationError(
@@ -17,3 +17,5 @@ def validate_name(name: str) -> None:
             " mark that turns the direction of what follows.",
             code="unshowable",
         )
+    if name and not clean_name(name, len(name)):
+        raise ValidationError("A name needs a character that can be seen.", code="invisible")

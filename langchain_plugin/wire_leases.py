@@ -25,6 +25,7 @@ from langchain_plugin.wire import (
     RequiredName,
     UnitPrices,
     WireModel,
+    clean_name,
 )
 
 MAX_HOLD_MICROCENTS = 10**15
@@ -32,6 +33,8 @@ MAX_HOLD_MICROCENTS = 10**15
 MAX_MODELS_ASKED = 50
 Words = Annotated[str, AfterValidator(clean_words)]
 """What stands in exceptions, and so in logs, of the agent's process: no line there is whoever answers' to write."""
+SubjectName = Annotated[str, AfterValidator(clean_name)]
+"""The same of a name: joiners, of which scripts and emoji are made, stay."""
 Hold = Annotated[int, Field(strict=True, ge=0, le=MAX_HOLD_MICROCENTS)]
 
 
@@ -71,7 +74,7 @@ class RefusalFacts(AnswerModel):
     """One of `RefusalKind`; plain text here, so that an older plugin reads a newer server's answer."""
     scope: Words
     """`agent`, `workspace` or `site`: whose budget it is."""
-    subject: Words
+    subject: SubjectName
     """The agent or workspace, as people call it."""
     policy_id: int
     mode: Words

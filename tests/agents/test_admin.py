@@ -326,6 +326,17 @@ def test_a_name_that_breaks_a_line_or_drives_a_terminal_is_refused_with_the_mend
         call_command("create_workspace", "new", "--name", name)
 
 
+@pytest.mark.parametrize("slug", ["\u200b", "\u3164"])
+def test_an_agent_is_not_made_under_a_name_that_nobody_sees(
+    workspace: Workspace, superuser: User, client: Client, slug: str
+) -> None:
+    client.force_login(superuser)
+    answer = client.post(address("agent", "add"), {"workspace": workspace.pk, "slug": slug, "active": "on"})
+
+    assert "A name needs a character that can be seen." in answer.content.decode()
+    assert not Agent.objects.filter(slug=slug).exists()
+
+
 @pytest.mark.parametrize("name", ["דוח מכירות", "می‌خواهم", "مساعد\u200f 2", "👩‍💻 team 🏴󠁧󠁢󠁳󠁣󠁴󠁿", "Zoë’s bot", "支援"])
 def test_names_of_every_script_and_emoji_are_taken(
     filled: None, workspace: Workspace, superuser: User, client: Client, name: str
