@@ -17,9 +17,11 @@ SMALL_CHART_HEIGHT = 160.0
 STRIP_HEIGHT = 64.0
 DAYS_ONE_BY_ONE = 62
 """Two months. A year of days is a page of 300 kB, and no column of it can be hit."""
+WEEKS_ONE_BY_ONE = 182
+"""Half a year. A year of weeks is a page of 160 kB, and takes half as long again."""
 SERIES = 7
 """In a stack; the rest is "Other"."""
-STEP_HEADS = {"hour": "Hour", "day": "Day", "week": "Week from"}
+STEP_HEADS = {"hour": "Hour", "day": "Day", "week": "Week from", "month": "Month from"}
 """How a table heads what a column is of."""
 
 
@@ -127,14 +129,22 @@ def weeks_of(days: Days) -> list[Days]:
     return [Days(start, end) for start, end in pairwise([*starts, days.end])]
 
 
+def months_of(days: Days) -> list[Days]:
+    """Calendar months, the first and the last as far as they are in it."""
+    starts = [day for day in days if day == days.start or day.day == 1]
+    return [Days(start, end) for start, end in pairwise([*starts, days.end])]
+
+
 def part_steps(parts: Sequence[Days], days: Days, calendar: Calendar, href: Callable[[Days], str] | None) -> list[Step]:
-    """Days or weeks of `days`."""
+    """Days, weeks or months of `days`."""
     return [
         Step(
             key=part.start,
             tick=day_tick(part.start, days)
             if len(part) == 1
-            else (f"{part.start:%-d %b}" if index % max(1, len(parts) // 8) == 0 else ""),
+            else (
+                f"{part.start:{'%b' if len(part) > 7 else '%-d %b'}}" if index % max(1, len(parts) // 8) == 0 else ""
+            ),
             label=f"{part.start:%a %-d %b}" if len(part) == 1 else str(part),
             exact=f"{part.start:%Y-%m-%d}",
             href=href(part) if href and part.start <= calendar.today else "",
@@ -273,18 +283,19 @@ def spend_per_day(
     height: float = CHART_HEIGHT,
     fine: bool = False,
 ) -> Stack:
-    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, unless it is to be `fine`.
+    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, over more than `WEEKS_ONE_BY_ONE` a month,
+    unless it is to be `fine`.
 
     `of`: what it is the cost of, after "Estimated cost per day". `beside`: what more there is to know, after the days.
     """
     if fine or len(days) <= DAYS_ONE_BY_ONE:
-        parts = [Days(day, day + timedelta(days=1)) for day in days]
+        per, parts = "day", [Days(day, day + timedelta(days=1)) for day in days]
+    elif len(days) <= WEEKS_ONE_BY_ONE:
+        per, parts = "week", weeks_of(days)
     else:
-        parts = weeks_of(days)
-    weekly = len(parts) < len(days)
-    per = "week" if weekly else "day"
+        per, parts = "month", months_of(days)
     steps = part_steps(parts, days, calendar, day_href)
-    if weekly:
+    if len(parts) < len(days):
         totals = {part.start: Spend.sum_of(totals.get(day, NOTHING) for day in part) for part in parts}
         series = [replace(one, values=_by_part(one.values, parts)) for one in series]
         places = [(part.start - days.start).days for part in parts] + [len(days)]

@@ -322,6 +322,13 @@ def test_more_than_two_months_are_drawn_by_week_and_still_add_up(calls: list[LLM
                 assert sum(row.spend.cost_microcents for row in listed) == bar.column.total, bar.href
         by_day = file_of(as_viewer, page, "spend-per-day")
         assert len(by_day) == 90, page
+    start = date(2025, 11, 25)
+    for page in ("/?from=2025-11-25&to=2026-11-24", "/workspaces/acme/?from=2025-11-25&to=2026-11-24&by=model"):
+        stack = as_viewer.get(page).context["chart"]
+
+        assert sum(bar.column.total for bar in stack.bars) == known(within(calls, start, end)), page
+        assert (stack.head[0], len(stack.bars)) == ("Month from", 13)
+        assert len(file_of(as_viewer, page, "spend-per-day")) == 365, page
     trend = as_viewer.get(f"/analytics/{bot}/?range=90-days").context["trend"]
     for week in trend.days:
         assert len(as_viewer.get(week.href).context["run_page"].rows) >= week.n
