@@ -37,6 +37,8 @@ class Days:
     def __str__(self) -> str:
         if len(self) == 1:
             return f"{self.start:%-d %b}"
+        if len(self) > 182 and self.start.year != self.last.year:  # of less, the year goes without saying
+            return f"{self.start:%-d %b %Y} to {self.last:%-d %b %Y}"
         if (self.start.year, self.start.month) == (self.last.year, self.last.month):
             return f"{self.start:%-d} to {self.last:%-d %b}"
         return f"{self.start:%-d %b} to {self.last:%-d %b}"

@@ -75,6 +75,8 @@ def test_the_days_of_a_range_begin_and_end_at_local_midnight_across_a_clock_chan
         (Days(date(2026, 11, 1), date(2026, 12, 1)), "1 to 30 Nov"),
         (Days(date(2026, 8, 27), date(2026, 11, 25)), "27 Aug to 24 Nov"),
         (Days(date(2026, 11, 3), date(2026, 11, 4)), "3 Nov"),
+        (Days(date(2026, 12, 20), date(2027, 1, 5)), "20 Dec to 4 Jan"),
+        (Days(date(2025, 11, 28), date(2026, 11, 28)), "28 Nov 2025 to 27 Nov 2026"),
     ],
 )
 def test_a_range_is_written_with_its_last_day(days: Days, written: str) -> None:
