@@ -22,7 +22,6 @@ the one that `--database-url` or DATABASE_URL names, in which databases are made
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import statistics
@@ -111,10 +110,10 @@ def answer_pages(folder: Path, calls: int, alike: int, agents: int, workspaces: 
     from django.test.utils import CaptureQueriesContext
 
     from agents.models import Membership, Workspace
-    from costsite.serve.web import OBJECTS_BETWEEN_COLLECTIONS
+    from costsite.serve.web import collect_little
 
     settings.ALLOWED_HOSTS = ["testserver"]
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the site's own server has it
+    collect_little()  # as the site's own server does
     call_command("migrate", verbosity=0)
     if not Workspace.objects.exists():
         import year
