@@ -72,10 +72,9 @@ def nice_ticks(largest: int, count: int = 4) -> list[int]:
     """Round steps (1, 2 or 5 times a power of ten) from 0 to the first at or above `largest`, about `count` of them."""
     if largest <= 0:
         return [0]
-    rough = largest / count
-    power = 10 ** floor(log10(rough)) if rough >= 1 else 1
-    step = next(int(factor * power) for factor in (1, 2, 5, 10) if factor * power >= rough)
-    return list(range(0, step * ceil(largest / step) + 1, step))
+    power = 10 ** (len(str(max(1, largest // count))) - 1)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * count >= largest)
+    return list(range(0, step * -(-largest // step) + 1, step))
 
 
 def stacked_columns(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from costsite.analytics import charts
@@ -31,6 +31,7 @@ def test_ticks_are_round_steps_from_zero(largest: int, ticks: list[int]) -> None
 
 
 @given(st.integers(min_value=1, max_value=10**18))
+@example(10**17 + 1)
 def test_ticks_are_few_and_the_last_holds_the_largest_value(largest: int) -> None:
     ticks = charts.nice_ticks(largest)
 
