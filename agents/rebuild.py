@@ -254,12 +254,12 @@ def _unbalanced(
 
 # ── mending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_KEYS: Final[dict[type[models.Model], tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    UsageDay: (USAGE_KEY, ("calls",)),
-    AgentDay: (AGENT_KEY, ("calls",)),
-    ModelDay: (MODEL_KEY, ("calls",)),
-    TagDay: (TAG_KEY, ("calls",)),
-    WorkspaceDay: (WORKSPACE_KEY, ("calls", "runs")),
+_KEYS: Final[dict[type[models.Model], tuple[str, ...]]] = {
+    UsageDay: USAGE_KEY,
+    AgentDay: AGENT_KEY,
+    ModelDay: MODEL_KEY,
+    TagDay: TAG_KEY,
+    WorkspaceDay: WORKSPACE_KEY,
 }
 
 
@@ -271,10 +271,11 @@ def _post(difference: Difference, store: Storage) -> None:
         else:
             _post_run(difference, store)
         return
-    key, counts = _KEYS[difference.table]
-    row = (workspace.pk, *(store.day(part) if isinstance(part, date) else part for part in difference.key))
-    store.add_up([Additions(difference.table, key, tuple(difference.missing), [(*row, *difference.missing.values())])])
-    store.drop_empty(difference.table, key, counts, [row])
+    key = (store.day(part) if isinstance(part, date) else part for part in difference.key)
+    row = (workspace.pk, *key, *difference.missing.values())
+    added = Additions(difference.table, _KEYS[difference.table], tuple(difference.missing), [row])
+    store.add_up([added])
+    store.drop_empty(added)
 
 
 def _post_run(difference: Difference, store: Storage) -> None:

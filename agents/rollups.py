@@ -157,9 +157,8 @@ class Postings:
         told = storage.add_up(additions, last)
         if self._may_empty:
             # A row that sums up nothing would make a replaced call differ from one that came right at once.
-            for table, key, columns, added in additions:
-                counts = [name for name in ("calls", "runs") if name in columns]
-                storage.drop_empty(table, key, counts, [row[: len(key)] for row in added])
+            for added in additions:
+                storage.drop_empty(added)
         return told
 
     def post_runs(self, storage: Storage) -> None:

@@ -121,7 +121,7 @@ def _by_budget(budgets: Iterable[Covering], spent: Spent) -> list[tuple[Covering
 
 
 def _use_leases(workspace_id: int, by_lease: SpentByLease) -> None:
-    """Raise what is used of leases, by one statement.
+    """Raise what is used of leases: by one statement on PostgreSQL, by one for each of them on SQLite.
 
     Only by calls that the lease is for: of its workspace, its agent and its month. A call can name any lease; it must
     not free what others hold, nor, with what counts in another month, what is held of this one. Of a merged agent, runs

@@ -123,14 +123,15 @@ class Storage(ABC):
     def add_to_runs(self, rows: Sequence[Row]) -> None:
         """Add to the sums of existing runs: (workspace id, run id, one number for each sum)."""
 
-    def drop_empty(
-        self, model: type[models.Model], key: Sequence[str], counts: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        """Delete the rows under `key` whose `counts` have all come back to 0."""
+    def drop_empty(self, added: Additions) -> None:
+        """Delete the rows that were added to whose counts, of calls and of runs where it has them, are back at 0."""
+        model, key, sums, rows = added
         if rows:
+            counts = [column for column in ("calls", "runs") if column in sums]
             where = " AND ".join([f"{column} = %s" for column in key] + [f"{column} = 0" for column in counts])
             with self.cursor() as cursor:
-                cursor.executemany(f"DELETE FROM {model._meta.db_table} WHERE {where}", rows)
+                statement = f"DELETE FROM {model._meta.db_table} WHERE {where}"
+                cursor.executemany(statement, [row[: len(key)] for row in rows])
 
     def cursor(self) -> CursorWrapper:
         return connection.cursor()
