@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+HALF_A_YEAR_DAYS = 182
+
 
 @dataclass(frozen=True)
 class Days:
@@ -37,7 +39,7 @@ class Days:
     def __str__(self) -> str:
         if len(self) == 1:
             return f"{self.start:%-d %b}"
-        if len(self) > 182 and self.start.year != self.last.year:  # of less, the year goes without saying
+        if len(self) > HALF_A_YEAR_DAYS and self.start.year != self.last.year:  # of less, the year goes without saying
             return f"{self.start:%-d %b %Y} to {self.last:%-d %b %Y}"
         if (self.start.year, self.start.month) == (self.last.year, self.last.month):
             return f"{self.start:%-d} to {self.last:%-d %b}"

@@ -10,15 +10,15 @@ from typing import Any
 
 from agents.spend import NOTHING, Spend, cents_text
 from costsite.analytics import charts, figures
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import HALF_A_YEAR_DAYS, Calendar, Days
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
 STRIP_HEIGHT = 64.0
 DAYS_ONE_BY_ONE = 62
 """Two months. A year of days is a page of 300 kB, and no column of it can be hit."""
-WEEKS_ONE_BY_ONE = 182
-"""Half a year. A year of weeks is a page of 160 kB, and takes half as long again."""
+WEEKS_ONE_BY_ONE = HALF_A_YEAR_DAYS
+"""A year of weeks is a page of 160 kB, and takes half as long again."""
 SERIES = 7
 """In a stack; the rest is "Other"."""
 STEP_HEADS = {"hour": "Hour", "day": "Day", "week": "Week from", "month": "Month from"}

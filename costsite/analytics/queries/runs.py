@@ -267,10 +267,14 @@ class _Part:
 
     def _from(self, *bounds: Any) -> VisibleQuerySet[AgentRunLog]:
         """The nearest bound first: SQLite walks from the one that it is told first, PostgreSQL by the one it knows."""
+        rows = self._begun(*bounds)
+        return rows.in_workspaces(self.workspaces) if self.workspaces else rows
+
+    def _begun(self, *bounds: Any) -> VisibleQuerySet[AgentRunLog]:
         rows = self.rows
         for bound in bounds:
             rows = rows if bound is None else rows.filter(started_at__gte=bound)
-        return rows.in_workspaces(self.workspaces) if self.workspaces else rows
+        return rows
 
     def sorted_by(self, order: Sequence[str]) -> Sequence[Any]:
         """How `whole` is put in order. Of many workspaces by what no index has: in the order of all runs' index SQLite
@@ -328,8 +332,7 @@ class _Part:
         """
         way = "DESC" if order == NEWEST_FIRST else "ASC"
         in_order = f"ORDER BY started_at {way}, id {way}"
-        of_one = self.rows if self.since is None else self.rows.filter(started_at__gte=self.since)
-        rows = of_one.filter(workspace_id=_SOME_WORKSPACE).values_list("started_at", "id", *columns)
+        rows = self._begun(self.since).filter(workspace_id=_SOME_WORKSPACE).values_list("started_at", "id", *columns)
         statement, parameters = rows.query.sql_with_params()
         if connections[self.rows.db].vendor == "postgresql":
             statement = f"({statement} {in_order} LIMIT {most})"
