@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -33,12 +33,24 @@ from agents.models import (
     LLMCall,
     ReportedRefusal,
     TagDay,
+    TagMonth,
     UsageDay,
+    UsageMonth,
 )
 from agents.models.sums import SUM_COLUMNS
-from agents.rollups import AGENT_KEY, TAG_KEY, USAGE_KEY, Postings, place_of, sums_of_stored
+from agents.rollups import (
+    AGENT_KEY,
+    TAG_KEY,
+    TAG_MONTH_KEY,
+    USAGE_KEY,
+    USAGE_MONTH_KEY,
+    Postings,
+    negative,
+    place_of,
+    sums_of_stored,
+)
 from agents.signals import merge_settling, merged_calls_moved
-from agents.storage import Additions, storage
+from agents.storage import Additions, Row, storage
 from agents.write_lock import AlreadyRunningError, only_job, writing
 from langchain_plugin.wire import TokenCounts
 
@@ -207,17 +219,34 @@ def _move_other_sums(merge: AgentMerge, day: date) -> Iterator[int]:
         for row in usage:
             moved.take(day, row.cost_microcents, calls=row.calls, unpriced_calls=row.unpriced_calls)
         tags = TagDay.objects.filter(workspace=merge.workspace_id, agent=merge.source_id, day=day)
-        for table, key, rows in ((UsageDay, USAGE_KEY, usage), (AgentDay, AGENT_KEY, whole), (TagDay, TAG_KEY, tags)):
-            at = key.index("agent_id"), key.index("day")
-            new = []
-            for values in rows.values_list(*key, *SUM_COLUMNS):
-                columns = list(values)
-                columns[at[0]], columns[at[1]] = moved.target_id, store.day(day)
-                new.append(tuple(columns))
-            store.add_up([Additions(table, key, SUM_COLUMNS, sorted(new))])
+        for rows, table, key, of_months in (
+            (usage, UsageDay, USAGE_KEY, (UsageMonth, USAGE_MONTH_KEY)),
+            (whole, AgentDay, AGENT_KEY, None),
+            (tags, TagDay, TAG_KEY, (TagMonth, TAG_MONTH_KEY)),
+        ):
+            found = list(rows.values_list(*key, *SUM_COLUMNS))
+            to_target = _booked(found, key, moved.target_id, store.day(day))
+            store.add_up([Additions(table, key, SUM_COLUMNS, to_target)])
+            if of_months:
+                month_table, month_key = of_months
+                month = store.day(day.replace(day=1))
+                off_source = [(*row[: len(key)], *negative(row[len(key) :])) for row in found]
+                both = _booked(found, key, moved.target_id, month) + _booked(off_source, key, merge.source_id, month)
+                moved_months = Additions(month_table, month_key, SUM_COLUMNS, sorted(both))
+                store.add_up([moved_months])
+                store.drop_empty(moved_months)
         deleted = usage.delete()[0] + whole.delete()[0] + tags.delete()[0]
         _count(merge, moved)
     yield deleted
+
+
+def _booked(rows: Iterable[Row], key: Sequence[str], agent_id: int, day: str) -> list[Row]:
+    """Sums under another agent and day, which may be the first of a month, in the order in which all writers lock."""
+    own = {"agent_id": agent_id, "day": day}
+    at = len(key)
+    return sorted(
+        (*(own.get(column, value) for column, value in zip(key, row[:at], strict=True)), *row[at:]) for row in rows
+    )
 
 
 def _moved(merge: AgentMerge) -> MovedCalls:

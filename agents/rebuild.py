@@ -29,12 +29,23 @@ from agents.models import (
     ModelDay,
     ReportedRefusal,
     TagDay,
+    TagMonth,
     UsageDay,
+    UsageMonth,
     Workspace,
     WorkspaceDay,
 )
 from agents.models.sums import SUM_COLUMNS
-from agents.rollups import AGENT_KEY, MODEL_KEY, NO_SUMS, TAG_KEY, USAGE_KEY, WORKSPACE_KEY
+from agents.rollups import (
+    AGENT_KEY,
+    MODEL_KEY,
+    NO_SUMS,
+    TAG_KEY,
+    TAG_MONTH_KEY,
+    USAGE_KEY,
+    USAGE_MONTH_KEY,
+    WORKSPACE_KEY,
+)
 from agents.run_facts import RunFacts, end_from_stored
 from agents.storage import Additions, Storage, storage
 from agents.write_lock import writing
@@ -75,8 +86,8 @@ class Difference:
     """What must be added to a row of sums to make it right; a row that is not there counts as zeros."""
 
     workspace: Workspace
-    day: date
-    """Of the calls that were compared; none of a run's lies before it."""
+    day: date | None
+    """Of the calls that were compared; none of a run's lies before it. None: days were compared, which all stay."""
     table: type[models.Model]
     key: tuple[Any, ...]
     """The values of the table's key behind the workspace; of a run, its id."""
@@ -99,6 +110,16 @@ def differences(workspace: Workspace) -> Iterator[Difference]:
             yield from found
 
 
+def differences_of_months(workspace: Workspace) -> Iterator[Difference]:
+    """What is wrong in months, which are sums of days: of days that are mended already, and for all times.
+
+    Retention leaves both as they are.
+    """
+    for table, key, of_days in ((UsageMonth, USAGE_MONTH_KEY, UsageDay), (TagMonth, TAG_MONTH_KEY, TagDay)):
+        for month in _months(workspace, of_days, table):
+            yield from _month(workspace, month, table, key[2:], of_days)
+
+
 def mend(found: Iterator[Difference]) -> Iterator[Difference]:
     """Post differences, a bounded number in each transaction, and pass on each that was posted.
 
@@ -107,7 +128,7 @@ def mend(found: Iterator[Difference]) -> Iterator[Difference]:
     while batch := list(islice(found, MENDED_AT_ONCE)):
         # Alone: what differs comes in an order of its own, and two orders of locking would deadlock on PostgreSQL.
         with writing(alone=True):
-            standing = [difference for difference in batch if not _is_gone(difference.day)]
+            standing = [one for one in batch if one.day is None or not _is_gone(one.day)]
             for difference in standing:
                 _post(difference, storage())
         yield from standing
@@ -195,6 +216,31 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
             yield Difference(workspace, day, table, (day, *row[1 : len(key)]), missing)
 
 
+def _months(workspace: Workspace, of_days: type[models.Model], table: type[models.Model]) -> list[date]:
+    """The first days of those that have a row of either."""
+    of_day = of_days._default_manager.filter(workspace=workspace).dates("day", "month")
+    return sorted({*of_day, *table._default_manager.filter(workspace=workspace).dates("month", "month")})
+
+
+def _month(
+    workspace: Workspace, month: date, table: type[models.Model], key: Sequence[str], of_days: type[models.Model]
+) -> Iterator[Difference]:
+    store = storage()
+    begin, end = store.day(month), store.day((month + timedelta(days=31)).replace(day=1))
+    columns = ", ".join([*key, *SUM_COLUMNS])
+    minus = ", ".join([*key, *(f"-{column} AS {column}" for column in SUM_COLUMNS)])
+    parts = [
+        (
+            f"SELECT {columns} FROM {of_days._meta.db_table} WHERE workspace_id = %s AND day >= %s AND day < %s",
+            [workspace.pk, begin, end],
+        ),
+        (f"SELECT {minus} FROM {table._meta.db_table} WHERE workspace_id = %s AND month = %s", [workspace.pk, begin]),
+    ]
+    for row in _unbalanced(key, SUM_COLUMNS, parts):
+        missing = dict(zip(SUM_COLUMNS, map(int, row[len(key) :]), strict=True))
+        yield Difference(workspace, None, table, (month, *row[: len(key)]), missing)
+
+
 def _runs(workspace: Workspace, day: date, days: Days, run_id: str | None = None) -> Iterator[Difference]:
     store = storage()
     if run_id is None:
@@ -256,9 +302,11 @@ def _unbalanced(
 
 _KEYS: Final[dict[type[models.Model], tuple[str, ...]]] = {
     UsageDay: USAGE_KEY,
+    UsageMonth: USAGE_MONTH_KEY,
     AgentDay: AGENT_KEY,
     ModelDay: MODEL_KEY,
     TagDay: TAG_KEY,
+    TagMonth: TAG_MONTH_KEY,
     WorkspaceDay: WORKSPACE_KEY,
 }
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import Model
 
-from agents.models import AgentDay, LLMCall, ModelDay, TagDay, UsageDay, WorkspaceDay
+from agents.models import AgentDay, LLMCall, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceDay
 from agents.models.sums import SUM_COLUMNS
 from agents.storage import Additions, Row, Storage
 from langchain_plugin.wire import TokenCounts
@@ -32,6 +32,8 @@ MODEL_KEY = ("workspace_id", "day", "provider", "model")
 UNTAGGED = ("",)
 """What a call without tags counts under: a list of tags that says nothing of the rest would look complete."""
 TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
+USAGE_MONTH_KEY = ("workspace_id", "month", *USAGE_KEY[2:])
+TAG_MONTH_KEY = ("workspace_id", "month", *TAG_KEY[2:])
 WORKSPACE_KEY = ("workspace_id", "day")
 
 
@@ -102,13 +104,19 @@ class _Rollup(NamedTuple):
     table: type[Model]
     key: tuple[str, ...]
     keys_of: Callable[[Place], Iterable[tuple[Any, ...]]]
-    """Of a place, the keys without the workspace: the day, and what else."""
+    """Of a place, the keys without the workspace: the day or the first of its month, and what else."""
+
+
+def _tags_of(place: Place, day: date) -> Iterable[tuple[Any, ...]]:
+    return [(day, tag, place.agent_id) for tag in place.tags or UNTAGGED]
 
 
 _ROLLUPS: Final = (
     _Rollup(UsageDay, USAGE_KEY, lambda place: (place[:6],)),
+    _Rollup(UsageMonth, USAGE_MONTH_KEY, lambda place: ((place.day.replace(day=1), *place[1:6]),)),
     _Rollup(AgentDay, AGENT_KEY, lambda place: ((place.day, place.agent_id),)),
-    _Rollup(TagDay, TAG_KEY, lambda place: [(place.day, tag, place.agent_id) for tag in place.tags or UNTAGGED]),
+    _Rollup(TagDay, TAG_KEY, lambda place: _tags_of(place, place.day)),
+    _Rollup(TagMonth, TAG_MONTH_KEY, lambda place: _tags_of(place, place.day.replace(day=1))),
     _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model),)),
 )
 """In the order in which all writers lock them: what more batches touch comes later."""

@@ -26,6 +26,7 @@ SQLITE = {
     "number": "number(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM number WHERE i < :last)",
     "instant": "datetime(at, 'unixepoch')",
     "day": "date(at, 'unixepoch')",
+    "month": "date(day, 'start of month')",
     "id": "printf('%032x', {})",
     "no": "0",
     "json": "{}",
@@ -36,6 +37,7 @@ POSTGRESQL = {
     "number": "number AS (SELECT i FROM generate_series(:first ::bigint, :last ::bigint) AS i)",
     "instant": "to_timestamp(at)",
     "day": "(to_timestamp(at) AT TIME ZONE 'UTC')::date",
+    "month": "date_trunc('month', day)::date",
     "id": "lpad(to_hex({}), 32, '0')::uuid",
     "no": "false",
     "json": "({})::jsonb",
@@ -166,6 +168,7 @@ def _sums(said: dict[str, str]) -> list[str]:
     columns = ", ".join(SUM_COLUMNS)
     key = "workspace_id, day, agent_id, provider, model, status, effort"
     of_model = "workspace_id, day, provider, model"
+    summed = ", ".join(f"SUM({column})" for column in SUM_COLUMNS)
     of_run = "workspace_id, agent_id, run_id, thread_id, tags"
     return [
         f"INSERT INTO agents_usageday ({key}, {columns}) SELECT {key}, {sums} FROM agents_llmcall GROUP BY {key}",
@@ -181,6 +184,14 @@ def _sums(said: dict[str, str]) -> list[str]:
         f" SELECT workspace_id, day, COUNT(DISTINCT run_id), {sums} FROM agents_llmcall GROUP BY workspace_id, day",
         f"INSERT INTO agents_tagday (workspace_id, day, agent_id, tag, {columns}) SELECT workspace_id, day, agent_id,"
         f" {said['first_tag']}, {sums} FROM agents_llmcall GROUP BY 1, 2, 3, 4",
+        *(
+            f"INSERT INTO agents_{name}month (month, {of_month}, {columns})"
+            f" SELECT {said['month']}, {of_month}, {summed} FROM agents_{name}day GROUP BY {said['month']}, {of_month}"
+            for name, of_month in (
+                ("usage", "workspace_id, agent_id, provider, model, status, effort"),
+                ("tag", "workspace_id, agent_id, tag"),
+            )
+        ),
     ]
 
 

@@ -7,7 +7,7 @@ from agents.models.merges import AgentMerge
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
-from agents.models.rollups import AgentDay, ModelDay, TagDay, UsageDay, WorkspaceDay
+from agents.models.rollups import AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceDay
 from agents.models.runs import AgentRunLog
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "PriceListState",
     "ReportedRefusal",
     "TagDay",
+    "TagMonth",
     "UsageDay",
+    "UsageMonth",
     "Workspace",
     "WorkspaceDay",
 ]

@@ -1,5 +1,5 @@
-"""Sums by day that answer the pages. Written in the transaction that writes the calls; never the truth themselves:
-`rebuild_rollups` recomputes them from calls and changes nothing on a healthy database.
+"""Sums by day, and of days by month, that answer the pages. Written in the transaction that writes the calls; never
+the truth themselves: `rebuild_rollups` recomputes them from calls and changes nothing on a healthy database.
 """
 
 from __future__ import annotations
@@ -140,6 +140,71 @@ class TagDay(UsageSums):
 
     def __str__(self) -> str:
         return f"{self.day} {self.tag}"
+
+
+class UsageMonth(UsageSums):
+    """The days of `UsageDay` by calendar month: a twentieth of the rows, for ranges that hold whole months."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    month = models.DateField()
+    """Its first day."""
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", db_index=False)
+    provider = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=10)
+    effort = models.CharField(max_length=200, blank=True)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "month", "agent", "provider", "model", "status", "effort"],
+                name="one_usage_month_per_key",
+            ),
+        ]
+        indexes = [
+            # As of days: covering, for whoever sees all workspaces, and months by model come in its order.
+            models.Index(
+                fields=[
+                    "month",
+                    "model",
+                    "provider",
+                    "status",
+                    "workspace",
+                    "agent",
+                    "cost_microcents",
+                    "unpriced_calls",
+                    "calls",
+                ],
+                name="usage_month_by_month",
+            ),
+            models.Index(fields=["agent", "month"], name="usage_month_by_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.agent_id} {self.model}"
+
+
+class TagMonth(UsageSums):
+    """The days of `TagDay` by calendar month."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    month = models.DateField()
+    """Its first day."""
+    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="+", db_index=False)
+    tag = models.CharField(max_length=64)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "month", "tag", "agent"], name="one_tag_month_per_key"),
+        ]
+        indexes = [models.Index(fields=["tag", "month", "agent"], name="tag_month_by_tag")]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m} {self.tag}"
 
 
 class WorkspaceDay(UsageSums):

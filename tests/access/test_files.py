@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from django.test import Client
 
-from agents.models import Agent, AgentRunLog, LLMCall, ModelDay, ModelPrice, UsageDay, Workspace
+from agents.models import Agent, AgentRunLog, LLMCall, ModelDay, ModelPrice, UsageDay, UsageMonth, Workspace
 from tests.access.asking import ask
 from tests.access.table import read
 from tests.access.test_other_workspaces import files_on, opened
@@ -30,9 +30,9 @@ def call_everything_a_formula() -> None:
     AgentRunLog.objects.update(thread_id="+1", tags=["=2", "a;=3"], error_type="@SUM(A1)")
     named = {"provider": "-1+1", "model": FORMULA}
     LLMCall.objects.update(step=FORMULA, sub_agent="=4", tags=["=2"], **named)
-    for day in (*UsageDay.objects.all(), *ModelDay.objects.all()):
-        day.provider, day.model = "-1+1", f"{FORMULA}{day.pk}"
-        day.save()
+    for used in (*UsageDay.objects.all(), *UsageMonth.objects.all(), *ModelDay.objects.all()):
+        used.provider, used.model = "-1+1", f"{FORMULA}{used.pk}"
+        used.save()
     for price in ModelPrice.objects.all():
         price.provider, price.model = f"@{price.pk}", f"{FORMULA}{price.pk}"
         price.save()

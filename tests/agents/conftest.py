@@ -10,6 +10,7 @@ import pytest
 from agents import ledger
 from agents.models import Agent, AgentMerge, Workspace
 from agents.moving import move
+from agents.rebuild import Difference, differences, differences_of_months
 from tests.factories import NOON, AgentFactory
 
 RECEIVED = NOON + timedelta(hours=1)
@@ -23,6 +24,11 @@ def bots(workspace: Workspace) -> tuple[Agent, Agent]:
 
 def record(workspace: Workspace, *events: Any, key_agent: Agent | None = None) -> ledger.Recorded:
     return ledger.record(workspace, list(enumerate(events)), client=None, received_at=RECEIVED, key_agent=key_agent)
+
+
+def wrong_sums(workspace: Workspace) -> list[Difference]:
+    """All that `rebuild_rollups` finds."""
+    return [*differences(workspace), *differences_of_months(workspace)]
 
 
 def whose(table: Any) -> set[str]:

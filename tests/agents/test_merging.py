@@ -21,6 +21,7 @@ from agents.models import (
     LLMCall,
     Membership,
     UsageDay,
+    UsageMonth,
     Workspace,
 )
 from agents.registration import agent_named, agents_named
@@ -41,7 +42,8 @@ def test_from_then_on_the_one_name_stands_for_the_other(workspace: Workspace, bo
 
     recorded = record(workspace, llm_call(agent="suport-bot"))
 
-    assert whose(LLMCall) == whose(AgentRunLog) == whose(UsageDay) == {"support-bot"}
+    for table in (LLMCall, AgentRunLog, UsageDay, UsageMonth):
+        assert whose(table) == {"support-bot"}, table
     known = recorded.agents["suport-bot"]
     assert (known.id, known.slug, known.effort) == (target.pk, "support-bot", "high")
     assert agent_named(workspace.pk, "suport-bot").booked_to == target

@@ -19,7 +19,7 @@ django.setup()
 from django.core.management import call_command
 from django.utils import timezone
 from agents import ledger, merging, moving
-from agents.models import Agent, AgentMerge, AgentRunLog, LLMCall, UsageDay, Workspace
+from agents.models import Agent, AgentMerge, AgentRunLog, LLMCall, TagMonth, UsageDay, UsageMonth, Workspace
 from budgets.policies import By, set_budget
 from tests.factories import llm_call
 workspace, _ = Workspace.objects.get_or_create(slug="acme", defaults={"name": "Acme"})
@@ -81,7 +81,7 @@ print(steps)
 CHECK = """
 call_command("rebuild_rollups", "--check", stdout=sys.stderr)  # fails where a sum differs from the calls
 call_command("rebuild_budget_periods", "--check", stdout=sys.stderr)
-for table in (AgentRunLog, LLMCall, UsageDay):
+for table in (AgentRunLog, LLMCall, UsageDay, UsageMonth, TagMonth):
     assert {slug for (slug,) in table.objects.values_list("agent__slug").distinct()} == {"support-bot"}, table
 merge = AgentMerge.objects.get()
 assert merge.finished_at is not None

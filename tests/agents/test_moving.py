@@ -29,7 +29,9 @@ from agents.models import (
     ModelDay,
     ReportedRefusal,
     TagDay,
+    TagMonth,
     UsageDay,
+    UsageMonth,
     Workspace,
 )
 from agents.moving import move, sweep
@@ -38,7 +40,7 @@ from agents.retention import let_go
 from agents.tasks import move_merged
 from agents.time_zone import change_time_zone
 from langchain_plugin import wire
-from tests.agents.conftest import RECEIVED, finish, record, whose
+from tests.agents.conftest import RECEIVED, finish, record, whose, wrong_sums
 from tests.agents.test_ledger_properties import assert_adds_up, plans, report, stories
 from tests.factories import NOON, AgentFactory, WorkspaceFactory, llm_call
 
@@ -79,17 +81,24 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
 
     done = finish(merge(source, target, by_name="test"))
 
-    for table in (AgentRunLog, LLMCall, ReportedRefusal, UsageDay, AgentDay, TagDay):
+    for table in (AgentRunLog, LLMCall, ReportedRefusal, UsageDay, UsageMonth, AgentDay, TagDay, TagMonth):
         assert whose(table) == {"support-bot"}, table
     assert (done.runs, done.calls, done.unpriced_calls, done.cost_microcents) == (2, 3, 1, 2 * CALL)
     assert done.months == {"2026-11": 2 * CALL, "2026-10": 0}
     assert (done.expected_calls, done.percent) == (3, 100)
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
     assert CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total() == before
     assert list(ModelDay.objects.order_by("pk").values()) == of_models
     # Of the same day, model and status: the two agents' rows are one row.
     assert UsageDay.objects.get(day=NOON.date()).calls == AgentDay.objects.get(day=NOON.date()).calls == 3
     assert TagDay.objects.get(day=NOON.date(), tag="prod").calls == 2
+    # So are those of the month; what the source alone has of October comes along.
+    assert [(str(row.month), row.model, row.calls) for row in UsageMonth.objects.order_by("month")] == [
+        ("2026-10-01", "house-model", 1), ("2026-11-01", "gpt-4o-mini", 3),
+    ]  # fmt: skip
+    assert [(str(row.month), row.tag, row.calls) for row in TagMonth.objects.order_by("month", "tag")] == [
+        ("2026-10-01", "", 1), ("2026-11-01", "", 1), ("2026-11-01", "eu", 1), ("2026-11-01", "prod", 2),
+    ]  # fmt: skip
 
 
 def test_rows_of_others_stay_where_they_are(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
@@ -122,12 +131,15 @@ def test_corrections_of_both_by_one_repricing_become_one(workspace: Workspace, b
     assert list(rows) == [("support-bot", 2, 1, 3, 5), ("support-bot", 4, 2, 6, 10)]
 
 
-def test_days_whose_calls_are_gone_move_with_their_sums(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
+@pytest.mark.parametrize("of_target", [0, 1], ids=["to where nothing is", "to rows of the target"])
+def test_days_whose_calls_are_gone_move_with_their_sums(
+    workspace: Workspace, bots: tuple[Agent, Agent], of_target: int
+) -> None:
     long_ago = NOON - timedelta(days=500)
     record(
         workspace,
         *(llm_call(agent="suport-bot", tags=["prod"], started_at=long_ago) for _ in range(2)),
-        llm_call(tags=["prod"], started_at=long_ago),
+        *(llm_call(tags=["prod"], started_at=long_ago) for _ in range(of_target)),
         llm_call(agent="suport-bot"),
     )
     for _ in let_go(date(2026, 1, 1)):
@@ -138,10 +150,41 @@ def test_days_whose_calls_are_gone_move_with_their_sums(workspace: Workspace, bo
 
     for table in (UsageDay, AgentDay, TagDay):
         assert whose(table) == {"support-bot"}, table
-        assert table._default_manager.get(day=long_ago.date()).calls == 3, table
-    assert ModelDay.objects.get(day=long_ago.date()).calls == 3
+        assert table._default_manager.get(day=long_ago.date()).calls == 2 + of_target, table
+    assert ModelDay.objects.get(day=long_ago.date()).calls == 2 + of_target
+    for month in (UsageMonth, TagMonth):
+        assert whose(month) == {"support-bot"}, month
+        sums = dict(month._default_manager.values_list("month", "cost_microcents"))
+        assert sums == {date(2025, 7, 1): (2 + of_target) * CALL, date(2026, 11, 1): CALL}, month
+    assert wrong_sums(workspace) == []
     assert (done.calls, done.cost_microcents) == (3, 3 * CALL)
     assert done.months == {"2026-11": CALL, f"{long_ago:%Y-%m}": 2 * CALL}
+
+
+@pytest.mark.parametrize("of_target", [0, 1], ids=["to where nothing is", "to rows of the target"])
+def test_a_month_of_which_some_days_are_gone_moves_in_parts_that_agree(
+    workspace: Workspace, bots: tuple[Agent, Agent], of_target: int
+) -> None:
+    for day in (3, 5, 20):
+        calls = [llm_call(agent="suport-bot", tags=["eu"], started_at=NOON.replace(day=day)) for _ in range(2)]
+        record(workspace, *calls, *(llm_call(tags=["eu"], started_at=NOON.replace(day=day)) for _ in range(of_target)))
+    for _ in let_go(date(2026, 11, 10)):
+        pass
+
+    seen: list[dict[str, int]] = []
+    for _ in move(merge(*bots, by_name="test")):
+        assert wrong_sums(workspace) == []
+        now = dict(UsageMonth.objects.values_list("agent__slug", "calls"))
+        assert dict(TagMonth.objects.values_list("agent__slug", "calls")) == now
+        if now not in seen:
+            seen.append(now)
+
+    # The day whose calls are there, then the sums of the others: two calls of the source's each.
+    ours = 3 * of_target
+    assert [(now.get("suport-bot"), now.get("support-bot")) for now in seen] == [
+        (6, ours or None), (4, ours + 2), (2, ours + 4), (None, ours + 6),
+    ]  # fmt: skip
+    assert UsageMonth.objects.get().cost_microcents == TagMonth.objects.get().cost_microcents == (ours + 6) * CALL
 
 
 def test_calls_that_retention_is_about_to_delete_are_not_taken_out_of_their_sums(
@@ -157,7 +200,8 @@ def test_calls_that_retention_is_about_to_delete_are_not_taken_out_of_their_sums
         pass
 
     assert LLMCall.objects.count() == 0
-    assert [(row.agent.slug, row.calls) for row in UsageDay.objects.all()] == [("support-bot", 2)]
+    for table in (UsageDay, UsageMonth, TagMonth):
+        assert list(table._default_manager.values_list("agent__slug", "calls")) == [("support-bot", 2)], table
 
 
 @pytest.mark.parametrize("table", [UsageDay, AgentDay, ModelDay])
@@ -172,6 +216,31 @@ def test_sums_that_were_wrong_stay_as_wrong_and_are_mended_as_ever(
     (wrong,) = differences(workspace)
     assert (wrong.table, wrong.missing["calls"]) == (table, -4)
     assert whose(UsageDay) == whose(AgentDay) == {"support-bot"}
+    call_command("rebuild_rollups", stdout=StringIO())
+    assert_rows_of_one_call(workspace)
+
+
+@pytest.mark.parametrize("table", [UsageMonth, TagMonth])
+@pytest.mark.parametrize("calls", [0, 5])
+def test_months_that_were_wrong_are_mended_after_it_as_ever(
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageMonth | TagMonth], calls: int
+) -> None:
+    record(workspace, llm_call(agent="suport-bot"))
+    table._default_manager.update(calls=calls)
+
+    finish(merge(*bots, by_name="test"))
+
+    assert {wrong.table for wrong in wrong_sums(workspace)} == {table}
+    call_command("rebuild_rollups", stdout=StringIO())
+    assert_rows_of_one_call(workspace)
+
+
+def assert_rows_of_one_call(workspace: Workspace) -> None:
+    assert wrong_sums(workspace) == []
+    for table in (UsageDay, UsageMonth, AgentDay, TagDay, TagMonth):
+        assert list(table._default_manager.values_list("agent__slug", "calls", "cost_microcents")) == [
+            ("support-bot", 1, CALL)
+        ], table
 
 
 @pytest.mark.parametrize("table", [UsageDay, AgentDay])
@@ -208,7 +277,7 @@ def test_every_step_is_short_and_leaves_all_sums_right(
     for rows in move(merge(*bots, by_name="test")):
         steps += 1
         assert rows <= 2
-        assert list(differences(workspace)) == []
+        assert wrong_sums(workspace) == []
         assert sum(UsageDay.objects.values_list("calls", flat=True)) == 9
 
     assert steps >= 5 + 6  # nine runs by two, and three days of three calls by two
@@ -225,7 +294,7 @@ def test_a_run_that_began_before_goes_on_and_ends_up_with_the_other(
     next(steps)  # the run has moved, its two calls have not
     assert whose(AgentRunLog) == {"support-bot"}
     record(workspace, llm_call(agent="suport-bot", run_id=run))
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
 
     for _ in steps:
         pass
@@ -242,13 +311,13 @@ def test_a_measured_report_replaces_one_that_has_not_moved_yet(workspace: Worksp
     next(steps)  # the run alone
 
     record(workspace, guess.model_copy(update={"usage_basis": "measured", "output_tokens": 300}))
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
     for _ in steps:
         pass
 
     assert whose(LLMCall) == whose(UsageDay) == {"support-bot"}
     assert UsageDay.objects.get().cost_microcents == CALL
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
 
 
 def test_a_chain_of_merges_ends_at_its_last(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
@@ -266,7 +335,7 @@ def test_a_chain_of_merges_ends_at_its_last(workspace: Workspace, bots: tuple[Ag
     recorded = record(workspace, llm_call(agent="suport-bot"), llm_call(agent="support-bot"))
     assert {agent.slug for agent in recorded.agents.values()} == {"support"}
     assert set(Agent.objects.exclude(pk=last.pk).values_list("merged_into", flat=True)) == {last.pk}
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
 
 
 # ── background work ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -375,15 +444,15 @@ def test_whatever_is_reported_and_wherever_it_is_broken_off_every_sum_agrees(
             steps = move(begun)
         report(place, [batch])
         for _ in islice(steps, data.draw(st.integers(min_value=0, max_value=3))):
-            assert not list(differences(place))
+            assert not wrong_sums(place)
         if begun is not None and data.draw(st.booleans()):
             steps = move(begun)  # as after a kill: nothing is remembered but what stands in the tables
         assert_adds_up(place)
     finish(begun or merge(source, target, by_name="test"))
 
     assert_adds_up(place)
-    assert not list(differences(place))
-    for table in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, AgentDay, TagDay):
+    assert not wrong_sums(place)
+    for table in (LLMCall, AgentRunLog, ReportedRefusal, UsageDay, UsageMonth, AgentDay, TagDay, TagMonth):
         assert not table._default_manager.filter(agent=source).exists(), table
     for receipt in report(place, plan):
         assert not receipt.accepted, "everything was known"
@@ -391,7 +460,7 @@ def test_whatever_is_reported_and_wherever_it_is_broken_off_every_sum_agrees(
 
 
 def test_a_change_of_the_time_zone_beside_it_loses_nothing(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
-    late = datetime(2026, 11, 19, 23, 30, tzinfo=UTC)
+    late = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)
     record(workspace, *(llm_call(agent="suport-bot", started_at=late) for _ in range(3)))
     steps = move(merge(*bots, by_name="test"))
     next(steps)  # the runs
@@ -402,9 +471,12 @@ def test_a_change_of_the_time_zone_beside_it_loses_nothing(workspace: Workspace,
         pass
 
     assert [(row.agent.slug, row.day, row.calls) for row in UsageDay.objects.all()] == [
-        ("support-bot", date(2026, 11, 20), 3)
+        ("support-bot", date(2026, 11, 1), 3)
     ]
-    assert list(differences(workspace)) == []
+    assert [(row.agent.slug, row.month, row.calls) for row in UsageMonth.objects.all()] == [
+        ("support-bot", date(2026, 11, 1), 3)
+    ]
+    assert wrong_sums(workspace) == []
 
 
 def test_every_table_that_names_agents_is_thought_of() -> None:
@@ -413,9 +485,9 @@ def test_every_table_that_names_agents_is_thought_of() -> None:
         "AgentMerge.source", "AgentMerge.target", "Agent.merged_into", "BudgetPolicy.agent", "MonthlyStatement.agent",
     }  # fmt: skip
     moves = {
-        "AgentRunLog.agent", "LLMCall.agent", "ReportedRefusal.agent", "UsageDay.agent", "AgentDay.agent",
-        "TagDay.agent", "ApiKey.agent", "CostCorrection.agent", "SpendLease.agent", "Refusal.agent", "Advice.agent",
-        "RunReview.agent",
+        "AgentRunLog.agent", "LLMCall.agent", "ReportedRefusal.agent", "UsageDay.agent", "UsageMonth.agent",
+        "AgentDay.agent", "TagDay.agent", "TagMonth.agent", "ApiKey.agent", "CostCorrection.agent", "SpendLease.agent",
+        "Refusal.agent", "Advice.agent", "RunReview.agent",
     }  # fmt: skip
     made_anew = {f"{table}.agent" for table in ("AgentUsualRun", "AgentMonth", "ReviewedDay", "UsageSlice", "TaskDay")}
     named = {

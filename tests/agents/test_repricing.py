@@ -23,13 +23,15 @@ from agents.models import (
     ModelPrice,
     PriceListState,
     TagDay,
+    TagMonth,
     UsageDay,
+    UsageMonth,
     Workspace,
     WorkspaceDay,
 )
-from agents.rebuild import differences
 from agents.repricing import Corrected, Selection
 from agents.signals import costs_corrected
+from tests.agents.conftest import wrong_sums
 from tests.factories import llm_call
 
 TODAY = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -66,7 +68,7 @@ def apply(selection: Selection | None = None, now: datetime = TODAY) -> repricin
 
 
 def assert_all_sums_agree(workspace: Workspace) -> None:
-    assert list(differences(workspace)) == []
+    assert wrong_sums(workspace) == []
 
 
 # 1,200 x 2 USD / 1M = 0.0024 USD, 300 x 10 USD / 1M = 0.003 USD: 0.0054 USD = 540,000 microcents.
@@ -87,9 +89,10 @@ def test_unpriced_calls_get_their_cost_with_every_sum_that_shows_it(workspace: W
     }
     row = AgentRunLog.objects.get(run_id=run)
     assert (row.cost_microcents, row.unpriced_calls, row.calls) == (2 * COST, 0, 2)
-    usage = UsageDay.objects.get(provider="ollama")
-    assert (usage.cost_microcents, usage.unpriced_calls) == (2 * COST, 0)
-    assert TagDay.objects.get(tag="prod").cost_microcents == COST
+    for usage in (UsageDay.objects.get(provider="ollama"), UsageMonth.objects.get(provider="ollama")):
+        assert (usage.cost_microcents, usage.unpriced_calls) == (2 * COST, 0)
+    for tagged in (TagDay.objects.get(tag="prod"), TagMonth.objects.get(tag="prod")):
+        assert tagged.cost_microcents == COST
     day = WorkspaceDay.objects.get()
     assert (day.cost_microcents, day.unpriced_calls) == (2 * COST + priced_at_once, 0)
     assert_all_sums_agree(workspace)
@@ -144,13 +147,13 @@ def test_repricing_twice_changes_nothing_the_second_time(workspace: Workspace) -
     record(workspace, local_call(), llm_call())
     price()
     apply()
-    before = list(UsageDay.objects.values())
+    before = [list(table._default_manager.values()) for table in (UsageDay, UsageMonth)]
 
     again = apply(Selection(priced_too=True))
 
     assert again.calls == 0
     assert CostCorrection.objects.count() == 1
-    assert list(UsageDay.objects.values()) == before
+    assert [list(table._default_manager.values()) for table in (UsageDay, UsageMonth)] == before
 
 
 def test_a_dry_run_tells_the_same_difference_and_writes_nothing(workspace: Workspace) -> None:
@@ -199,6 +202,10 @@ def test_closed_months_are_counted_and_left_alone_until_they_are_asked_for(works
 
     assert (first.calls, first.calls_of_closed_months) == (1, 1)
     assert (second.calls, second.calls_of_closed_months) == (1, 0)
+    assert dict(UsageMonth.objects.values_list("month", "cost_microcents")) == {
+        date(2026, 10, 1): COST, date(2026, 11, 1): COST,
+    }  # fmt: skip
+    assert_all_sums_agree(workspace)
     assert not LLMCall.objects.filter(cost_basis="unpriced").exists()
 
 

@@ -15,15 +15,18 @@ from pytest_django import Settings
 
 from agents import clock
 from agents.checks import a_year_can_be_compared, the_database_is_known, the_time_zone_is_the_one_in_force
-from agents.models import AgentRunLog, LedgerState, LLMCall, Workspace, WorkspaceDay
-from agents.rebuild import differences, mend
+from agents.models import AgentRunLog, LedgerState, LLMCall, TagMonth, UsageMonth, Workspace, WorkspaceDay
+from agents.rebuild import differences, differences_of_months, mend
 from agents.time_zone import change_time_zone
+from tests.agents.conftest import wrong_sums
 from tests.agents.test_ledger_properties import report
 from tests.agents.test_record import refused, run_started
 from tests.factories import NOON, llm_call
 
 LATE = NOON.replace(hour=23, minute=30)
 """20 November in London, the 21st in Berlin."""
+TURN = LATE.replace(month=10, day=31)
+"""October in London, November in Berlin."""
 
 
 @pytest.mark.django_db
@@ -41,8 +44,26 @@ def test_changing_the_zone_moves_calls_runs_and_sums(workspace: Workspace, setti
     assert set(AgentRunLog.objects.values_list("day", flat=True)) == {date(2026, 11, 21)}
     row = WorkspaceDay.objects.get()
     assert (row.day, row.calls, row.runs) == (date(2026, 11, 21), 2, 2)
-    assert not list(differences(workspace))
+    assert not wrong_sums(workspace)
     assert sum(change_time_zone("Europe/Berlin")) == 0, "a second time moves nothing"
+
+
+@pytest.mark.django_db
+def test_a_call_at_the_turn_of_a_month_moves_into_the_other_month_and_back(workspace: Workspace) -> None:
+    october, november = date(2026, 10, 1), date(2026, 11, 1)
+    noon = llm_call(started_at=TURN.replace(hour=12), tags=["eu"])
+    report(workspace, [[noon, *(llm_call(started_at=TURN, tags=["eu"]) for _ in range(2))]])
+
+    for zone, months in (
+        ("UTC", {october: 3}),
+        ("Europe/Berlin", {october: 1, november: 2}),
+        ("Pacific/Kiritimati", {november: 3}),  # 14 hours ahead: noon is 2 o'clock in the morning
+        ("UTC", {october: 3}),
+    ):
+        list(change_time_zone(zone))
+        for table in (UsageMonth, TagMonth):
+            assert dict(table._default_manager.values_list("month", "calls")) == months, (zone, table)
+        assert not wrong_sums(workspace)
 
 
 @pytest.mark.django_db
@@ -60,7 +81,7 @@ def test_an_interrupted_change_keeps_totals_and_is_finished_by_starting_again(
 
     list(change_time_zone("Europe/Berlin"))
     assert dict(WorkspaceDay.objects.values_list("day", "calls")) == {date(2026, 11, 21): 11}
-    assert not list(differences(workspace))
+    assert not wrong_sums(workspace)
 
 
 @pytest.mark.django_db
@@ -69,20 +90,20 @@ def test_a_rebuild_beside_a_change_or_after_one_that_was_interrupted_finds_nothi
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, zone: str
 ) -> None:
     monkeypatch.setattr("agents.time_zone.AT_ONCE", 7)
-    calls = [llm_call(started_at=LATE + timedelta(hours=hours)) for hours in range(30)]
+    calls = [llm_call(started_at=TURN - timedelta(hours=hours)) for hours in range(30)]
     report(workspace, [calls, [refused(call.run_id, refused_at=call.started_at) for call in calls[:9]]])
     steps = change_time_zone(zone)
     moved = next(steps)
     for more in steps:  # the calls, then the runs, a few at a time
-        assert not list(mend(differences(workspace)))
+        assert not [*mend(differences(workspace)), *mend(differences_of_months(workspace))]
         moved += more
         if moved > 40:
             break
     steps.close()
 
-    assert not list(mend(differences(workspace)))
+    assert not [*mend(differences(workspace)), *mend(differences_of_months(workspace))]
     list(change_time_zone(zone))
-    assert not list(differences(workspace))
+    assert not wrong_sums(workspace)
     assert sum(WorkspaceDay.objects.values_list("runs", flat=True)) == 30
 
 

@@ -11,7 +11,18 @@ from psycopg.pq import PipelineStatus
 
 from agents import ledger
 from agents.clock import month_of
-from agents.models import Agent, AgentDay, LedgerState, ModelDay, TagDay, UsageDay, Workspace, WorkspaceDay
+from agents.models import (
+    Agent,
+    AgentDay,
+    LedgerState,
+    ModelDay,
+    TagDay,
+    TagMonth,
+    UsageDay,
+    UsageMonth,
+    Workspace,
+    WorkspaceDay,
+)
 from budgets.counters import differences, mend
 from budgets.models import BudgetPeriod, BudgetPolicy, SpendLease
 from budgets.policies import set_budget
@@ -136,7 +147,9 @@ def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(support_bo
         "SET CONSTRAINTS ALL", "SET CONSTRAINTS ALL",
         *(
             f"INSERT INTO {table._meta.db_table}"
-            for table in (UsageDay, AgentDay, TagDay, ModelDay, WorkspaceDay, BudgetPeriod)
+            for table in (
+                UsageDay, UsageMonth, AgentDay, TagDay, TagMonth, ModelDay, WorkspaceDay, BudgetPeriod,
+            )
         ),
     ]  # fmt: skip
     assert [statement for _, statement in trips[-len(together) :]] == together, "and then comes the commit"

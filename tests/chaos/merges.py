@@ -99,8 +99,10 @@ class Merges:
             "agents_agentrunlog",
             "agents_llmcall",
             "agents_usageday",
+            "agents_usagemonth",
             "agents_agentday",
             "agents_tagday",
+            "agents_tagmonth",
             "budgets_spendlease",
         ):
             if left := self._site.one(

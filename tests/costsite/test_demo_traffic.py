@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agents.models import AgentDay, AgentRunLog, LLMCall, ModelDay, UsageDay, WorkspaceDay
+from agents.models import AgentDay, AgentRunLog, LLMCall, ModelDay, UsageDay, UsageMonth, WorkspaceDay
 from costsite.demo import cast
 from costsite.demo.load import days_to_load, load
 from costsite.demo.shapes import CHAT_ANSWER, CHAT_CONTEXT, CODE_ANSWER, CODE_CONTEXT, TokenShape
@@ -170,7 +170,7 @@ def test_what_is_loaded_adds_up_and_only_the_model_without_a_price_is_unpriced()
     spent = sum(cost or 0 for _, _, cost, _ in calls)
     assert {provider for provider, basis, _, _ in calls if basis == "unpriced"} == {"vllm"}
     assert spent > 0
-    for table in (UsageDay, AgentDay, ModelDay, WorkspaceDay, AgentRunLog):
+    for table in (UsageDay, UsageMonth, AgentDay, ModelDay, WorkspaceDay, AgentRunLog):
         rows = table.objects.values_list("calls", "cost_microcents", "input_tokens")
         assert [sum(column) for column in zip(*rows, strict=True)] == [
             len(calls),

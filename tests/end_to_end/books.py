@@ -12,7 +12,7 @@ from tests.end_to_end.load import CALL
 _READ = """
 import json
 from django.db.models import Sum
-from agents.models import AgentRunLog, LLMCall, UsageDay, WorkspaceDay
+from agents.models import AgentRunLog, LLMCall, UsageDay, UsageMonth, WorkspaceDay
 from budgets.models import BudgetPeriod, SpendLease
 def of(rows, *sums):
     return [int(rows.aggregate(total=Sum(name))["total"] or 0) for name in sums]
@@ -22,6 +22,7 @@ print(json.dumps({
     "calls": of(LLMCall.objects, "cost_microcents"),
     "runs": of(AgentRunLog.objects, "calls", "cost_microcents"),
     "days": of(UsageDay.objects, "calls", "cost_microcents"),
+    "months": of(UsageMonth.objects, "calls", "cost_microcents"),
     "workspace": of(WorkspaceDay.objects, "calls", "cost_microcents"),
     "budgets": of(own, "spent_microcents"),
     "leased": of(LLMCall.objects.filter(lease_id__in=SpendLease.objects.values("lease_id")), "cost_microcents"),
@@ -35,9 +36,10 @@ class Books:
     ids: list[str]
     """Of the calls."""
     calls: list[int]
-    """Microcents of the calls; then calls and microcents of the runs, the days, the workspace's days."""
+    """Microcents of the calls; then calls and microcents of the runs, the days, the months, the workspace's days."""
     runs: list[int]
     days: list[int]
+    months: list[int]
     workspace: list[int]
     budgets: list[int]
     """Microcents that the workspace's budget counted, over all months."""
@@ -61,7 +63,7 @@ def require_right_books(site: LiveSite, acknowledged: Collection[str], *, extra_
     assert not missing, f"{len(missing)} acknowledged calls are missing"
     assert (len(found.ids), len(set(found.ids))) == (count, count)
     assert found.calls == [count * CALL]
-    assert found.runs == found.days == found.workspace == [count, count * CALL]
+    assert found.runs == found.days == found.months == found.workspace == [count, count * CALL]
     assert found.budgets == [count * CALL]
     assert found.used == found.leased
     assert site.manage("rebuild_rollups", "--check").strip() == "Every sum agrees with the calls."

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.management.alone import alone
 from agents.models import Workspace
-from agents.rebuild import differences, mend
+from agents.rebuild import differences, differences_of_months, mend
 
 
 class Command(BaseCommand):
@@ -28,9 +28,10 @@ class Command(BaseCommand):
         found = 0
         with alone("rebuild_rollups"):
             for one in workspaces:
-                for difference in differences(one) if check else mend(differences(one)):
-                    found += 1
-                    self.stdout.write(str(difference))
+                for compared in (differences, differences_of_months):  # months against days that are mended
+                    for difference in compared(one) if check else mend(compared(one)):
+                        found += 1
+                        self.stdout.write(str(difference))
         if check and found:
             raise CommandError(f"{found} sums differ from the calls; `manage.py rebuild_rollups` mends them.")
         self.stdout.write(self.style.SUCCESS(f"{found} sums mended." if found else "Every sum agrees with the calls."))
