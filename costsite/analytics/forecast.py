@@ -74,8 +74,11 @@ def are(count: int) -> str:
 
 
 def forecast_month(spent: Mapping[date, int], today: date, month: Days) -> Forecast | TooShort:
-    """`spent`: microcents a day, a day without spending left out; of today, what is known so far."""
-    before_today = {day: value for day, value in spent.items() if day < today}
+    """`spent`: microcents a day, a day without spending left out; of today, what is known so far. Of what lies further
+    back than `DRAWN_FROM_DAYS` nothing is used, so that a page foresees the same whatever else it reads.
+    """
+    since = today - timedelta(days=DRAWN_FROM_DAYS)
+    before_today = {day: value for day, value in spent.items() if since <= day < today}
     history = _history(before_today, today)
     spending_days = sum(1 for value in history.values() if value > 0)
     if spending_days < LEAST_DAYS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -61,6 +61,59 @@ def first_of_previous_month(day: date) -> date:
 
 def first_of_next_month(day: date) -> date:
     return first_of_month(first_of_month(day) + timedelta(days=31))
+
+
+def whole_months(days: Days) -> Days:
+    """The calendar months that lie whole within `days`: where none does, no days, at its end."""
+    start = days.start if days.start.day == 1 else first_of_next_month(days.start)
+    end = first_of_month(days.end)
+    return Days(start, end) if start < end else Days(days.end, days.end)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Days that are read from sums: some as whole months, the rest one by one, and no day twice."""
+
+    days: tuple[Days, ...]
+    """The earlier first; none is empty."""
+    months: Days
+    """Whole calendar months; may be empty."""
+
+    @classmethod
+    def of(cls, spans: Iterable[Days], months: Days) -> Cover:
+        """All days of `spans`; of `months`, which lie within one of them, as months."""
+        runs: list[Days] = []
+        for span in sorted(filter(None, spans), key=lambda span: span.start):
+            if runs and span.start <= runs[-1].end:
+                runs[-1] = Days(runs[-1].start, max(runs[-1].end, span.end))
+            else:
+                runs.append(span)
+        cut = [part for run in runs for part in (_before(run, months), _behind(run, months))] if months else runs
+        return cls(tuple(filter(None, cut)), months)
+
+    @classmethod
+    def of_days(cls, days: Days) -> Cover:
+        """Each by itself."""
+        return cls((days,), Days(days.end, days.end))
+
+    def with_days(self, days: Days) -> Cover:
+        return Cover.of([*self.days, self.months, days], self.months)
+
+    def __contains__(self, day: object) -> bool:
+        return day in self.months or any(day in run for run in self.days)
+
+    @classmethod
+    def in_months(cls, days: Days) -> Cover:
+        """As whole months as far as there are any: for sums over all of `days`."""
+        return cls.of([days], whole_months(days))
+
+
+def _before(run: Days, months: Days) -> Days:
+    return Days(run.start, max(run.start, min(run.end, months.start)))
+
+
+def _behind(run: Days, months: Days) -> Days:
+    return Days(min(run.end, max(run.start, months.end)), run.end)
 
 
 RANGES = {

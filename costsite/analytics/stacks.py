@@ -268,6 +268,13 @@ def spend_stack(
     )
 
 
+def drawn_per(days: Days, *, fine: bool) -> str:
+    """What a column of spend over `days` is of: a day, a week or a month."""
+    if fine or len(days) <= DAYS_ONE_BY_ONE:
+        return "day"
+    return "week" if len(days) <= WEEKS_ONE_BY_ONE else "month"
+
+
 def spend_per_day(
     name: str,
     *,
@@ -288,12 +295,11 @@ def spend_per_day(
 
     `of`: what it is the cost of, after "Estimated cost per day". `beside`: what more there is to know, after the days.
     """
-    if fine or len(days) <= DAYS_ONE_BY_ONE:
-        per, parts = "day", [Days(day, day + timedelta(days=1)) for day in days]
-    elif len(days) <= WEEKS_ONE_BY_ONE:
-        per, parts = "week", weeks_of(days)
+    per = drawn_per(days, fine=fine)
+    if per == "day":
+        parts = [Days(day, day + timedelta(days=1)) for day in days]
     else:
-        per, parts = "month", months_of(days)
+        parts = weeks_of(days) if per == "week" else months_of(days)
     steps = part_steps(parts, days, calendar, day_href)
     if len(parts) < len(days):
         totals = {part.start: Spend.sum_of(totals.get(day, NOTHING) for day in part) for part in parts}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Cover, Days, whole_months
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -81,3 +83,36 @@ def test_the_days_of_a_range_begin_and_end_at_local_midnight_across_a_clock_chan
 )
 def test_a_range_is_written_with_its_last_day(days: Days, written: str) -> None:
     assert str(days) == written
+
+
+@pytest.mark.parametrize(
+    ("days", "months"),
+    [
+        (Days(date(2025, 11, 28), date(2026, 11, 28)), Days(date(2025, 12, 1), date(2026, 11, 1))),
+        (Days(date(2026, 2, 1), date(2026, 3, 1)), Days(date(2026, 2, 1), date(2026, 3, 1))),
+        (Days(date(2026, 1, 31), date(2026, 3, 2)), Days(date(2026, 2, 1), date(2026, 3, 1))),
+        (Days(date(2026, 1, 2), date(2026, 2, 28)), Days(date(2026, 2, 28), date(2026, 2, 28))),
+        (Days(date(2026, 1, 15), date(2026, 1, 15)), Days(date(2026, 1, 15), date(2026, 1, 15))),
+    ],
+)
+def test_the_months_of_a_range_lie_whole_in_it(days: Days, months: Days) -> None:
+    assert whole_months(days) == months
+
+
+days_of_two_years = st.tuples(st.integers(0, 700), st.integers(0, 500)).map(
+    lambda span: Days(date(2025, 1, 1) + timedelta(days=span[0]), date(2025, 1, 1) + timedelta(days=sum(span)))
+)
+
+
+@given(st.lists(days_of_two_years, min_size=1, max_size=4), st.integers(0, 3))
+def test_each_day_is_covered_once(spans: list[Days], which: int) -> None:
+    months = whole_months(spans[which % len(spans)])
+    cover = Cover.of(spans, months)
+
+    read = [day for run in (*cover.days, cover.months) for day in run]
+    assert sorted(read) == sorted({day for span in spans for day in span})
+    assert all(cover.days), "none is empty"
+    assert months.start.day == months.end.day == 1 or not months
+    assert all((day in cover) == (day in read) for day in Days(date(2024, 12, 1), date(2028, 6, 1)))
+    later = Days(date(2028, 1, 1), date(2028, 1, 5))
+    assert set(later) <= {day for run in cover.with_days(later).days for day in run}

@@ -293,6 +293,38 @@ def test_a_tags_days_over_everything_are_read_without_those_of_other_tags(
             assert "(tag=? AND day>? AND day<?" in plan[0], (page, sql, plan)
 
 
+@pytest.mark.sqlite("reads its plans")
+@pytest.mark.parametrize(
+    ("reader", "page", "query", "read"),
+    [
+        ("viewer", "dashboard", "by=model", "agents_usagemonth_1 (workspace_id=? AND month>? AND month<?)"),
+        ("superuser", "dashboard", "by=model", "COVERING INDEX usage_month_by_month (month>? AND month<?)"),
+        ("superuser", "dashboard", "by=agent", "usage_month_by_agent (agent_id=? AND month>? AND month<?)"),
+        ("superuser", "dashboard", "tag=web", "tag_month_by_tag (tag=? AND month>? AND month<?"),
+        ("viewer", "workspace", "", "usage_month_by_agent (agent_id=? AND month>? AND month<?)"),
+        ("viewer", "workspace", "", "agents_tagmonth_1 (workspace_id=? AND month>? AND month<?)"),
+    ],
+)
+def test_months_are_found_by_an_index(
+    cast: Cast, spend: Spend, client: Client, reader: str, page: str, query: str, read: str
+) -> None:
+    spend()
+    client.force_login(getattr(cast, reader))
+    address = reverse(page, args=["acme"] if page == "workspace" else [])
+    with CaptureQueriesContext(connection) as queries:
+        client.get(f"{address}?from=2026-01-01&to=2026-11-24&{query}")
+    database = planner(None)
+    plans = [
+        [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query['sql']}")]
+        for query in queries
+        if re.search(r'FROM "?agents_(usage|tag)month', query["sql"])
+    ]
+
+    assert any(read in step for plan in plans for step in plan), plans
+    of_months = [step for plan in plans for step in plan if "month" in step]
+    assert not [step for step in of_months if step.startswith("SCAN")], of_months
+
+
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -17,7 +17,7 @@ from agents.models import Agent, AgentDay, AgentRunLog, LLMCall, Membership
 from agents.models.sums import spend_from, sums
 from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Cover, Days
 from costsite.analytics.queries.rollups import CostByDay, days_of_agents, spend_by_day, within
 from costsite.analytics.queries.runs import NEWEST_FIRST
 
@@ -172,7 +172,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
         .annotate(**sums())
         .order_by()
     }
-    days = days_of_agents(calendar.last_30_days, ids)
+    days = days_of_agents(Cover.of_days(calendar.last_30_days), ids)
     return [
         AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs.get(row.pk, 0), days.get(row.pk, {}))
         for row in found

@@ -14,8 +14,8 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 
-from agents.models import Agent, AgentDay, UsageDay
-from costsite.analytics.periods import Days
+from agents.models import Agent, AgentDay, UsageDay, UsageMonth
+from costsite.analytics.periods import Cover, Days
 from costsite.analytics.queries.plain import plain_answer
 
 COST = ("calls", "unpriced_calls", "cost_microcents")
@@ -35,10 +35,12 @@ class Span:
     by: Sequence[str] = ()
     """What else of `UsageDay` it is summed by. Of one span at most: an agent then comes once for each."""
 
-    @property
-    def table(self) -> str:
-        """The one with the fewest rows that tell apart what is asked for."""
-        return (UsageDay if self.wanted or self.by else AgentDay)._meta.db_table
+    def parts(self) -> list[tuple[str, str, Days]]:
+        """Tables, their column of the time, and of when: those with the fewest rows that say what is asked for."""
+        cover = Cover.in_months(self.days)
+        of_days = (UsageDay if self.wanted or self.by else AgentDay)._meta.db_table
+        parts = [(of_days, "day", days) for days in cover.days]
+        return [*parts, (UsageMonth._meta.db_table, "month", cover.months)] if cover.months or not parts else parts
 
 
 def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequence[Span]) -> list[tuple[Any, ...]]:
@@ -56,15 +58,21 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         sums = ", ".join(f"SUM({column}) AS {column}" for column in span.summed)
         wanted = "".join(f" AND {column} = %s" for column in span.wanted)
         key = ", ".join(("agent_id", *span.by))
-        # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be sorted.
+        parts = []
+        for table, day, days in span.parts():
+            # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be
+            # sorted.
+            parts.append(
+                f"SELECT {key}, {', '.join(span.summed)} FROM {table} WHERE agent_id IN ({reach})"
+                f" AND {day} >= %s AND {day} < %s{wanted}"
+            )
+            parameters += [*parameters_of_reach, days.start.isoformat(), days.end.isoformat(), *span.wanted.values()]
         joins.append(
-            f"LEFT JOIN (SELECT {key}, {sums} FROM {span.table} WHERE agent_id IN ({reach})"
-            f" AND day >= %s AND day < %s{wanted} GROUP BY {key}) AS s{number} ON s{number}.agent_id = a.id"
+            f"LEFT JOIN (SELECT {key}, {sums} FROM ({' UNION ALL '.join(parts)}) AS part GROUP BY {key}) AS s{number}"
+            f" ON s{number}.agent_id = a.id"
         )
         columns += [f"s{number}.{column}" for column in span.by]
         columns += [f"COALESCE(s{number}.{column}, 0)" for column in span.summed]
-        parameters += [*parameters_of_reach, span.days.start.isoformat(), span.days.end.isoformat()]
-        parameters += span.wanted.values()
     had_calls = " OR ".join(f"s{number}.agent_id IS NOT NULL" for number in range(len(spans)))
     return plain_answer(
         f"SELECT {', '.join(columns)} FROM {_AGENT} AS a {' '.join(joins)} WHERE {had_calls}",

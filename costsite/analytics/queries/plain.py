@@ -24,6 +24,18 @@ def plain_rows(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         return []
 
 
+def plain_sums(rows: QuerySet[Any, Any], statement: str, *behind: Any) -> list[tuple[Any, ...]]:
+    """What a statement answers that reads `rows`, a `values_list`, at its {}: Django adds up no union.
+
+    `behind`: its parameters after these rows.
+    """
+    try:
+        summed, parameters = rows.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    return plain_answer(statement.format(summed), [*parameters, *behind])
+
+
 def plain_answer(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What a statement answers that reads, with %s for each parameter."""
     with connection.cursor() as cursor:

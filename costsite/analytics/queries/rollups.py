@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Case, F, Q, QuerySet, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import AgentDay
+from agents.models import AgentDay, UsageMonth
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import DRAWN_FROM_DAYS
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Cover, Days, whole_months
 from costsite.analytics.queries.plain import plain_rows
 
 
@@ -23,9 +23,34 @@ def within(days: Days) -> Q:
     return Q(day__gte=days.start, day__lt=days.end)
 
 
+class SumsOf(NamedTuple):
+    """Rows of two tables of the same sums, filtered alike: of days, and of months."""
+
+    days: Any
+    months: Any
+
+    def filter(self, *wanted: Q, **columns: object) -> SumsOf:
+        return SumsOf(self.days.filter(*wanted, **columns), self.months.filter(*wanted, **columns))
+
+    def over(self, cover: Cover) -> list[Any]:
+        """The rows of each part of it, with their day or the first of their month as `at`: what is summed of each part
+        by itself, `united` asks for at once.
+        """
+        parts = [self.days.filter(within(days)).annotate(at=F("day")) for days in cover.days]
+        if cover.months:
+            of_months = self.months.filter(month__gte=cover.months.start, month__lt=cover.months.end)
+            parts.append(of_months.annotate(at=F("month")))
+        return [rows.order_by() for rows in parts]
+
+
+def united(parts: Sequence[Any]) -> Any:
+    """Rows one behind the other: of what several parts have, as many as there are parts."""
+    return parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
+
+
 @dataclass(frozen=True)
 class Spans:
-    """What a page sums up and compares, and the least run of days that covers it for one pass over a rollup."""
+    """What a page sums up and compares."""
 
     month: Days
     compared: Days
@@ -48,11 +73,22 @@ class Spans:
         )
 
     @property
-    def all(self) -> Days:
-        """With the last eight weeks, which a forecast is drawn from."""
+    def recent(self) -> Days:
+        """What is needed day by day, whatever is shown; with the last eight weeks, which a forecast is drawn from."""
         forecast = Days(self.month.end - timedelta(days=DRAWN_FROM_DAYS + 1), self.month.end)
-        spans = (self.month, self.before, self.shown, self.spark, forecast, self.shown_before or self.shown)
+        spans = (self.month, self.before, self.spark, forecast)
         return Days(min(span.start for span in spans), max(span.end for span in spans))
+
+    @property
+    def all(self) -> Days:
+        """The least run of days that has them all."""
+        spans = (self.recent, self.shown, self.shown_before or self.shown)
+        return Days(min(span.start for span in spans), max(span.end for span in spans))
+
+    def cover(self, drawn: Days) -> Cover:
+        """All of them. `drawn`: months whose days are not needed one by one, but for those that are recent."""
+        months = whole_months(Days(drawn.start, max(drawn.start, min(drawn.end, self.recent.start))))
+        return Cover.of([self.recent, self.shown, self.shown_before or self.shown], months)
 
 
 def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
@@ -75,14 +111,15 @@ CostByDay = dict[date, int | None]
 """Microcents; None on a day of whose calls none has a price. A day without calls is left out."""
 
 
-def days_of_agents(days: Days, agent_ids: Sequence[int]) -> dict[int, CostByDay]:
+def days_of_agents(cover: Cover, agent_ids: Sequence[int]) -> dict[int, CostByDay]:
     """Of agents one is known to see, at most their number times the days.
 
     Asked again whether their workspace is seen, no index would hold all there is.
     """
-    wanted = AgentDay.objects.filter(within(days), agent__in=agent_ids).order_by().annotate(named=F("agent"))
+    wanted = SumsOf(AgentDay.objects.all(), UsageMonth.objects.all()).filter(agent__in=agent_ids)
+    parts = [_by_value_and_day(rows.annotate(named=F("agent"))) for rows in wanted.over(cover)]
     series: dict[int, CostByDay] = defaultdict(dict)
-    for agent_id, day, made, unpriced, cost in plain_rows(_by_value_and_day(wanted)):
+    for agent_id, day, made, unpriced, cost in plain_rows(united(parts)):
         series[agent_id][day] = known_cost(made, unpriced, cost)
     return series
 
@@ -101,37 +138,41 @@ FEW_ROWS = 6_000
 
 
 def split_by_day(
-    rows: QuerySet[Any],
-    days: Days,
+    wanted: SumsOf,
+    shown: Cover,
     key: str,
     most: int,
     totals: Mapping[date, Spend] | None = None,
     dearest: QuerySet[Any, Any] | None = None,
     *,
+    before: Days | None = None,
     few: bool = False,
 ) -> SplitDays:
-    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone.
+    """The `most` dearest values of `key` over what is shown, a row for each day; what is beyond them is in the totals
+    alone. A month that is covered as one stands on its first day.
 
     `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. An index
     answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`: a better way to
-    find them than by grouping all rows. `few`: there are few values of the key, even of agents.
+    find them than by grouping all rows. `before`: days that the totals have to have too, where they are not known.
+    `few`: there are few values of the key, even of agents.
     """
-    rows = rows.filter(within(days)).order_by()
+    parts = wanted.over(shown)
+    read = parts if totals is not None or before is None else wanted.over(shown.with_days(before))
     found = None
     if dearest is None and (few or key != "agent"):
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
-        all_of_them = plain_rows(_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ()))[: FEW_ROWS + 1])
+        each = [_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ())) for rows in read]
+        all_of_them = plain_rows(united(each)[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None
     if found is None:
-        if dearest is None:
-            dearest = rows.values(key).annotate(spent=Sum("cost_microcents")).order_by("-spent", key).values(key)[:most]
+        which: Any = _dearest(parts, key, most) if dearest is None else dearest
+        if dearest is not None and len(parts) > 1:  # within the statement, it would be worked out for each part
+            which = [row[0] for row in plain_rows(dearest)]
         if totals is None:
-            # Asked for by itself: within, it would be worked out twice, for what is read and for how it is grouped.
-            found_dearest = [row[key] for row in dearest]
-            rows = rows.annotate(named=Case(When(**{f"{key}__in": found_dearest}, then=F(key))))
+            read = [rows.annotate(named=Case(When(**{f"{key}__in": which}, then=F(key)))) for rows in read]
         else:
-            rows = rows.filter(**{f"{key}__in": dearest}).annotate(named=F(key))
-        found = plain_rows(_by_value_and_day(rows))
+            read = [rows.filter(**{f"{key}__in": which}).annotate(named=F(key)) for rows in read]
+        found = plain_rows(united([_by_value_and_day(rows) for rows in read]))
     sums: dict[Any, dict[date, tuple[int, int, int]]] = {}
     summed: dict[date, tuple[int, int, int]] = {}
     for value, day, *_, made, unpriced, cost in found:
@@ -142,7 +183,7 @@ def split_by_day(
             of_value = sums.setdefault(value, {})
             of_value[day] = _plus(of_value.get(day), added)
     costs = {value: {day: known_cost(*of_day) for day, of_day in by_day.items()} for value, by_day in sums.items()}
-    spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
+    spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in shown) for value, by_day in costs.items()}
     order = sorted(spent, key=lambda value: (-spent[value], value))[:most]
     if totals is None:
         totals = {
@@ -152,13 +193,22 @@ def split_by_day(
     return SplitDays(order, {value: costs[value] for value in order}, totals)
 
 
+def _dearest(parts: Sequence[Any], key: str, most: int) -> list[Any]:
+    """Values of `key`, of all parts together."""
+    spent: dict[Any, int] = {}
+    each = [rows.values_list(key).annotate(cost=Sum("cost_microcents")) for rows in parts]
+    for value, cost in plain_rows(united(each)):
+        spent[value] = spent.get(value, 0) + cost
+    return sorted(spent, key=lambda value: (-spent[value], value))[:most]
+
+
 FINER = {"provider": ("model",)}
 """By what else days are grouped: days by model and provider come in the order of an index, and need not be sorted."""
 
 
 def _by_value_and_day(rows: Any, *finer: str) -> Any:
     """Sums of rows that have what they are grouped by as `named`: that, the day, what is finer, and three sums."""
-    return rows.values_list("named", "day", *finer).annotate(
+    return rows.values_list("named", "at", *finer).annotate(
         made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
 

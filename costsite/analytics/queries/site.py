@@ -8,20 +8,21 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Q
+from django.db.models import BigIntegerField, DateField, Func, Q, Sum, Value
 
 from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
 from agents.spend import NOTHING, Spend, known_cost
-from costsite.analytics.periods import Days
+from costsite.analytics.periods import Cover, Days
 from costsite.analytics.queries.plain import plain_rows
-from costsite.analytics.queries.rollups import CostByDay, Spans, within
+from costsite.analytics.queries.rollups import CostByDay, Spans, united, within
 from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
 
 User = AbstractBaseUser | AnonymousUser
 
 COLUMNS = tuple(field.name for field in fields(Spend))
-CALLS, UNPRICED, COST = (COLUMNS.index(name) for name in ("calls", "unpriced_calls", "cost_microcents"))
+COSTS = ("calls", "unpriced_calls", "cost_microcents")
+CALLS, UNPRICED, COST = map(COLUMNS.index, COSTS)
 
 
 MOST_MEMBERSHIPS = 5_000
@@ -108,7 +109,9 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True)
 class SiteDays:
-    """Sums by workspace and day."""
+    """Sums by workspace and day. A month that is read as one stands on its first day, with its calls and their cost
+    alone: who wants more of it meets None.
+    """
 
     rows: Mapping[int, Mapping[date, Row]]
 
@@ -118,7 +121,7 @@ class SiteDays:
     def runs(self, days: Days, workspace_id: int | None = None) -> int:
         return sum(row[-1] for row in self._rows(days, workspace_id))
 
-    def cost(self, days: Days, workspace_id: int) -> int | None:
+    def cost(self, days: Days, workspace_id: int | None = None) -> int | None:
         """Microcents; None where calls were made and none of them has a price."""
         calls = unpriced = cost = 0
         for row in self._rows(days, workspace_id):
@@ -126,13 +129,17 @@ class SiteDays:
         return known_cost(calls, unpriced, cost)
 
     def by_day(self, days: Days, workspace_id: int | None = None) -> dict[date, Spend]:
-        """Of days that had calls."""
-        found: dict[date, list[Row]] = {}
+        """Calls and what they cost, on days that had calls."""
+        found: dict[date, tuple[int, int, int]] = {}
         for of_one in self._of(workspace_id):
             for day, row in of_one.items():
                 if row[CALLS] and days.start <= day < days.end:
-                    found.setdefault(day, []).append(row)
-        return {day: _added_up(rows) for day, rows in found.items()}
+                    calls, unpriced, cost = found.get(day, (0, 0, 0))
+                    found[day] = calls + row[CALLS], unpriced + row[UNPRICED], cost + row[COST]
+        return {
+            day: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
+            for day, (calls, unpriced, cost) in found.items()
+        }
 
     def costs_by_day(self, days: Days) -> dict[int, CostByDay]:
         """Of each workspace."""
@@ -164,13 +171,31 @@ def _added_up(rows: list[Row]) -> Spend:
     return Spend(*list(map(sum, zip(*rows, strict=True)))[:-1]) if rows else NOTHING
 
 
-def site_days(user: User, days: Days, workspace_id: int | None = None) -> SiteDays:
-    """At most the workspaces one sees, times the days."""
-    rows: Any = WorkspaceDay.objects.visible_to(user).filter(within(days)).order_by()
+class MonthOf(Func):
+    """The first day of a day's month."""
+
+    template = "SUBSTR(%(expressions)s, 1, 8) || '01'"
+    output_field = DateField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="DATE_TRUNC('month', %(expressions)s)::date", **extra)
+
+
+def site_days(user: User, cover: Cover, workspace_id: int | None = None) -> SiteDays:
+    """At most the workspaces one sees, times the days and months."""
+    rows: Any = WorkspaceDay.objects.visible_to(user).order_by()
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
+    columns = (*COLUMNS, "runs")
+    parts = [rows.filter(within(days)).values_list("workspace_id", "day", *columns) for days in cover.days]
+    if cover.months:
+        # To add up all columns takes PostgreSQL as long as to pass all days on.
+        nothing = Value(None, output_field=BigIntegerField())
+        sums = {f"month_{name}": Sum(name) if name in COSTS else nothing for name in columns}
+        of_months = rows.filter(within(cover.months)).annotate(month=MonthOf("day"))
+        parts.append(of_months.values_list("workspace_id", "month").annotate(**sums))
     found: dict[int, dict[date, Row]] = {}
-    for row in plain_rows(rows.values_list("workspace_id", "day", *COLUMNS, "runs")):
+    for row in plain_rows(united(parts)):
         found.setdefault(row[0], {})[row[1]] = row[2:]
     return SiteDays(found)
 

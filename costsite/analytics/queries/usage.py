@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import reduce
+from operator import add
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, QuerySet, Subquery, Sum, When
+from django.db.models.functions import Coalesce
 
-from agents.models import Agent, AgentDay, ModelDay, TagDay, UsageDay
+from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Cover, Days
 from costsite.analytics.queries.plain import instant, plain_rows
-from costsite.analytics.queries.rollups import SplitDays, narrowed, split_by_day, within
+from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, split_by_day
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import newest_to_sum
 
@@ -32,26 +35,31 @@ def usage_split(
     most: int,
     totals: Mapping[date, Spend],
     *,
+    drawn: Days,
     few: bool = False,
     **scope: Any,
 ) -> SplitDays:
     """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
 
+    `drawn`: of the range, months that stand on their first day alone, as one draws them.
+
     `totals`: of the whole scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and
     workspace alone: models, providers and states do not narrow it. `few`: of the key there are few values.
     """
-    days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
+    shown = Cover.of([filters.days], drawn)
+    before = filters.before if filters.compare else None
     few = few or filters.agent is not None
     if filters.tag:
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
-        tagged = TagDay.objects.visible_to(user).filter(tag=filters.tag, **of_agent, **scope)
-        return split_by_day(tagged, days, key, most, few=few)
+        tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
+        return split_by_day(tags.filter(tag=filters.tag, **of_agent, **scope), shown, key, most, before=before, few=few)
     wanted = narrowed(filters)
-    rows: Any = _table_of({key, *wanted}).objects.visible_to(user).filter(**wanted, **scope)
+    tables = SumsOf(_table_of({key, *wanted}).objects.visible_to(user), UsageMonth.objects.visible_to(user))
+    rows = tables.filter(**wanted, **scope)
     if filters.narrows_usage:
-        return split_by_day(rows, days, key, most, few=few)
-    dearest = _dearest_agents(user, days, most, **scope) if key == "agent" else None
-    return split_by_day(rows, days, key, most, totals, dearest)
+        return split_by_day(rows, shown, key, most, before=before, few=few)
+    dearest = _dearest_agents(user, shown, most, **scope) if key == "agent" else None
+    return split_by_day(rows, shown, key, most, totals, dearest)
 
 
 def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
@@ -61,12 +69,16 @@ def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
     return ModelDay if columns <= {"workspace", "provider", "model"} else UsageDay
 
 
-def _dearest_agents(user: User, days: Days, most: int, **scope: Any) -> QuerySet[Any, Any]:
+def _dearest_agents(user: User, cover: Cover, most: int, **scope: Any) -> QuerySet[Any, Any]:
     """Each agent's sum is read from its part of an index, in its order: to group all rows by agent is to sort them."""
-    spent = AgentDay.objects.filter(within(days), agent=OuterRef("pk")).order_by().values("agent")
+    of_one = SumsOf(AgentDay.objects.all(), UsageMonth.objects.all()).filter(agent=OuterRef("pk"))
+    spent = [
+        Coalesce(Subquery(rows.values("agent").annotate(sum=Sum("cost_microcents")).values("sum")), 0)
+        for rows in of_one.over(cover)
+    ]
     agents: Any = Agent.objects.visible_to(user).filter(**scope)
-    agents = agents.annotate(spent=Subquery(spent.annotate(sum=Sum("cost_microcents")).values("sum")))
-    dearest: QuerySet[Any, Any] = agents.order_by(F("spent").desc(nulls_last=True), "pk").values("pk")[:most]
+    agents = agents.annotate(spent=reduce(add, spent))
+    dearest: QuerySet[Any, Any] = agents.order_by("-spent", "pk").values_list("pk")[:most]
     return dearest
 
 

@@ -8,14 +8,14 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Sum
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, TagDay
+from agents.models import Agent, TagDay, TagMonth
 from agents.spend import NOTHING, Spend, known_cost
-from costsite.analytics.periods import Days
-from costsite.analytics.queries.agents_by_span import Span, agents_by_span
-from costsite.analytics.queries.rollups import Spans, spend_by_day, within
+from costsite.analytics.periods import Cover, Days
+from costsite.analytics.queries.agents_by_span import COST, Span, agents_by_span
+from costsite.analytics.queries.plain import plain_sums
+from costsite.analytics.queries.rollups import Spans, SumsOf, spend_by_day, united
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -140,18 +140,12 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: i
     A call with two tags is under both. Sums by tag know neither models nor providers nor states of calls.
     """
     of_agent = {} if agent_id is None else {"agent_id": agent_id}
-    rows: Any = (
-        TagDay.objects.visible_to(user)
-        .filter(within(days), workspace_id=workspace_id, **of_agent)
-        .values("tag")
-        .annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), spent=Sum("cost_microcents"))
-        .filter(made__gt=0)
-        .order_by("-spent", "-made", "tag")[: most + 1]
+    tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
+    parts = tags.filter(workspace_id=workspace_id, **of_agent).over(Cover.in_months(days))
+    rows = plain_sums(
+        united([rows.values_list("tag", *COST) for rows in parts]),
+        "SELECT tag, SUM(calls), SUM(unpriced_calls), SUM(cost_microcents) FROM ({}) AS part GROUP BY tag"
+        " HAVING SUM(calls) > 0 ORDER BY SUM(cost_microcents) DESC, SUM(calls) DESC, tag LIMIT %s",
+        most + 1,
     )
-    return [
-        TagSpend(
-            row["tag"],
-            Spend(calls=int(row["made"]), unpriced_calls=int(row["unpriced"]), cost_microcents=int(row["spent"])),
-        )
-        for row in rows
-    ]
+    return [TagSpend(tag, _spend(*counted)) for tag, *counted in rows]

@@ -39,6 +39,7 @@ from costsite.analytics.views.spend_chart import (
     HOURS,
     Split,
     as_run_filter,
+    drawn_months,
     hourly_chart,
     runs_of_days,
     runs_of_part,
@@ -189,7 +190,8 @@ def _chart(
         )
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:
-        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {})
+        drawn = drawn_months(filters, for_file="csv" in request.GET)
+        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {}, drawn=drawn)
         names = {agent_id: filters.tag}
         what, split = "agent", Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
     else:

@@ -40,6 +40,7 @@ from costsite.analytics.views.spend_chart import (
     HOURS,
     Split,
     by_of_tag,
+    drawn_months,
     hourly_chart,
     listed,
     names_for,
@@ -103,6 +104,7 @@ def _chart(
     chosen: WorkspaceFacts | None,
     site: SiteDays,
     agents: Sequence[AgentFortnight],
+    drawn: Days,
     comparison: Comparison,
 ) -> Stack:
     kept: dict[str, object] = {"workspace": chosen.slug} if chosen else {}
@@ -140,7 +142,7 @@ def _chart(
     else:
         scope: dict[str, Any] = {"workspace": chosen.id} if chosen else {}
         totals = site.by_day(span, chosen.id if chosen else None)
-        found = usage_split(request.user, filters, by, SERIES, totals, **scope)
+        found = usage_split(request.user, filters, by, SERIES, totals, drawn=drawn, **scope)
         split = split_of(found, request.user, by, known, opens)
     return spend_chart(
         "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
@@ -153,7 +155,8 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     workspaces = my_workspaces(user)
     filters, place, agent = within_site(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), workspaces)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    site = site_days(user, spans.all)
+    drawn = drawn_months(filters, for_file="csv" in request.GET)
+    site = site_days(user, spans.cover(drawn))
     spenders = spenders_of(workspaces, site, spans)
     month = site.spend(spans.month)
     comparison = Comparison.of(
@@ -165,7 +168,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     agents = fortnight(user, calendar)
     clients = attention.clients(user, calendar)
     unpriced = attention.unpriced_models(user, spans.month, MOST_READ) if month.unpriced_calls else []
-    chart = _chart(request, calendar, filters, workspaces, place, site, agents, comparison)
+    chart = _chart(request, calendar, filters, workspaces, place, site, agents, drawn, comparison)
     movers = movers_of(agents)
     table = spender_table(
         spenders,

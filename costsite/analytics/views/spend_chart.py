@@ -16,11 +16,11 @@ from agents.spend import NOTHING, Spend
 from costsite.analytics.charts import slots_for
 from costsite.analytics.comparison import Before, Comparison, answer, nothing_spent
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Days, whole_months
 from costsite.analytics.queries.agents import AgentFacts, names_of
 from costsite.analytics.queries.rollups import SplitDays
 from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
-from costsite.analytics.stacks import SERIES, Series, Stack, hour_steps, spend_per_day, spend_stack
+from costsite.analytics.stacks import SERIES, Series, Stack, drawn_per, hour_steps, spend_per_day, spend_stack
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -69,6 +69,13 @@ def name_slots(names: Sequence[str]) -> dict[str, int]:
     homes = {name: crc32(name.encode("utf-8", "replace")) + 1 for name in names}
     slots = slots_for(list(homes.values()))
     return {name: slots[home] for name, home in homes.items() if home in slots}
+
+
+def drawn_months(filters: Filters, *, for_file: bool) -> Days:
+    """The months of the range that `spend_chart` draws as one column each, and needs no days of."""
+    if filters.compare or drawn_per(filters.days, fine=for_file) != "month":
+        return Days(filters.days.end, filters.days.end)
+    return whole_months(filters.days)
 
 
 def spend_chart(

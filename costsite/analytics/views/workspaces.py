@@ -14,7 +14,7 @@ from costsite.analytics import figures, panels
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
-from costsite.analytics.periods import Calendar, Days
+from costsite.analytics.periods import Calendar, Cover, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import FEW_ROWS, Spans, days_of_agents, narrowed
@@ -34,6 +34,7 @@ from costsite.analytics.views.spend_chart import (
     HOURS,
     Split,
     by_of_tag,
+    drawn_months,
     hourly_chart,
     listed,
     names_for,
@@ -56,7 +57,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     spans = Spans.of(calendar, calendar.last_30_days)
     listed = my_workspaces(request.user)
-    site = site_days(request.user, spans.all)
+    site = site_days(request.user, Cover.of_days(spans.all))
     spenders = spenders_of(listed, site, spans)
     budgets = budgets_for(request.user, calendar, agents=())
     states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
@@ -79,17 +80,18 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     found, members = found_or_404(workspace_with_members(user, slug), "workspace")
     filters, chosen = within_workspace(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), found.id)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    site = site_days(user, spans.all, found.id)
+    drawn = drawn_months(filters, for_file="csv" in request.GET)
+    site = site_days(user, spans.cover(drawn), found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
-    days = days_of_agents(spans.all, [agent.id for agent in named])
+    days = days_of_agents(spans.cover(drawn), [agent.id for agent in named])
     month = site.spend(spans.month)
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
     )
     budgets = budgets_for(user, calendar, workspaces=[found.id])
     own = budgets.own(found.id)
-    chart = _chart(request, calendar, filters, found, site, usage, days, comparison)
+    chart = _chart(request, calendar, filters, found, site, usage, days, drawn, comparison)
     will_hold = will_hold_if_known(site.spent_by_day(found.id), calendar, own, month, {"workspace": found.slug})
     tags = workspaces.tags_of(user, found.id, filters.days, TAGS, agent_id=filters.agent)
     bars = panels.token_bars(month)
@@ -174,7 +176,7 @@ def _all_tagged(filters: Filters, site: SiteDays, usage: workspaces.WorkspaceUsa
     None: not known, as of an agent under another filter.
     """
     if not filters.agent:
-        return site.spend(filters.days).cost_microcents
+        return site.cost(filters.days) or 0
     return None if filters.provider or filters.model or filters.status else usage.shown.cost_microcents
 
 
@@ -220,6 +222,7 @@ def _chart(
     site: SiteDays,
     usage: workspaces.WorkspaceUsage,
     days: dict[int, Any],
+    drawn: Days,
     comparison: Comparison,
 ) -> Stack:
     by = by_of_tag(filters, filters.by or "agent", "agent")
@@ -243,7 +246,9 @@ def _chart(
         split = Split({agent.id: agent.name for agent in dearest}, days, site.by_day(span), opens, by_id=True)
     else:
         few = len(usage.agents) * len(span) <= FEW_ROWS
-        got = usage_split(request.user, filters, by, SERIES, site.by_day(span), few=few, workspace=found.id)
+        got = usage_split(
+            request.user, filters, by, SERIES, site.by_day(span), drawn=drawn, few=few, workspace=found.id
+        )
         split = split_of(got, request.user, by, known, opens)
     return spend_chart(
         "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET

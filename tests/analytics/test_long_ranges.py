@@ -1,0 +1,230 @@
+"""A range of more than half a year, which charts draw by month and pages read from sums by month: every figure of it
+equal to a sum over calls that is worked out here, and to the sums by day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from agents.models import Agent, LLMCall, ModelPrice, TagMonth, UsageMonth
+from tests.analytics.conftest import book, priced_call
+from tests.analytics.facts import UNPRICED, Cast, exact, file_of, grouped, known, within
+
+BEGAN = datetime(2025, 3, 1, 12, tzinfo=UTC)
+DAYS = 633
+"""Up to the afternoon on which these tests happen."""
+MODELS = (
+    {},
+    {"provider": "other-ai"},
+    {"request_model": "acme-2"},
+    {"request_model": UNPRICED["request_model"]},
+)
+
+RANGES = {
+    "a year up to today": ("2025-11-25", "2026-11-24"),
+    "a year of whole months": ("2025-04-01", "2026-03-31"),
+    "a year that ended long ago": ("2025-03-17", "2026-03-16"),
+    "the first day of a month, and the last": ("2025-06-30", "2026-01-01"),
+    "just over half a year": ("2026-05-10", "2026-11-08"),
+    "up to a day to come": ("2026-01-15", "2026-12-24"),
+}
+
+
+@pytest.fixture
+def long_history(cast: Cast) -> list[LLMCall]:
+    """Acme's calls of most days, by nine agents; and some of others'."""
+    draw = Random(20_261_124)
+    ModelPrice.objects.create(
+        provider="other-ai", model="acme-1", input_per_million=3, output_per_million=5, effective_from=BEGAN
+    )
+    calls = []
+    for _ in range(450):
+        at = BEGAN + timedelta(days=draw.randrange(DAYS), minutes=draw.randrange(-700, 700))
+        calls.append(
+            priced_call(
+                agent=f"agent-{draw.randrange(9)}",
+                started_at=at,
+                input_tokens=draw.randrange(1, 5_000),
+                status="error" if draw.random() < 0.2 else "ok",
+                tags=draw.choice([[], ["web"], ["web", "night"], ["night"]]),
+                **draw.choice(MODELS),
+            )
+        )
+    for first in range(0, len(calls), 100):
+        book(cast.acme, calls[first : first + 100])
+    book(cast.elsewhere, [priced_call(agent="stranger", tags=["web"], started_at=BEGAN + timedelta(days=400))])
+    return list(LLMCall.objects.filter(workspace=cast.acme).select_related("agent"))
+
+
+def asked_for(name: str) -> tuple[str, date, date]:
+    """As the address says it, and its first day and the first after it."""
+    first, last = RANGES[name]
+    return f"from={first}&to={last}", date.fromisoformat(first), date.fromisoformat(last) + timedelta(days=1)
+
+
+def cents(microcents: int | None) -> str | None:
+    return None if microcents is None else exact(microcents)
+
+
+def by_month(rows: list[dict[str, str]]) -> dict[str, dict[str, float]]:
+    """Of a file by day: sums by month and column; what is not known adds nothing."""
+    sums: dict[str, dict[str, float]] = {}
+    for row in rows:
+        of_month = sums.setdefault(row["Day"][:7], {})
+        for column, value in row.items():
+            if column != "Day":
+                of_month[column] = round(of_month.get(column, 0) + float(value or 0), 6)
+    return sums
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", lambda call: True),
+        ("by=agent", lambda call: True),
+        ("by=model", lambda call: True),
+        ("by=provider", lambda call: True),
+        ("by=agent&status=error", lambda call: call.status == "error"),
+        ("by=model&model=acme-1&provider=other-ai", lambda call: (call.model, call.provider) == ("acme-1", "other-ai")),
+        ("by=agent&tag=web", lambda call: "web" in call.tags),
+        ("tag=night", lambda call: "night" in call.tags),
+        ("agent={bot}&by=model", lambda call: call.agent.slug == "agent-4"),
+        ("agent={bot}&tag=web", lambda call: call.agent.slug == "agent-4" and "web" in call.tags),
+    ],
+)
+def test_each_month_of_a_chart_is_of_the_calls(
+    long_history: list[LLMCall], as_viewer: Client, name: str, query: str, wanted: Callable[[LLMCall], bool]
+) -> None:
+    days, start, end = asked_for(name)
+    bot = Agent.objects.get(slug="agent-4")
+    calls = [call for call in within(long_history, start, end) if wanted(call)]
+    of_months = grouped(calls, lambda call: f"{call.started_at:%Y-%m}")
+    for place in ("/", "/workspaces/acme/"):
+        address = f"{place}?{days}&{query.format(bot=bot.pk)}"
+        chart = as_viewer.get(address).context["chart"]
+        assert chart.head[0] == "Month from", address
+
+        drawn = {row[0][:7]: row[-2:] for row in chart.exact_rows}
+        unpriced = {month: sum(call.cost_microcents is None for call in found) for month, found in of_months.items()}
+        assert {month: drawn[month] for month in of_months} == {
+            month: (cents(known(found)), unpriced[month]) for month, found in of_months.items()
+        }, address
+        assert {cost for month, (cost, _) in drawn.items() if month not in of_months} <= {"0"}, address
+        assert chart.measure.endswith("in all.")
+        assert sum(bar.column.total for bar in chart.bars) == (known(calls) or 0), address
+
+        # Part by part as by day, which is read from other sums.
+        summed = by_month(file_of(as_viewer, address, "spend-per-day"))
+        head = list(chart.exact_head[1:])
+        for first, *values in chart.exact_rows:
+            of_month = dict(zip(head, (float(value or 0) for value in values), strict=True))
+            assert {name: summed[first[:7]].get(name) for name in head} == of_month, (address, first)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_agents_page_is_of_the_calls(long_history: list[LLMCall], as_viewer: Client, name: str) -> None:
+    days, start, end = asked_for(name)
+    bot = Agent.objects.get(slug="agent-4")
+    mine = [call for call in within(long_history, start, end) if call.agent_id == bot.pk]
+    for query, calls in (("", mine), ("&tag=web", [call for call in mine if "web" in call.tags])):
+        chart = as_viewer.get(f"/analytics/{bot.pk}/?{days}{query}").context["chart"]
+
+        assert chart.head[0] == "Month from"
+        assert sum(bar.column.total for bar in chart.bars) == (known(calls) or 0)
+
+
+@pytest.mark.parametrize("name", [*RANGES, "last month"])
+@pytest.mark.parametrize("query", ["", "status=error&model=acme-1", "agent={bot}"])
+def test_what_a_workspace_spent_on_models_and_tags_is_of_the_calls(
+    long_history: list[LLMCall], as_viewer: Client, name: str, query: str
+) -> None:
+    days, start, end = ("range=last-month", date(2026, 10, 1), date(2026, 11, 1)) if name == "last month" else (
+        asked_for(name)
+    )  # fmt: skip
+    bot = Agent.objects.get(slug="agent-4")
+    address = f"/workspaces/acme/?{days}&{query.format(bot=bot.pk)}"
+    calls = within(long_history, start, end)
+    of_one = [call for call in calls if "agent" not in query or call.agent_id == bot.pk]
+    narrowed = [call for call in of_one if "status" not in query or (call.status, call.model) == ("error", "acme-1")]
+
+    models = {(row["provider"], row["model"]): row for row in file_of(as_viewer, address, "models")}
+    by_model = grouped(narrowed, lambda call: (call.provider, call.model))
+    assert {key: (row["cost_cents"], row["calls"]) for key, row in models.items()} == {
+        key: (exact(known(found)), str(len(found))) for key, found in by_model.items()
+    }
+    tags: dict[str, list[LLMCall]] = {}
+    for call in of_one:
+        for tag in call.tags or [""]:
+            tags.setdefault(tag, []).append(call)
+    found = {row["tag"]: (row["cost_cents"], row["calls"]) for row in file_of(as_viewer, address, "tags")}
+    assert found == {tag: (exact(known(of_tag)), str(len(of_tag))) for tag, of_tag in tags.items()}
+
+
+def test_a_long_range_changes_nothing_that_is_not_of_it(long_history: list[LLMCall], as_viewer: Client) -> None:
+    """This month, its forecast, the trends of a month and who is listed are the same whatever is drawn."""
+    bot = Agent.objects.get(slug="agent-4").pk
+    for page in ("/", "/workspaces/acme/", f"/analytics/{bot}/"):
+        usual = as_viewer.get(page).context
+        for name in RANGES:
+            context = as_viewer.get(f"{page}?{asked_for(name)[0]}").context
+            for figure in ("month", "change", "runs", "forecast", "forecast_words", "table", "movers", "will_hold"):
+                assert usual.get(figure) == context.get(figure), (page, name, figure)
+
+
+def test_a_range_that_is_compared_is_read_by_day(long_history: list[LLMCall], as_viewer: Client) -> None:
+    days, start, end = asked_for("just over half a year")
+    before = start - (end - start)
+    for query in ("", "&by=agent&status=error", "&tag=web"):
+        wanted = [
+            call
+            for call in long_history
+            if ("status" not in query or call.status == "error") and ("tag" not in query or "web" in call.tags)
+        ]
+        chart = as_viewer.get(f"/?{days}&compare=1{query}").context["chart"]
+
+        assert sum(bar.column.total for bar in chart.bars) == known(within(wanted, start, end))
+        column = chart.exact_head.index("Before (cost_cents)")
+        assert round(sum(float(row[column] or 0) for row in chart.exact_rows), 6) == float(
+            exact(known(within(wanted, before, start)))
+        )
+
+
+@pytest.mark.parametrize("reader", ["viewer", "superuser"])
+def test_whole_months_are_not_read_day_by_day(
+    long_history: list[LLMCall], cast: Cast, client: Client, reader: str
+) -> None:
+    client.force_login(getattr(cast, reader))
+    days = asked_for("a year of whole months")[0]
+    for page, table in (
+        (f"/?{days}&by=agent", UsageMonth),
+        (f"/?{days}&by=model", UsageMonth),
+        (f"/?{days}&tag=web", TagMonth),
+        (f"/workspaces/acme/?{days}", UsageMonth),
+        (f"/workspaces/acme/?{days}", TagMonth),
+    ):
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            client.get(page)
+        assert any(table._meta.db_table in query["sql"] for query in queries), page
+        assert len(queries) <= 12, page
+
+
+def test_a_month_without_a_price_is_unknown(cast: Cast, as_viewer: Client) -> None:
+    book(cast.acme, [priced_call(started_at=BEGAN + timedelta(days=400), **UNPRICED), priced_call()])
+    unpriced: Any = None
+    for query in ("", "&by=agent", "&by=model", "&by=agent&status=ok"):
+        chart = as_viewer.get(f"/?from=2026-01-01&to=2026-11-24{query}").context["chart"]
+        unpriced = {row[0]: row[-2:] for row in chart.exact_rows}
+
+        assert unpriced["2026-04-01"] == (None, 1), query
+        assert unpriced["2026-05-01"] == ("0", 0), query
