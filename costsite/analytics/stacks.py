@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.spend import NOTHING, Spend, cents_text
 from costsite.analytics import charts, figures
 from costsite.analytics.periods import HALF_A_YEAR_DAYS, Calendar, Days
+
+Value = TypeVar("Value")
 
 CHART_HEIGHT = 240.0
 SMALL_CHART_HEIGHT = 160.0
@@ -302,8 +305,8 @@ def spend_per_day(
         parts = weeks_of(days) if per == "week" else months_of(days)
     steps = part_steps(parts, days, calendar, day_href)
     if len(parts) < len(days):
-        totals = {part.start: Spend.sum_of(totals.get(day, NOTHING) for day in part) for part in parts}
-        series = [replace(one, values=_by_part(one.values, parts)) for one in series]
+        totals = {start: Spend.sum_of(of_part) for start, of_part in _by_part(totals, parts).items()}
+        series = [replace(one, values=_costs_by_part(one.values, parts)) for one in series]
         places = [(part.start - days.start).days for part in parts] + [len(days)]
         before = [Spend.sum_of(before[start:end]) for start, end in pairwise(places)] if before else ()
     return spend_stack(
@@ -319,14 +322,22 @@ def spend_per_day(
     )
 
 
-def _by_part(values: Mapping[Any, int | None], parts: Sequence[Days]) -> dict[date, int | None]:
+def _by_part(values: Mapping[date, Value], parts: Sequence[Days]) -> dict[date, list[Value]]:
+    """What days of each part have, by its first; parts lie one behind the other."""
+    starts = [part.start for part in parts]
+    found: dict[date, list[Value]] = {}
+    for day, value in values.items():
+        if starts[0] <= day < parts[-1].end:
+            found.setdefault(starts[bisect_right(starts, day) - 1], []).append(value)
+    return found
+
+
+def _costs_by_part(costs: Mapping[date, int | None], parts: Sequence[Days]) -> dict[date, int | None]:
     """None where days had calls and nothing of them is known."""
     summed: dict[date, int | None] = {}
-    for part in parts:
-        had = [values[day] for day in part if day in values]
-        known = [value for value in had if value is not None]
-        if had:
-            summed[part.start] = sum(known) if known else None
+    for start, of_part in _by_part(costs, parts).items():
+        known = [cost for cost in of_part if cost is not None]
+        summed[start] = sum(known) if known else None
     return summed
 
 

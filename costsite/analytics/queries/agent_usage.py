@@ -6,16 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 
-from agents.models import UsageDay
+from agents.models import UsageDay, UsageMonth
 from agents.spend import NOTHING, Spend
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Days
+from costsite.analytics.periods import Cover, Days
 from costsite.analytics.queries.plain import plain_rows
-from costsite.analytics.queries.rollups import CostByDay, within
+from costsite.analytics.queries.rollups import CostByDay, SumsOf, united
 from costsite.analytics.queries.site import COLUMNS
 
 User = AbstractBaseUser | AnonymousUser
@@ -24,6 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 class UsageRow(NamedTuple):
     day: date
+    """Or the first of the month, where that is read as one."""
     provider: str
     model: str
     status: str
@@ -80,11 +81,13 @@ class AgentUsage:
         return spent
 
 
-def agent_usage(user: User, agent_id: int, days: Days) -> AgentUsage:
-    """As many rows as the agent has models, states and efforts on the days it ran."""
-    rows: Any = UsageDay.objects.visible_to(user).filter(within(days), agent_id=agent_id).order_by("day")
-    columns = ("day", "provider", "model", "status", "effort", *COLUMNS)
-    found = plain_rows(rows.values_list(*columns))
+def agent_usage(user: User, agent_id: int, cover: Cover) -> AgentUsage:
+    """As many rows as the agent has models, states and efforts on the days it ran; of a month that is read as one, on
+    its first day.
+    """
+    rows = SumsOf(UsageDay.objects.visible_to(user), UsageMonth.objects.visible_to(user)).filter(agent_id=agent_id)
+    columns = ("at", "provider", "model", "status", "effort", *COLUMNS)
+    found = plain_rows(united([part.values_list(*columns) for part in rows.over(cover)]))
     return AgentUsage(tuple(UsageRow._make((*row[:5], Spend(*row[5:]))) for row in found))
 
 

@@ -66,7 +66,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
     filters = replace(filters_from(request.GET, calendar), workspace="", agent=None)  # neither is a choice here
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    usage = agent_usage(user, found.id, spans.all)
+    drawn = drawn_months(filters, for_file="csv" in request.GET)
+    usage = agent_usage(user, found.id, spans.cover(drawn))
     wanted = usage.wanted(filters)
     month, shown = usage.total(spans.month), wanted.total(spans.shown)
     comparison = Comparison.of(
@@ -91,7 +92,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
     models = wanted.by(spans.shown, by_model)
     # Beside the month's tokens, so of the month as well, whatever the filter says.
     efforts = usage.by(spans.month, lambda row: row.effort)
-    chart = _chart(request, calendar, filters, wanted, comparison, found)
+    chart = _chart(request, calendar, filters, wanted, drawn, comparison, found)
     lost = of_status(usage, spans.month, "error", "abandoned", "cancelled")
     bars = panels.token_bars(month)
     way_to_edit = ways.edit_agent(user, found.id, owned=found.owned)
@@ -176,6 +177,7 @@ def _chart(
     calendar: Calendar,
     filters: Filters,
     wanted: AgentUsage,
+    drawn: Days,
     comparison: Comparison,
     agent: agents.AgentFacts,
 ) -> Stack:
@@ -190,7 +192,6 @@ def _chart(
         )
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:
-        drawn = drawn_months(filters, for_file="csv" in request.GET)
         tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {}, drawn=drawn)
         names = {agent_id: filters.tag}
         what, split = "agent", Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)

@@ -94,11 +94,11 @@ def spend_chart(
     `for_file`: by day even where the page draws weeks.
     """
     before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
-    whole = sum(1 for day in filters.days if day < calendar.today)
-    shown = Spend.sum_of(split.totals.get(day, NOTHING) for day in filters.days)
+    shown = Spend.sum_of(spend for day, spend in split.totals.items() if day in filters.days)
     before = None
     if filters.compare:
         # Whole days alone: a part of today against a whole day would hide a rise until midnight.
+        whole = sum(1 for day in filters.days if day < calendar.today)
         through = Spend.sum_of(split.totals.get(day, NOTHING) for day in list(filters.days)[:whole])
         earlier = Days(filters.before.start, min(filters.before.end, filters.before.start + timedelta(days=whole)))
         before = Before(through, Spend.sum_of(before_totals[:whole]), str(earlier) if earlier else "")
