@@ -96,12 +96,6 @@ class Cover:
         """Each by itself."""
         return cls((days,), Days(days.end, days.end))
 
-    def with_days(self, days: Days) -> Cover:
-        return Cover.of([*self.days, self.months, days], self.months)
-
-    def __contains__(self, day: object) -> bool:
-        return day in self.months or any(day in run for run in self.days)
-
     @classmethod
     def in_months(cls, days: Days) -> Cover:
         """As whole months as far as there are any: for sums over all of `days`."""

@@ -139,25 +139,25 @@ FEW_ROWS = 6_000
 
 def split_by_day(
     wanted: SumsOf,
-    shown: Cover,
+    days: Days,
     key: str,
     most: int,
     totals: Mapping[date, Spend] | None = None,
     dearest: QuerySet[Any, Any] | None = None,
     *,
+    drawn: Days,
     before: Days | None = None,
     few: bool = False,
 ) -> SplitDays:
-    """The `most` dearest values of `key` over what is shown, a row for each day; what is beyond them is in the totals
-    alone. A month that is covered as one stands on its first day.
+    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone. `drawn`:
+    months among the days, of which each stands on its first day alone.
 
     `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. An index
     answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`: a better way to
     find them than by grouping all rows. `before`: days that the totals have to have too, where they are not known.
     `few`: there are few values of the key, even of agents.
     """
-    parts = wanted.over(shown)
-    read = parts if totals is not None or before is None else wanted.over(shown.with_days(before))
+    read = wanted.over(Cover.of([days, before] if before and totals is None else [days], drawn))
     found = None
     if dearest is None and (few or key != "agent"):
         # Few values, as of models: one pass has them all. To find the dearest first would be another.
@@ -165,8 +165,8 @@ def split_by_day(
         all_of_them = plain_rows(united(each)[: FEW_ROWS + 1])
         found = all_of_them if len(all_of_them) <= FEW_ROWS else None
     if found is None:
-        which: Any = _dearest(parts, key, most) if dearest is None else dearest
-        if dearest is not None and len(parts) > 1:  # within the statement, it would be worked out for each part
+        which: Any = _dearest(wanted.over(Cover.in_months(days)), key, most) if dearest is None else dearest
+        if dearest is not None and len(read) > 1:  # within the statement, it would be worked out for each part
             which = [row[0] for row in plain_rows(dearest)]
         if totals is None:
             read = [rows.annotate(named=Case(When(**{f"{key}__in": which}, then=F(key)))) for rows in read]
@@ -183,7 +183,7 @@ def split_by_day(
             of_value = sums.setdefault(value, {})
             of_value[day] = _plus(of_value.get(day), added)
     costs = {value: {day: known_cost(*of_day) for day, of_day in by_day.items()} for value, by_day in sums.items()}
-    spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in shown) for value, by_day in costs.items()}
+    spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in days) for value, by_day in costs.items()}
     order = sorted(spent, key=lambda value: (-spent[value], value))[:most]
     if totals is None:
         totals = {

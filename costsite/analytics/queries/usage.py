@@ -17,7 +17,7 @@ from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay,
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Cover, Days
-from costsite.analytics.queries.plain import instant, plain_rows
+from costsite.analytics.queries.plain import instant, plain_sums
 from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, split_by_day
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import newest_to_sum
@@ -46,20 +46,21 @@ def usage_split(
     `totals`: of the whole scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and
     workspace alone: models, providers and states do not narrow it. `few`: of the key there are few values.
     """
-    shown = Cover.of([filters.days], drawn)
-    before = filters.before if filters.compare else None
+    days, before = filters.days, filters.before if filters.compare else None
     few = few or filters.agent is not None
     if filters.tag:
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
         tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
-        return split_by_day(tags.filter(tag=filters.tag, **of_agent, **scope), shown, key, most, before=before, few=few)
+        return split_by_day(
+            tags.filter(tag=filters.tag, **of_agent, **scope), days, key, most, drawn=drawn, before=before, few=few
+        )
     wanted = narrowed(filters)
     tables = SumsOf(_table_of({key, *wanted}).objects.visible_to(user), UsageMonth.objects.visible_to(user))
     rows = tables.filter(**wanted, **scope)
     if filters.narrows_usage:
-        return split_by_day(rows, shown, key, most, before=before, few=few)
-    dearest = _dearest_agents(user, shown, most, **scope) if key == "agent" else None
-    return split_by_day(rows, shown, key, most, totals, dearest)
+        return split_by_day(rows, days, key, most, drawn=drawn, before=before, few=few)
+    dearest = _dearest_agents(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
+    return split_by_day(rows, days, key, most, totals, dearest, drawn=drawn)
 
 
 def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
@@ -121,27 +122,44 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     rows: Any = newest_to_sum(user, calendar, wanted.since(since), HOURLY_RUNS).order_by()
     # Not the bare id, of all the hours neither: SQLite would walk everything in its order, which spares it a sort.
     named = Case(When(started_at__gte=shown, then=F(f"{key}_id")))
-    by_hour = plain_rows(
-        rows.annotate(named=named, hour=HourOf("started_at"))
-        .values_list("named", "hour")
-        .annotate(Count("pk"), Sum("calls"), Sum("unpriced_calls"), Sum("cost_microcents"))
+    by_hour = rows.annotate(named=named, hour=HourOf("started_at")).values_list("named", "hour")
+    summed = plain_sums(
+        by_hour.annotate(
+            runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
+        ),
+        _DEAREST_BY_HOUR,
+        most,
     )
-    begins = {hour: _begin_of(hour) for hour in {row[1] for row in by_hour}}
-    of_hours: dict[datetime, list[tuple[int, ...]]] = {}
+    begins = {hour: _begin_of(hour) for hour in {row[1] for row in summed}}
+    of_hours: dict[datetime, tuple[int, ...]] = {}
     of_keys: dict[int, dict[datetime, tuple[int, ...]]] = {}
-    spent: dict[int, int] = {}
-    for pk, named_hour, runs, *counted in by_hour:
+    for pk, named_hour, *counted in summed:
         hour = begins[named_hour]
-        of_hours.setdefault(hour, []).append((runs, *counted))
+        of_hours[hour] = tuple(map(add, of_hours.get(hour, _NO_RUNS), counted))
         if pk is not None:
-            of_keys.setdefault(pk, {})[hour] = tuple(counted)
-            spent[pk] = spent.get(pk, 0) + counted[-1]
-    summed = {hour: tuple(map(sum, zip(*sums, strict=True))) for hour, sums in of_hours.items()}
+            of_keys.setdefault(pk, {})[hour] = tuple(counted[1:])
     totals = {
         hour: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
-        for hour, (_, calls, unpriced, cost) in summed.items()
+        for hour, (_, calls, unpriced, cost) in of_hours.items()
     }
-    dearest = sorted((pk for pk, cost in spent.items() if cost), key=lambda pk: (-spent[pk], pk))[:most]
-    costs = {pk: {hour: known_cost(*counted) for hour, counted in of_keys[pk].items()} for pk in dearest}
-    cut = sum(runs for runs, *_ in summed.values()) >= HOURLY_RUNS
-    return Hours(dearest, costs, totals, cut)
+    spent = {pk: sum(cost for *_, cost in hours.values()) for pk, hours in of_keys.items()}
+    costs = {pk: {hour: known_cost(*counted) for hour, counted in hours.items()} for pk, hours in of_keys.items()}
+    cut = sum(runs for runs, *_ in of_hours.values()) >= HOURLY_RUNS
+    return Hours(sorted(spent, key=lambda pk: (-spent[pk], pk)), costs, totals, cut)
+
+
+_NO_RUNS = (0, 0, 0, 0)
+_DEAREST_BY_HOUR = """
+WITH
+by_hour AS MATERIALIZED ({}),
+dearest AS (
+    SELECT named FROM by_hour WHERE named IS NOT NULL
+    GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s
+),
+whose AS (
+    SELECT CASE WHEN named IN (SELECT named FROM dearest) THEN named END AS who, hour, runs, made, unpriced, cost
+    FROM by_hour
+)
+SELECT who, hour, SUM(runs), SUM(made), SUM(unpriced), SUM(cost) FROM whose GROUP BY who, hour
+"""
+"""Of many agents each has its hours: those of the dearest alone are passed on, and what the others come to."""
