@@ -8,7 +8,7 @@ rebuild can mend while they write.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -32,9 +32,15 @@ MODEL_KEY = ("workspace_id", "day", "provider", "model")
 UNTAGGED = ("",)
 """What a call without tags counts under: a list of tags that says nothing of the rest would look complete."""
 TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
-USAGE_MONTH_KEY = ("workspace_id", "month", *USAGE_KEY[2:])
-TAG_MONTH_KEY = ("workspace_id", "month", *TAG_KEY[2:])
 WORKSPACE_KEY = ("workspace_id", "day")
+
+
+def month_key(key: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a table of days, that of its months."""
+    return (key[0], "month", *key[2:])
+
+
+USAGE_MONTH_KEY, TAG_MONTH_KEY = month_key(USAGE_KEY), month_key(TAG_KEY)
 
 
 def sums_of(
@@ -104,19 +110,17 @@ class _Rollup(NamedTuple):
     table: type[Model]
     key: tuple[str, ...]
     keys_of: Callable[[Place], Iterable[tuple[Any, ...]]]
-    """Of a place, the keys without the workspace: the day or the first of its month, and what else."""
-
-
-def _tags_of(place: Place, day: date) -> Iterable[tuple[Any, ...]]:
-    return [(day, tag, place.agent_id) for tag in place.tags or UNTAGGED]
+    """Of a place, the keys without the workspace: the day, and what else."""
+    months: type[Model] | None = None
+    """Of its days by month, under the same key but for the month."""
 
 
 _ROLLUPS: Final = (
-    _Rollup(UsageDay, USAGE_KEY, lambda place: (place[:6],)),
-    _Rollup(UsageMonth, USAGE_MONTH_KEY, lambda place: ((place.day.replace(day=1), *place[1:6]),)),
+    _Rollup(UsageDay, USAGE_KEY, lambda place: (place[:6],), UsageMonth),
     _Rollup(AgentDay, AGENT_KEY, lambda place: ((place.day, place.agent_id),)),
-    _Rollup(TagDay, TAG_KEY, lambda place: _tags_of(place, place.day)),
-    _Rollup(TagMonth, TAG_MONTH_KEY, lambda place: _tags_of(place, place.day.replace(day=1))),
+    _Rollup(
+        TagDay, TAG_KEY, lambda place: [(place.day, tag, place.agent_id) for tag in place.tags or UNTAGGED], TagMonth
+    ),
     _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model),)),
 )
 """In the order in which all writers lock them: what more batches touch comes later."""
@@ -154,10 +158,12 @@ class Postings:
         workspace_id, day_of = self.workspace_id, storage.day
         places = self._summed()
         additions = []
-        for table, key, keys_of in _ROLLUPS:
-            found = sorted(_grouped((one, sums) for place, sums in places for one in keys_of(place)).items())
-            rows = [(workspace_id, day_of(day), *rest, *sums) for (day, *rest), sums in found]
-            additions.append(Additions(table, key, SUM_COLUMNS, rows))
+        for table, key, keys_of, months in _ROLLUPS:
+            found = _grouped((one, sums) for place, sums in places for one in keys_of(place))
+            additions.append(Additions(table, key, SUM_COLUMNS, self._rows(found, day_of)))
+            if months is not None:
+                of_months = _grouped(((day.replace(day=1), *rest), sums) for (day, *rest), sums in found.items())
+                additions.append(Additions(months, month_key(key), SUM_COLUMNS, self._rows(of_months, day_of)))
         by_day = dict.fromkeys(self._runs_begun, NO_SUMS) | _grouped((place.day, sums) for place, sums in places)
         days = [(workspace_id, day_of(day), self._runs_begun.get(day, 0), *by_day[day]) for day in sorted(by_day)]
         additions.append(Additions(WorkspaceDay, WORKSPACE_KEY, ("runs", *SUM_COLUMNS), days))
@@ -168,6 +174,9 @@ class Postings:
             for added in additions:
                 storage.drop_empty(added)
         return told
+
+    def _rows(self, found: Mapping[tuple[Any, ...], Sums], day_of: Callable[[date], str]) -> list[Row]:
+        return [(self.workspace_id, day_of(day), *rest, *sums) for (day, *rest), sums in sorted(found.items())]
 
     def post_runs(self, storage: Storage) -> None:
         """Add to the sums of runs that exist, for changes that touch nothing else of them."""
