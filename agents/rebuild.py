@@ -11,6 +11,7 @@ comparison, and again where a difference is posted: what lies before it stays as
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -110,14 +111,22 @@ def differences(workspace: Workspace) -> Iterator[Difference]:
             yield from found
 
 
-def differences_of_months(workspace: Workspace) -> Iterator[Difference]:
-    """What is wrong in months, which are sums of days: of days that are mended already, and for all times.
-
-    Retention leaves both as they are.
+def differences_of_months(workspace: Workspace, unposted: Sequence[Difference] = ()) -> Iterator[Difference]:
+    """What is wrong in months, which are sums of days: of days as they stand, and for all times, for retention leaves
+    both as they are. `unposted`: what days lack that nobody mended; months are then compared with what is right.
     """
     for table, key, of_days in ((UsageMonth, USAGE_MONTH_KEY, UsageDay), (TagMonth, TAG_MONTH_KEY, TagDay)):
+        lacking: dict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+        for difference in unposted:
+            if difference.table is of_days:
+                day, *rest = difference.key
+                lacking[day.replace(day=1), *rest].update(difference.missing)
         for month in _months(workspace, of_days, table):
-            yield from _month(workspace, month, table, key[2:], of_days)
+            for difference in _month(workspace, month, table, key[2:], of_days):
+                lacking[difference.key].update(difference.missing)
+        for of_month, missing in sorted(lacking.items()):
+            if any(missing.values()):
+                yield Difference(workspace, None, table, of_month, {name: missing[name] for name in SUM_COLUMNS})
 
 
 def mend(found: Iterator[Difference]) -> Iterator[Difference]:

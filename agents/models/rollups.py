@@ -143,7 +143,7 @@ class TagDay(UsageSums):
 
 
 class UsageMonth(UsageSums):
-    """The days of `UsageDay` by calendar month: a twentieth of the rows, for ranges that hold whole months."""
+    """The days of `UsageDay` by calendar month: far fewer rows, for ranges that hold whole months."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     month = models.DateField()

@@ -26,6 +26,8 @@ DRAWS = 400
 TESTED_DAYS = 7
 """How far ahead the back-test looks."""
 TESTED_WEEKS = 4
+KNOWN_DAYS = DRAWN_FROM_DAYS + TESTED_DAYS * TESTED_WEEKS
+"""All that a forecast and its test are made of: the earliest week that is tested is drawn from as many days."""
 SEED = 20_240_229
 LOW, HIGH = 0.1, 0.9
 
@@ -75,9 +77,9 @@ def are(count: int) -> str:
 
 def forecast_month(spent: Mapping[date, int], today: date, month: Days) -> Forecast | TooShort:
     """`spent`: microcents a day, a day without spending left out; of today, what is known so far. Of what lies further
-    back than `DRAWN_FROM_DAYS` nothing is used, so that a page foresees the same whatever else it reads.
+    back than `KNOWN_DAYS` nothing is used, so that a page foresees the same whatever else it reads.
     """
-    since = today - timedelta(days=DRAWN_FROM_DAYS)
+    since = today - timedelta(days=KNOWN_DAYS)
     before_today = {day: value for day, value in spent.items() if since <= day < today}
     history = _history(before_today, today)
     spending_days = sum(1 for value in history.values() if value > 0)

@@ -46,6 +46,9 @@ class Days:
         return f"{self.start:%-d %b} to {self.last:%-d %b}"
 
 
+NO_DAYS = Days(date.min, date.min)
+
+
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """The instant `day` begins in `zone`, in UTC."""
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
@@ -64,10 +67,10 @@ def first_of_next_month(day: date) -> date:
 
 
 def whole_months(days: Days) -> Days:
-    """The calendar months that lie whole within `days`: where none does, no days, at its end."""
+    """The calendar months that lie whole within `days`; may be none."""
     start = days.start if days.start.day == 1 else first_of_next_month(days.start)
     end = first_of_month(days.end)
-    return Days(start, end) if start < end else Days(days.end, days.end)
+    return Days(start, end) if start < end else NO_DAYS
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,19 @@ class Cover:
     """Whole calendar months; may be empty."""
 
     @classmethod
-    def of(cls, spans: Iterable[Days], months: Days) -> Cover:
-        """All days of `spans`; of `months`, which lie within one of them, as months."""
+    def of(cls, spans: Iterable[Days], months: Days = NO_DAYS) -> Cover:
+        """All days of `spans`; those of `months`, which lie within one of them, as months."""
         runs: list[Days] = []
         for span in sorted(filter(None, spans), key=lambda span: span.start):
             if runs and span.start <= runs[-1].end:
                 runs[-1] = Days(runs[-1].start, max(runs[-1].end, span.end))
             else:
                 runs.append(span)
-        cut = [part for run in runs for part in (_before(run, months), _behind(run, months))] if months else runs
-        return cls(tuple(filter(None, cut)), months)
-
-    @classmethod
-    def of_days(cls, days: Days) -> Cover:
-        """Each by itself."""
-        return cls((days,), Days(days.end, days.end))
+        if not months:
+            return cls(tuple(runs), months)
+        if not any(run.start <= months.start and months.end <= run.end for run in runs):
+            raise ValueError(f"The months {months} are not among the days that are read.")
+        return cls(tuple(part for run in runs for part in (_before(run, months), _behind(run, months)) if part), months)
 
     @classmethod
     def in_months(cls, days: Days) -> Cover:

@@ -271,9 +271,11 @@ def spend_stack(
     )
 
 
-def drawn_per(days: Days, *, fine: bool) -> str:
-    """What a column of spend over `days` is of: a day, a week or a month."""
-    if fine or len(days) <= DAYS_ONE_BY_ONE:
+def drawn_per(days: Days) -> str:
+    """What a column over so many days is of: up to `DAYS_ONE_BY_ONE` a day, up to `WEEKS_ONE_BY_ONE` a week, then a
+    month.
+    """
+    if len(days) <= DAYS_ONE_BY_ONE:
         return "day"
     return "week" if len(days) <= WEEKS_ONE_BY_ONE else "month"
 
@@ -291,14 +293,12 @@ def spend_per_day(
     day_href: Callable[[Days], str] | None = None,
     before: Sequence[Spend] = (),
     height: float = CHART_HEIGHT,
-    fine: bool = False,
+    per: str = "day",
 ) -> Stack:
-    """A column a day; over more than `DAYS_ONE_BY_ONE` days a column a week, over more than `WEEKS_ONE_BY_ONE` a month,
-    unless it is to be `fine`.
+    """A column a day, or `per` week or month.
 
     `of`: what it is the cost of, after "Estimated cost per day". `beside`: what more there is to know, after the days.
     """
-    per = drawn_per(days, fine=fine)
     if per == "day":
         parts = [Days(day, day + timedelta(days=1)) for day in days]
     else:

@@ -159,10 +159,30 @@ def test_a_month_that_is_right_stays_while_its_day_is_mended(
     one = day._default_manager.filter(calls=1).earliest("pk")
     day._default_manager.filter(pk=one.pk).update(calls=8)
 
+    with pytest.raises(CommandError, match=r"^1 sums differ"):
+        rebuild("--check")
     assert "1 sums mended" in rebuild()
 
     assert list(month._default_manager.order_by("pk").values()) == months
     assert_adds_up(busy)
+
+
+@pytest.mark.parametrize(("day", "month"), [(UsageDay, UsageMonth), (TagDay, TagMonth)])
+def test_a_month_that_is_as_wrong_as_its_day_is_found_too(
+    busy: Workspace, day: type[UsageDay | TagDay], month: type[UsageMonth | TagMonth]
+) -> None:
+    one = day._default_manager.filter(calls=1).earliest("pk")
+    key = {field.name: getattr(one, field.name) for field in day._meta.concrete_fields if field.name in NAMES}
+    day._default_manager.filter(pk=one.pk).update(calls=F("calls") + 7)
+    assert month._default_manager.filter(month=one.day.replace(day=1), **key).update(calls=F("calls") + 7) == 1
+
+    with pytest.raises(CommandError, match=r"^2 sums differ"):
+        rebuild("--check")
+    assert "2 sums mended" in rebuild()
+    assert_adds_up(busy)
+
+
+NAMES = ("workspace", "agent", "provider", "model", "status", "effort", "tag")
 
 
 def test_more_than_one_transaction_of_days_and_then_of_months_are_mended(busy: Workspace) -> None:

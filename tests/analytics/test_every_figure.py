@@ -18,7 +18,6 @@ from django.urls import reverse
 
 from agents.keys import create_key
 from agents.models import Agent, AgentRunLog, LLMCall, Workspace
-from costsite.analytics.queries import rollups
 from tests.analytics.facts import (
     AFTERNOON,
     MONTH,
@@ -144,18 +143,6 @@ def test_the_range_before_is_laid_beside_day_by_day(calls: list[LLMCall], as_vie
         assert [row["Before (cost_cents)"] for row in rows] == [
             exact(known(before[date(2026, 11, 11) + timedelta(days=number)])) for number in range(7)
         ], page
-
-
-@pytest.mark.parametrize("query", ["by=model&range=90-days", "by=model&range=7-days&compare=1"])
-def test_the_split_by_model_is_the_same_where_there_are_too_many_to_read_whole(
-    calls: list[LLMCall], as_viewer: Client, monkeypatch: pytest.MonkeyPatch, query: str
-) -> None:
-    few = file_of(as_viewer, f"/?{query}", "spend-per-day")
-    monkeypatch.setattr(rollups, "FEW_ROWS", 1)
-    many = file_of(as_viewer, f"/?{query}", "spend-per-day")
-
-    assert many == few
-    assert len(few[0]) >= 4  # the day, a model at least, and what all come to
 
 
 def test_hours_sum_the_runs_that_began_in_them(cast: Cast, spend: Spend, as_viewer: Client) -> None:

@@ -8,15 +8,33 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from agents.models import Agent, LLMCall, ModelPrice, TagMonth, UsageMonth
+from agents.models import Agent, LLMCall, ModelPrice, TagMonth, UsageMonth, Workspace
+from costsite.analytics.filters import filters_from
+from costsite.analytics.forecast import Forecast, forecast_month
+from costsite.analytics.periods import NO_DAYS, Days
+from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.usage import usage_split
 from tests.analytics.conftest import book, priced_call
-from tests.analytics.facts import UNPRICED, Cast, exact, file_of, grouped, known, within
+from tests.analytics.facts import (
+    AFTERNOON,
+    PRICED_MICROCENTS,
+    UNPRICED,
+    Cast,
+    exact,
+    file_of,
+    grouped,
+    known,
+    within,
+)
+from tests.factories import AgentFactory, WorkspaceFactory
 
 BEGAN = datetime(2025, 3, 1, 12, tzinfo=UTC)
 DAYS = 633
@@ -211,9 +229,7 @@ def test_whole_months_are_not_read_day_by_day(
         (f"/workspaces/acme/?{days}", UsageMonth),
         (f"/workspaces/acme/?{days}", TagMonth),
     ):
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             client.get(page)
         assert any(table._meta.db_table in query["sql"] for query in queries), page
         assert len(queries) <= 12, page
@@ -228,3 +244,59 @@ def test_a_month_without_a_price_is_unknown(cast: Cast, as_viewer: Client) -> No
 
         assert unpriced["2026-04-01"] == (None, 1), query
         assert unpriced["2026-05-01"] == ("0", 0), query
+
+
+def test_names_that_look_like_parts_of_a_statement_are_names(cast: Cast, as_viewer: Client) -> None:
+    tag, model = "{0} %s {} 100%", "a'b {x!r} %(p)s"
+    at = BEGAN + timedelta(days=400)
+    ModelPrice.objects.create(model=model, input_per_million=1, output_per_million=2, effective_from=BEGAN)
+    book(cast.acme, [priced_call(started_at=at, tags=[tag], request_model=model), priced_call(started_at=at)])
+
+    (row,) = (
+        row for row in file_of(as_viewer, "/workspaces/acme/?from=2026-01-01&to=2026-11-24", "tags") if row["tag"]
+    )
+    assert (row["tag"], row["cost_cents"]) == (tag, "0.18")
+    for query in (urlencode({"tag": tag}), urlencode({"model": model}), urlencode({"model": model, "by": "agent"})):
+        for page in ("/", "/workspaces/acme/"):
+            chart = as_viewer.get(f"{page}?from=2026-01-01&to=2026-11-24&{query}").context["chart"]
+            assert sum(bar.column.total for bar in chart.bars) == PRICED_MICROCENTS, (page, query)
+
+
+def test_agents_that_never_called_take_nobodys_colour(cast: Cast, as_viewer: Client) -> None:
+    for number in range(9):
+        AgentFactory(slug=f"never-{number}", workspace=cast.acme)
+    book(cast.acme, [priced_call(agent="late", started_at=BEGAN + timedelta(days=400))])
+
+    for days in ("range=90-days", "from=2026-01-01&to=2026-11-24"):
+        dearest = usage_split(
+            cast.viewer, filters_from(QueryDict(f"{days}&by=agent"), calendar_now(), by=("", "agent")), "agent", 7, {},
+            drawn=NO_DAYS,
+        ).dearest  # fmt: skip
+        assert list(dearest) == [Agent.objects.get(slug="late").pk] * ("from" in days)
+
+
+def test_a_workspace_that_is_archived_is_listed_where_it_had_calls(cast: Cast, client: Client) -> None:
+    for slug, days in (("in-the-range", 100), ("between", 300), ("lately", 610)):
+        place = WorkspaceFactory(slug=slug, name=slug)
+        book(place, [priced_call(started_at=BEGAN + timedelta(days=days))])
+        Workspace.objects.filter(pk=place.pk).update(archived_at=AFTERNOON)
+    client.force_login(cast.superuser)
+
+    rows = file_of(client, "/?from=2025-03-01&to=2025-10-31", "workspaces")
+
+    assert {row["workspace"] for row in rows} == {"Acme", "Elsewhere", "in-the-range", "lately"}
+
+
+def test_a_forecast_is_tested_as_it_is_made(cast: Cast, as_viewer: Client) -> None:
+    """Four weeks, the earliest from eight weeks before it: the same on every page, whatever range is drawn."""
+    book(
+        cast.acme,
+        [priced_call(started_at=AFTERNOON - timedelta(days=back), input_tokens=100 * back) for back in range(1, 120)],
+    )
+    spent = {call.started_at.date(): call.cost_microcents or 0 for call in LLMCall.objects.all()}
+    whole = forecast_month(spent, AFTERNOON.date(), Days(date(2026, 11, 1), date(2026, 12, 1)))
+    assert isinstance(whole, Forecast)
+    assert whole.tested == 4
+
+    for query in ("", "range=24-hours", "range=90-days", "from=2025-12-01&to=2026-11-24"):
+        assert as_viewer.get(f"/?{query}").context["forecast"] == whole, query

@@ -242,7 +242,8 @@ def test_sums_over_everything_are_read_from_an_index_alone_in_its_order(
         assert reads, (sql, plan)
         index = "model_day_by_day" if sql in of_models else "agent_day_sums"
         assert all(f"USING COVERING INDEX {index}" in step for step in reads), (sql, plan)
-        assert "USE TEMP B-TREE FOR GROUP BY" not in plan, (sql, plan)
+        read = plan[: plan.index("SCAN by_value")] if "SCAN by_value" in plan else plan  # of the few found, all may be
+        assert "USE TEMP B-TREE FOR GROUP BY" not in read, (sql, plan)
 
 
 @pytest.mark.sqlite("reads its plans")
@@ -259,7 +260,8 @@ def test_a_members_days_by_model_are_read_by_their_workspaces(member: Client, by
 
     plan = [row[3] for row in planner(None).execute(f"EXPLAIN QUERY PLAN {split}")]
 
-    assert "(workspace_id=? AND day>? AND day<?)" in plan[0], (split, plan)
+    (read,) = (step for step in plan if "agents_modelday" in step)
+    assert "(workspace_id=? AND day>? AND day<?)" in read, (split, plan)
 
 
 @pytest.mark.sqlite("reads its plans")
@@ -290,7 +292,8 @@ def test_a_tags_days_over_everything_are_read_without_those_of_other_tags(
         assert tagged, page
         for sql in tagged:
             plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
-            assert "(tag=? AND day>? AND day<?" in plan[0], (page, sql, plan)
+            (read,) = (step for step in plan if "agents_tagday" in step)
+            assert "(tag=? AND day>? AND day<?" in read, (page, sql, plan)
 
 
 @pytest.mark.sqlite("reads its plans")

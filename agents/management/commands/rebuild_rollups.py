@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from agents.management.alone import alone
 from agents.models import Workspace
-from agents.rebuild import differences, differences_of_months, mend
+from agents.rebuild import Difference, differences, differences_of_months, mend
 
 
 class Command(BaseCommand):
@@ -28,10 +29,23 @@ class Command(BaseCommand):
         found = 0
         with alone("rebuild_rollups"):
             for one in workspaces:
-                for compared in (differences, differences_of_months):  # months against days that are mended
-                    for difference in compared(one) if check else mend(compared(one)):
-                        found += 1
-                        self.stdout.write(str(difference))
+                # Days first: months are compared with days that are mended, or with what these would be.
+                for difference in _checked(one) if check else _mended(one):
+                    found += 1
+                    self.stdout.write(str(difference))
         if check and found:
             raise CommandError(f"{found} sums differ from the calls; `manage.py rebuild_rollups` mends them.")
         self.stdout.write(self.style.SUCCESS(f"{found} sums mended." if found else "Every sum agrees with the calls."))
+
+
+def _checked(workspace: Workspace) -> Iterator[Difference]:
+    of_days = []
+    for difference in differences(workspace):
+        of_days.append(difference)
+        yield difference
+    yield from differences_of_months(workspace, of_days)
+
+
+def _mended(workspace: Workspace) -> Iterator[Difference]:
+    yield from mend(differences(workspace))
+    yield from mend(differences_of_months(workspace))

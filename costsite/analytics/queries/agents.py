@@ -172,7 +172,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
         .annotate(**sums())
         .order_by()
     }
-    days = days_of_agents(Cover.of_days(calendar.last_30_days), ids)
+    days = days_of_agents(Cover.of([calendar.last_30_days]), ids)
     return [
         AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs.get(row.pk, 0), days.get(row.pk, {}))
         for row in found

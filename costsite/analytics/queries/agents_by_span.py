@@ -15,11 +15,9 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import QuerySet
 
 from agents.models import Agent, AgentDay, UsageDay, UsageMonth
-from costsite.analytics.periods import Cover, Days
+from costsite.analytics.periods import Cover, Days, whole_months
 from costsite.analytics.queries.plain import plain_answer
-
-COST = ("calls", "unpriced_calls", "cost_microcents")
-"""What `known_cost` takes."""
+from costsite.analytics.queries.rollups import COST
 
 _AGENT = Agent._meta.db_table
 
@@ -32,15 +30,17 @@ class Span:
     summed: Sequence[str] = COST
     wanted: Mapping[str, object] = field(default_factory=dict)
     """What columns of `UsageDay` have to be."""
+    besides: Sequence[Days] = ()
+    """More days of the same sums."""
     by: Sequence[str] = ()
     """What else of `UsageDay` it is summed by. Of one span at most: an agent then comes once for each."""
 
-    def parts(self) -> list[tuple[str, str, Days]]:
-        """Tables, their column of the time, and of when: those with the fewest rows that say what is asked for."""
-        cover = Cover.in_months(self.days)
+    def reads(self) -> list[tuple[str, str, Days]]:
+        """Tables, the column of their time, and from when to when; one at least."""
+        cover = Cover.of([self.days, *self.besides], whole_months(self.days))
         of_days = (UsageDay if self.wanted or self.by else AgentDay)._meta.db_table
-        parts = [(of_days, "day", days) for days in cover.days]
-        return [*parts, (UsageMonth._meta.db_table, "month", cover.months)] if cover.months or not parts else parts
+        found = [(of_days, "day", days) for days in cover.days]
+        return [*found, (UsageMonth._meta.db_table, "month", cover.months)] if cover.months or not found else found
 
 
 def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequence[Span]) -> list[tuple[Any, ...]]:
@@ -59,12 +59,12 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         wanted = "".join(f" AND {column} = %s" for column in span.wanted)
         key = ", ".join(("agent_id", *span.by))
         parts = []
-        for table, day, days in span.parts():
+        for table, time, days in span.reads():
             # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be
             # sorted.
             parts.append(
                 f"SELECT {key}, {', '.join(span.summed)} FROM {table} WHERE agent_id IN ({reach})"
-                f" AND {day} >= %s AND {day} < %s{wanted}"
+                f" AND {time} >= %s AND {time} < %s{wanted}"
             )
             parameters += [*parameters_of_reach, days.start.isoformat(), days.end.isoformat(), *span.wanted.values()]
         joins.append(

@@ -13,8 +13,9 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from agents.models import Agent
 from agents.spend import known_cost
 from costsite.analytics.periods import Calendar, Days
-from costsite.analytics.queries.agents_by_span import COST, Span, agents_by_span
+from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.plain import instant
+from costsite.analytics.queries.rollups import COST
 
 User = AbstractBaseUser | AnonymousUser
 

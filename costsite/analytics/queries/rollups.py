@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from operator import add
 from typing import Any, NamedTuple
 
 from django.db.models import Case, F, Q, QuerySet, Sum, When
@@ -14,9 +15,10 @@ from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import AgentDay, UsageMonth
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
-from costsite.analytics.forecast import DRAWN_FROM_DAYS
-from costsite.analytics.periods import Calendar, Cover, Days, whole_months
-from costsite.analytics.queries.plain import plain_rows
+from costsite.analytics.forecast import KNOWN_DAYS
+from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, whole_months
+from costsite.analytics.queries.dearest import dearest_by_time
+from costsite.analytics.queries.plain import plain_rows, plain_sums
 
 
 def within(days: Days) -> Q:
@@ -29,8 +31,8 @@ class SumsOf(NamedTuple):
     days: Any
     months: Any
 
-    def filter(self, *wanted: Q, **columns: object) -> SumsOf:
-        return SumsOf(self.days.filter(*wanted, **columns), self.months.filter(*wanted, **columns))
+    def filter(self, **columns: object) -> SumsOf:
+        return SumsOf(self.days.filter(**columns), self.months.filter(**columns))
 
     def over(self, cover: Cover) -> list[Any]:
         """The rows of each part of it, with their day or the first of their month as `at`: what is summed of each part
@@ -74,21 +76,23 @@ class Spans:
 
     @property
     def recent(self) -> Days:
-        """What is needed day by day, whatever is shown; with the last eight weeks, which a forecast is drawn from."""
-        forecast = Days(self.month.end - timedelta(days=DRAWN_FROM_DAYS + 1), self.month.end)
+        """What is needed day by day, whatever is shown, with what a forecast is made of."""
+        forecast = Days(self.month.end - timedelta(days=KNOWN_DAYS + 1), self.month.end)
         spans = (self.month, self.before, self.spark, forecast)
         return Days(min(span.start for span in spans), max(span.end for span in spans))
 
-    @property
-    def all(self) -> Days:
-        """The least run of days that has them all."""
-        spans = (self.recent, self.shown, self.shown_before or self.shown)
-        return Days(min(span.start for span in spans), max(span.end for span in spans))
-
-    def cover(self, drawn: Days) -> Cover:
+    def cover(self, drawn: Days = NO_DAYS) -> Cover:
         """All of them. `drawn`: months whose days are not needed one by one, but for those that are recent."""
-        months = whole_months(Days(drawn.start, max(drawn.start, min(drawn.end, self.recent.start))))
-        return Cover.of([self.recent, self.shown, self.shown_before or self.shown], months)
+        return self._cover(self.recent, drawn)
+
+    def drawn_cover(self, drawn: Days = NO_DAYS) -> Cover:
+        """What is drawn of one of many: the days shown, and the last thirty."""
+        return self._cover(self.spark, drawn)
+
+    def _cover(self, one_by_one: Days, drawn: Days) -> Cover:
+        until = max(drawn.start, min(drawn.end, one_by_one.start))
+        months = whole_months(Days(drawn.start, until))
+        return Cover.of([one_by_one, self.shown, self.shown_before or self.shown], months)
 
 
 def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:
@@ -107,6 +111,8 @@ def narrowed(filters: Filters) -> dict[str, object]:
     return {column: value for column, value in columns.items() if value}
 
 
+COST = ("calls", "unpriced_calls", "cost_microcents")
+"""What `known_cost` takes."""
 CostByDay = dict[date, int | None]
 """Microcents; None on a day of whose calls none has a price. A day without calls is left out."""
 
@@ -134,7 +140,7 @@ class SplitDays:
 
 
 FEW_ROWS = 6_000
-"""Values times days that are read whole."""
+"""Values times days that are grouped whole."""
 
 
 def split_by_day(
@@ -152,19 +158,17 @@ def split_by_day(
     """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone. `drawn`:
     months among the days, of which each stands on its first day alone.
 
-    `totals`: of all the rows by day, where they are known already: then only those of the dearest are read. An index
-    answers it alone, so nothing is joined: who wants names asks for the few that are left. `dearest`: a better way to
-    find them than by grouping all rows. `before`: days that the totals have to have too, where they are not known.
-    `few`: there are few values of the key, even of agents.
+    `totals`: of all the rows by day, where they are known already. `before`: days that the totals have to have too,
+    where they are not. `dearest`: a better way to find them than by grouping all rows. `few`: there are few values of
+    the key, even of agents. An index answers it all, so nothing is joined: who wants names asks for the few there are.
     """
     read = wanted.over(Cover.of([days, before] if before and totals is None else [days], drawn))
-    found = None
-    if dearest is None and (few or key != "agent"):
-        # Few values, as of models: one pass has them all. To find the dearest first would be another.
-        each = [_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ())) for rows in read]
-        all_of_them = plain_rows(united(each)[: FEW_ROWS + 1])
-        found = all_of_them if len(all_of_them) <= FEW_ROWS else None
-    if found is None:
+    if few or key != "agent":
+        by_value = [_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ())) for rows in read]
+        ranked = days.start.isoformat(), days.end.isoformat()
+        found = dearest_by_time(united(by_value), ("made", "unpriced", "cost"), most, ranked)
+    else:
+        # To group many agents by day takes longer than to find the dearest first.
         which: Any = _dearest(wanted.over(Cover.in_months(days)), key, most) if dearest is None else dearest
         if dearest is not None and len(read) > 1:  # within the statement, it would be worked out for each part
             which = [row[0] for row in plain_rows(dearest)]
@@ -173,33 +177,31 @@ def split_by_day(
         else:
             read = [rows.filter(**{f"{key}__in": which}).annotate(named=F(key)) for rows in read]
         found = plain_rows(united([_by_value_and_day(rows) for rows in read]))
-    sums: dict[Any, dict[date, tuple[int, int, int]]] = {}
-    summed: dict[date, tuple[int, int, int]] = {}
-    for value, day, *_, made, unpriced, cost in found:
-        added = made, unpriced, cost
-        if totals is None:
-            summed[day] = _plus(summed.get(day), added)
+    costs: dict[Any, CostByDay] = {}
+    summed: dict[date, tuple[int, ...]] = {}
+    for value, day, *of_value in found:
         if value is not None:
-            of_value = sums.setdefault(value, {})
-            of_value[day] = _plus(of_value.get(day), added)
-    costs = {value: {day: known_cost(*of_day) for day, of_day in by_day.items()} for value, by_day in sums.items()}
+            costs.setdefault(value, {})[day] = known_cost(*of_value)
+        summed[day] = tuple(map(add, summed.get(day, (0, 0, 0)), of_value))
     spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in days) for value, by_day in costs.items()}
-    order = sorted(spent, key=lambda value: (-spent[value], value))[:most]
+    order = sorted(spent, key=lambda value: (-spent[value], value))
     if totals is None:
         totals = {
             day: Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
             for day, (made, unpriced, cost) in summed.items()
         }
-    return SplitDays(order, {value: costs[value] for value in order}, totals)
+    return SplitDays(order, costs, totals)
 
 
 def _dearest(parts: Sequence[Any], key: str, most: int) -> list[Any]:
     """Values of `key`, of all parts together."""
-    spent: dict[Any, int] = {}
-    each = [rows.values_list(key).annotate(cost=Sum("cost_microcents")) for rows in parts]
-    for value, cost in plain_rows(united(each)):
-        spent[value] = spent.get(value, 0) + cost
-    return sorted(spent, key=lambda value: (-spent[value], value))[:most]
+    each = [rows.annotate(named=F(key)).values_list("named").annotate(cost=Sum("cost_microcents")) for rows in parts]
+    dearest = plain_sums(
+        united(each),
+        "SELECT named FROM ({}) AS part GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s",
+        most,
+    )
+    return [value for (value,) in dearest]
 
 
 FINER = {"provider": ("model",)}
@@ -211,8 +213,3 @@ def _by_value_and_day(rows: Any, *finer: str) -> Any:
     return rows.values_list("named", "at", *finer).annotate(
         made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
-
-
-def _plus(sums: tuple[int, int, int] | None, added: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Calls, unpriced calls and microcents of both."""
-    return added if sums is None else (sums[0] + added[0], sums[1] + added[1], sums[2] + added[2])

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import BigIntegerField, DateField, Func, Q, Sum, Value
+from django.db.models.functions import Cast
 
 from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
-from agents.spend import NOTHING, Spend, known_cost
-from costsite.analytics.periods import Cover, Days
+from agents.spend import Spend, known_cost
+from costsite.analytics.periods import NO_DAYS, Days
 from costsite.analytics.queries.plain import plain_rows
-from costsite.analytics.queries.rollups import CostByDay, Spans, united, within
+from costsite.analytics.queries.rollups import COST, CostByDay, Spans, united, within
 from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
 
 User = AbstractBaseUser | AnonymousUser
 
 COLUMNS = tuple(field.name for field in fields(Spend))
-COSTS = ("calls", "unpriced_calls", "cost_microcents")
-CALLS, UNPRICED, COST = map(COLUMNS.index, COSTS)
 
 
 MOST_MEMBERSHIPS = 5_000
@@ -103,72 +102,81 @@ def _members(rows: Iterable[tuple[str, str, str, str]]) -> list[Member]:
     ]
 
 
-Row = tuple[int, ...]
-"""Sums in the order of `COLUMNS` and, last, the runs that began."""
+Costs = tuple[int, int, int]
+"""Calls, those of them without a price, and microcents."""
 
 
 @dataclass(frozen=True)
 class SiteDays:
-    """Sums by workspace and day. A month that is read as one stands on its first day, with its calls and their cost
-    alone: who wants more of it meets None.
-    """
+    """What each workspace did this month, and what it cost day by day."""
 
-    rows: Mapping[int, Mapping[date, Row]]
+    months: Mapping[int, tuple[Spend, int]]
+    """Usage and the runs that began; of workspaces that had any."""
+    days: Mapping[int, Mapping[date, Costs]]
+    """A month that is read as one stands on its first day."""
+
+    def month(self, workspace_id: int | None = None) -> Spend:
+        return Spend.sum_of(spend for spend, _ in self._months(workspace_id))
+
+    def month_runs(self, workspace_id: int | None = None) -> int:
+        return sum(runs for _, runs in self._months(workspace_id))
 
     def spend(self, days: Days, workspace_id: int | None = None) -> Spend:
-        return _added_up(self._rows(days, workspace_id))
-
-    def runs(self, days: Days, workspace_id: int | None = None) -> int:
-        return sum(row[-1] for row in self._rows(days, workspace_id))
+        """Calls and what they cost; no tokens."""
+        return _spend(_added_up(self._within(days, workspace_id)))
 
     def cost(self, days: Days, workspace_id: int | None = None) -> int | None:
         """Microcents; None where calls were made and none of them has a price."""
-        calls = unpriced = cost = 0
-        for row in self._rows(days, workspace_id):
-            calls, unpriced, cost = calls + row[CALLS], unpriced + row[UNPRICED], cost + row[COST]
-        return known_cost(calls, unpriced, cost)
+        return known_cost(*_added_up(self._within(days, workspace_id)))
 
     def by_day(self, days: Days, workspace_id: int | None = None) -> dict[date, Spend]:
         """Calls and what they cost, on days that had calls."""
-        found: dict[date, tuple[int, int, int]] = {}
+        found: dict[date, list[Costs]] = {}
         for of_one in self._of(workspace_id):
-            for day, row in of_one.items():
-                if row[CALLS] and days.start <= day < days.end:
-                    calls, unpriced, cost = found.get(day, (0, 0, 0))
-                    found[day] = calls + row[CALLS], unpriced + row[UNPRICED], cost + row[COST]
-        return {
-            day: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
-            for day, (calls, unpriced, cost) in found.items()
-        }
+            for day, costs in of_one.items():
+                if costs[0] and days.start <= day < days.end:
+                    found.setdefault(day, []).append(costs)
+        return {day: _spend(_added_up(of_day)) for day, of_day in found.items()}
 
     def costs_by_day(self, days: Days) -> dict[int, CostByDay]:
         """Of each workspace."""
         return {
             workspace: {
-                day: known_cost(row[CALLS], row[UNPRICED], row[COST])
-                for day, row in of_one.items()
-                if row[CALLS] and days.start <= day < days.end
+                day: known_cost(*costs) for day, costs in of_one.items() if costs[0] and days.start <= day < days.end
             }
-            for workspace, of_one in self.rows.items()
+            for workspace, of_one in self.days.items()
         }
 
     def spent_by_day(self, workspace_id: int | None = None) -> dict[date, int]:
         """Microcents of what has a price."""
         spent: dict[date, int] = {}
         for of_one in self._of(workspace_id):
-            for day, row in of_one.items():
-                spent[day] = spent.get(day, 0) + row[COST]
+            for day, (_, _, cost) in of_one.items():
+                spent[day] = spent.get(day, 0) + cost
         return spent
 
-    def _of(self, workspace_id: int | None) -> Iterable[Mapping[date, Row]]:
-        return self.rows.values() if workspace_id is None else (self.rows.get(workspace_id, {}),)
+    def _months(self, workspace_id: int | None) -> Iterable[tuple[Spend, int]]:
+        if workspace_id is None:
+            return self.months.values()
+        return [self.months[workspace_id]] if workspace_id in self.months else []
 
-    def _rows(self, days: Days, workspace_id: int | None) -> list[Row]:
-        return [row for of_one in self._of(workspace_id) for day, row in of_one.items() if days.start <= day < days.end]
+    def _of(self, workspace_id: int | None) -> Iterable[Mapping[date, Costs]]:
+        return self.days.values() if workspace_id is None else (self.days.get(workspace_id, {}),)
+
+    def _within(self, days: Days, workspace_id: int | None) -> list[Costs]:
+        return [
+            costs for of_one in self._of(workspace_id) for day, costs in of_one.items() if days.start <= day < days.end
+        ]
 
 
-def _added_up(rows: list[Row]) -> Spend:
-    return Spend(*list(map(sum, zip(*rows, strict=True)))[:-1]) if rows else NOTHING
+def _added_up(costs: Sequence[Costs]) -> Costs:
+    calls, unpriced, microcents = map(sum, zip(*costs, strict=True)) if costs else (0, 0, 0)
+    return calls, unpriced, microcents
+
+
+def _spend(costs: Costs) -> Spend:
+    calls, unpriced, microcents = costs
+    return Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=microcents)
 
 
 class MonthOf(Func):
@@ -181,23 +189,43 @@ class MonthOf(Func):
         return self.as_sql(compiler, connection, template="DATE_TRUNC('month', %(expressions)s)::date", **extra)
 
 
-def site_days(user: User, cover: Cover, workspace_id: int | None = None) -> SiteDays:
-    """At most the workspaces one sees, times the days and months."""
+def site_days(user: User, spans: Spans, drawn: Days = NO_DAYS, workspace_id: int | None = None) -> SiteDays:
+    """At most the workspaces one sees, times the days and months.
+
+    `drawn`: months of what is shown that stand on their first day alone.
+    """
     rows: Any = WorkspaceDay.objects.visible_to(user).order_by()
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
-    columns = (*COLUMNS, "runs")
-    parts = [rows.filter(within(days)).values_list("workspace_id", "day", *columns) for days in cover.days]
+    others = [name for name in (*COLUMNS, "runs") if name not in COST]
+    nothing = {f"no_{name}": Cast(Value(None), BigIntegerField()) for name in others}
+    cover = spans.cover(drawn)
+    parts = [
+        rows.filter(within(days)).annotate(**nothing).values_list("workspace_id", "day", *COST, *nothing)
+        for days in cover.days
+    ]
     if cover.months:
-        # To add up all columns takes PostgreSQL as long as to pass all days on.
-        nothing = Value(None, output_field=BigIntegerField())
-        sums = {f"month_{name}": Sum(name) if name in COSTS else nothing for name in columns}
-        of_months = rows.filter(within(cover.months)).annotate(month=MonthOf("day"))
-        parts.append(of_months.values_list("workspace_id", "month").annotate(**sums))
-    found: dict[int, dict[date, Row]] = {}
-    for row in plain_rows(united(parts)):
-        found.setdefault(row[0], {})[row[1]] = row[2:]
-    return SiteDays(found)
+        of_months = (
+            rows.filter(within(cover.months)).annotate(month=MonthOf("day")).values_list("workspace_id", "month")
+        )
+        parts.append(of_months.annotate(**_sums(COST), **nothing))
+    this_month = rows.filter(within(spans.month)).annotate(no_day=Cast(Value(None), DateField()))
+    parts.append(this_month.values_list("workspace_id", "no_day").annotate(**_sums((*COST, *others))))
+
+    months: dict[int, tuple[Spend, int]] = {}
+    by_day: dict[int, dict[date, Costs]] = {}
+    for workspace, day, calls, unpriced, cost, *rest in plain_rows(united(parts)):
+        if day is None:
+            *usage, runs = rest
+            counted = dict(zip(others, usage, strict=False))
+            months[workspace] = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost, **counted), runs
+        else:
+            by_day.setdefault(workspace, {})[day] = calls, unpriced, cost
+    return SiteDays(months, by_day)
+
+
+def _sums(columns: Iterable[str]) -> dict[str, Sum]:
+    return {f"sum_of_{column}": Sum(column) for column in columns}
 
 
 def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:
@@ -207,14 +235,14 @@ def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spa
             id=one.id,
             name=one.name,
             slug=one.slug,
-            month=site.spend(spans.month, one.id),
+            month=site.month(one.id),
             compared=site.cost(spans.compared, one.id),
             before=site.cost(spans.before, one.id),
             shown=site.cost(spans.shown, one.id) or 0,
-            runs=site.runs(spans.month, one.id),
+            runs=site.month_runs(one.id),
             archived=one.archived,
         )
         for one in workspaces
-        if not one.archived or one.id in site.rows
+        if not one.archived or one.id in site.days
     ]
     return sorted(spenders, key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name))

@@ -17,7 +17,8 @@ from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay,
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Cover, Days
-from costsite.analytics.queries.plain import instant, plain_sums
+from costsite.analytics.queries.dearest import dearest_by_time
+from costsite.analytics.queries.plain import instant
 from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, split_by_day
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import newest_to_sum
@@ -41,19 +42,17 @@ def usage_split(
 ) -> SplitDays:
     """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
 
-    `drawn`: of the range, months that stand on their first day alone, as one draws them.
-
-    `totals`: of the whole scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and
-    workspace alone: models, providers and states do not narrow it. `few`: of the key there are few values.
+    `drawn`: of the range, months that stand on their first day alone, as a chart draws them. `totals`: of the whole
+    scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and workspace alone:
+    models, providers and states do not narrow it. `few`: of the key there are few values.
     """
-    days, before = filters.days, filters.before if filters.compare else None
     few = few or filters.agent is not None
+    days, before = filters.days, filters.before if filters.compare else None
     if filters.tag:
         of_agent = {"agent_id": filters.agent} if filters.agent else {}
         tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
-        return split_by_day(
-            tags.filter(tag=filters.tag, **of_agent, **scope), days, key, most, drawn=drawn, before=before, few=few
-        )
+        tagged = tags.filter(tag=filters.tag, **of_agent, **scope)
+        return split_by_day(tagged, days, key, most, drawn=drawn, before=before, few=few)
     wanted = narrowed(filters)
     tables = SumsOf(_table_of({key, *wanted}).objects.visible_to(user), UsageMonth.objects.visible_to(user))
     rows = tables.filter(**wanted, **scope)
@@ -78,7 +77,7 @@ def _dearest_agents(user: User, cover: Cover, most: int, **scope: Any) -> QueryS
         for rows in of_one.over(cover)
     ]
     agents: Any = Agent.objects.visible_to(user).filter(**scope)
-    agents = agents.annotate(spent=reduce(add, spent))
+    agents = agents.annotate(spent=reduce(add, spent)).filter(spent__gt=0)
     dearest: QuerySet[Any, Any] = agents.order_by("-spent", "pk").values_list("pk")[:most]
     return dearest
 
@@ -122,20 +121,17 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     rows: Any = newest_to_sum(user, calendar, wanted.since(since), HOURLY_RUNS).order_by()
     # Not the bare id, of all the hours neither: SQLite would walk everything in its order, which spares it a sort.
     named = Case(When(started_at__gte=shown, then=F(f"{key}_id")))
-    by_hour = rows.annotate(named=named, hour=HourOf("started_at")).values_list("named", "hour")
-    summed = plain_sums(
-        by_hour.annotate(
-            runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
-        ),
-        _DEAREST_BY_HOUR,
-        most,
+    by_hour = rows.annotate(named=named, at=HourOf("started_at")).values_list("named", "at")
+    by_hour = by_hour.annotate(
+        runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
     )
+    summed = dearest_by_time(by_hour, ("runs", "made", "unpriced", "cost"), most)
     begins = {hour: _begin_of(hour) for hour in {row[1] for row in summed}}
     of_hours: dict[datetime, tuple[int, ...]] = {}
     of_keys: dict[int, dict[datetime, tuple[int, ...]]] = {}
     for pk, named_hour, *counted in summed:
         hour = begins[named_hour]
-        of_hours[hour] = tuple(map(add, of_hours.get(hour, _NO_RUNS), counted))
+        of_hours[hour] = tuple(map(add, of_hours.get(hour, (0, 0, 0, 0)), counted))
         if pk is not None:
             of_keys.setdefault(pk, {})[hour] = tuple(counted[1:])
     totals = {
@@ -146,20 +142,3 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
     costs = {pk: {hour: known_cost(*counted) for hour, counted in hours.items()} for pk, hours in of_keys.items()}
     cut = sum(runs for runs, *_ in of_hours.values()) >= HOURLY_RUNS
     return Hours(sorted(spent, key=lambda pk: (-spent[pk], pk)), costs, totals, cut)
-
-
-_NO_RUNS = (0, 0, 0, 0)
-_DEAREST_BY_HOUR = """
-WITH
-by_hour AS MATERIALIZED ({}),
-dearest AS (
-    SELECT named FROM by_hour WHERE named IS NOT NULL
-    GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s
-),
-whose AS (
-    SELECT CASE WHEN named IN (SELECT named FROM dearest) THEN named END AS who, hour, runs, made, unpriced, cost
-    FROM by_hour
-)
-SELECT who, hour, SUM(runs), SUM(made), SUM(unpriced), SUM(cost) FROM whose GROUP BY who, hour
-"""
-"""Of many agents each has its hours: those of the dearest alone are passed on, and what the others come to."""

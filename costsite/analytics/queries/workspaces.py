@@ -13,9 +13,9 @@ from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import Agent, TagDay, TagMonth
 from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Cover, Days
-from costsite.analytics.queries.agents_by_span import COST, Span, agents_by_span
+from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.plain import plain_sums
-from costsite.analytics.queries.rollups import Spans, SumsOf, spend_by_day, united
+from costsite.analytics.queries.rollups import COST, Spans, SumsOf, spend_by_day, united
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -87,7 +87,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
             Span(spans.month),
             Span(spans.compared),
             Span(spans.before),
-            Span(spans.all, ("calls",)),
+            Span(spans.shown, ("calls",), besides=(spans.recent, spans.shown_before or spans.shown)),
             Span(spans.shown, wanted=wanted, by=("provider", "model")),
         ),
     )

@@ -37,9 +37,10 @@ from costsite.analytics.views.month import will_hold_export, will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page, pages_of
 from costsite.analytics.views.spend_chart import (
     HOURS,
+    Drawn,
     Split,
     as_run_filter,
-    drawn_months,
+    drawn_as,
     hourly_chart,
     runs_of_days,
     runs_of_part,
@@ -66,8 +67,8 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
     filters = replace(filters_from(request.GET, calendar), workspace="", agent=None)  # neither is a choice here
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_months(filters, for_file="csv" in request.GET)
-    usage = agent_usage(user, found.id, spans.cover(drawn))
+    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    usage = agent_usage(user, found.id, spans.cover(drawn.months))
     wanted = usage.wanted(filters)
     month, shown = usage.total(spans.month), wanted.total(spans.shown)
     comparison = Comparison.of(
@@ -177,7 +178,7 @@ def _chart(
     calendar: Calendar,
     filters: Filters,
     wanted: AgentUsage,
-    drawn: Days,
+    drawn: Drawn,
     comparison: Comparison,
     agent: agents.AgentFacts,
 ) -> Stack:
@@ -192,7 +193,7 @@ def _chart(
         )
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:
-        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {}, drawn=drawn)
+        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {}, drawn=drawn.months)
         names = {agent_id: filters.tag}
         what, split = "agent", Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
     else:
@@ -205,9 +206,7 @@ def _chart(
             lambda model: runs_of_part(filters, "model", model, kept),
             by_id=False,
         )
-    return spend_chart(
-        "spend-per-day", split, filters, calendar, comparison, what=what, kept=kept, for_file="csv" in request.GET
-    )
+    return spend_chart("spend-per-day", split, filters, calendar, comparison, what=what, kept=kept, drawn=drawn)
 
 
 def _asked_of_runs(filters: Filters, agent_id: int) -> RunFilter:

@@ -38,9 +38,10 @@ from costsite.analytics.views.month import month_forecast
 from costsite.analytics.views.page import Export, page
 from costsite.analytics.views.spend_chart import (
     HOURS,
+    Drawn,
     Split,
     by_of_tag,
-    drawn_months,
+    drawn_as,
     hourly_chart,
     listed,
     names_for,
@@ -104,7 +105,7 @@ def _chart(
     chosen: WorkspaceFacts | None,
     site: SiteDays,
     agents: Sequence[AgentFortnight],
-    drawn: Days,
+    drawn: Drawn,
     comparison: Comparison,
 ) -> Stack:
     kept: dict[str, object] = {"workspace": chosen.slug} if chosen else {}
@@ -142,11 +143,9 @@ def _chart(
     else:
         scope: dict[str, Any] = {"workspace": chosen.id} if chosen else {}
         totals = site.by_day(span, chosen.id if chosen else None)
-        found = usage_split(request.user, filters, by, SERIES, totals, drawn=drawn, **scope)
+        found = usage_split(request.user, filters, by, SERIES, totals, drawn=drawn.months, **scope)
         split = split_of(found, request.user, by, known, opens)
-    return spend_chart(
-        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
-    )
+    return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, drawn=drawn)
 
 
 @login_required
@@ -155,10 +154,10 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     workspaces = my_workspaces(user)
     filters, place, agent = within_site(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), workspaces)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_months(filters, for_file="csv" in request.GET)
-    site = site_days(user, spans.cover(drawn))
+    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    site = site_days(user, spans, drawn.months)
     spenders = spenders_of(workspaces, site, spans)
-    month = site.spend(spans.month)
+    month = site.month()
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
     )
@@ -187,7 +186,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         ),
         "month": month,
         "change": comparison.note,
-        "runs": site.runs(spans.month),
+        "runs": site.month_runs(),
         "per_run": usual_run(user, calendar, RunFilter(days=spans.month)),
         "forecast": forecast if isinstance(forecast, Forecast) else None,
         "forecast_words": band_words(forecast) if isinstance(forecast, Forecast) else str(forecast),
@@ -202,7 +201,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
         "movers_unit": figures.MoneyUnit.for_values([mover.moved for mover in movers]),
         "table": table,
         "clients": clients,
-        "no_runs_yet": not site.rows and attention.last_run_at(user) is None,
+        "no_runs_yet": not site.days and attention.last_run_at(user) is None,
         "no_workspaces": not spenders,
     }
 

@@ -16,7 +16,7 @@ from agents.spend import NOTHING, Spend
 from costsite.analytics.charts import slots_for
 from costsite.analytics.comparison import Before, Comparison, answer, nothing_spent
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Calendar, Days, whole_months
+from costsite.analytics.periods import NO_DAYS, Calendar, Days, whole_months
 from costsite.analytics.queries.agents import AgentFacts, names_of
 from costsite.analytics.queries.rollups import SplitDays
 from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
@@ -71,11 +71,21 @@ def name_slots(names: Sequence[str]) -> dict[str, int]:
     return {name: slots[home] for name, home in homes.items() if home in slots}
 
 
-def drawn_months(filters: Filters, *, for_file: bool) -> Days:
-    """The months of the range that `spend_chart` draws as one column each, and needs no days of."""
-    if filters.compare or drawn_per(filters.days, fine=for_file) != "month":
-        return Days(filters.days.end, filters.days.end)
-    return whole_months(filters.days)
+@dataclass(frozen=True)
+class Drawn:
+    """How fine a range is drawn, by which it is read."""
+
+    per: str
+    """What a column is of: `day`, `week` or `month`."""
+    months: Days
+    """Of the range, those of which no day is needed: each may stand on its first day alone."""
+
+
+def drawn_as(filters: Filters, *, for_file: bool) -> Drawn:
+    """`for_file`: by day even where the page draws weeks or months."""
+    per = "day" if for_file else drawn_per(filters.days)
+    # The range before has months of its own, which do not begin where those of the range do.
+    return Drawn(per, whole_months(filters.days) if per == "month" and not filters.compare else NO_DAYS)
 
 
 def spend_chart(
@@ -87,11 +97,10 @@ def spend_chart(
     *,
     what: str,
     kept: Mapping[str, object],
-    for_file: bool,
+    drawn: Drawn,
 ) -> Stack:
-    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to.
-
-    `for_file`: by day even where the page draws weeks.
+    """`what`: what it is split by, in a word. `kept`: of what the runs are that its columns lead to. `drawn`: as the
+    split was read.
     """
     before_totals = [split.totals.get(day, NOTHING) for day in filters.before] if filters.compare else []
     shown = Spend.sum_of(spend for day, spend in split.totals.items() if day in filters.days)
@@ -114,7 +123,7 @@ def spend_chart(
         calendar=calendar,
         day_href=lambda part: runs_of_days(part, **kept, **as_run_filter(filters)),
         before=before_totals,
-        fine=for_file,
+        per=drawn.per,
     )
 
 

@@ -14,7 +14,7 @@ from costsite.analytics import figures, panels
 from costsite.analytics.comparison import Comparison
 from costsite.analytics.file_names import of_calls, of_chart
 from costsite.analytics.filters import Filters, filters_from
-from costsite.analytics.periods import Calendar, Cover, Days
+from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.rollups import FEW_ROWS, Spans, days_of_agents, narrowed
@@ -32,9 +32,10 @@ from costsite.analytics.views.month import will_hold_export, will_hold_if_known
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.spend_chart import (
     HOURS,
+    Drawn,
     Split,
     by_of_tag,
-    drawn_months,
+    drawn_as,
     hourly_chart,
     listed,
     names_for,
@@ -57,7 +58,7 @@ def workspace_list(request: HttpRequest) -> HttpResponseBase:
     calendar = calendar_now()
     spans = Spans.of(calendar, calendar.last_30_days)
     listed = my_workspaces(request.user)
-    site = site_days(request.user, Cover.of_days(spans.all))
+    site = site_days(request.user, spans)
     spenders = spenders_of(listed, site, spans)
     budgets = budgets_for(request.user, calendar, agents=())
     states = {spender.id: shown_state(budgets, spender.id) for spender in spenders[: workspaces.MOST_ROWS]}
@@ -80,12 +81,12 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     found, members = found_or_404(workspace_with_members(user, slug), "workspace")
     filters, chosen = within_workspace(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), found.id)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_months(filters, for_file="csv" in request.GET)
-    site = site_days(user, spans.cover(drawn), found.id)
+    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    site = site_days(user, spans, drawn.months, found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
-    days = days_of_agents(spans.cover(drawn), [agent.id for agent in named])
-    month = site.spend(spans.month)
+    days = days_of_agents(spans.drawn_cover(drawn.months), [agent.id for agent in named])
+    month = site.month()
     comparison = Comparison.of(
         site.spend(spans.compared), spans.compared, site.spend(spans.before), spans.before, month
     )
@@ -110,7 +111,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "policies": _policies(budgets, user, owned=found.owned),
         "month": month,
         "change": comparison.note,
-        "runs": site.runs(spans.month),
+        "runs": site.month_runs(),
         "per_run": usual_run(user, calendar, RunFilter(workspace_id=found.id, days=spans.month)),
         "will_hold": will_hold,
         "bars": bars,
@@ -136,7 +137,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
         "tags_unit": figures.MoneyUnit.for_values([tag.spend.cost for tag in tags]),
         "members": members[:MEMBERS],
         "more_members": len(members) > MEMBERS,
-        "no_runs_yet": not site.rows and not usage.agents,
+        "no_runs_yet": not site.days and not usage.agents,
     }
 
     def exports() -> dict[str, Export]:
@@ -222,7 +223,7 @@ def _chart(
     site: SiteDays,
     usage: workspaces.WorkspaceUsage,
     days: dict[int, Any],
-    drawn: Days,
+    drawn: Drawn,
     comparison: Comparison,
 ) -> Stack:
     by = by_of_tag(filters, filters.by or "agent", "agent")
@@ -247,9 +248,7 @@ def _chart(
     else:
         few = len(usage.agents) * len(span) <= FEW_ROWS
         got = usage_split(
-            request.user, filters, by, SERIES, site.by_day(span), drawn=drawn, few=few, workspace=found.id
+            request.user, filters, by, SERIES, site.by_day(span), drawn=drawn.months, few=few, workspace=found.id
         )
         split = split_of(got, request.user, by, known, opens)
-    return spend_chart(
-        "spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, for_file="csv" in request.GET
-    )
+    return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, drawn=drawn)
