@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from operator import add
 from typing import Any, NamedTuple
 
-from django.db.models import Case, F, Q, QuerySet, Sum, When
+from django.db.models import Case, F, Q, Sum, When
 
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import AgentDay, UsageMonth
@@ -137,6 +137,8 @@ class SplitDays:
     dearest: Sequence[Any]
     costs: Mapping[Any, CostByDay]
     totals: Mapping[date, Spend]
+    names: Mapping[int, str]
+    """Of the agents among the dearest, where they were read with these."""
 
 
 FEW_ROWS = 6_000
@@ -149,7 +151,7 @@ def split_by_day(
     key: str,
     most: int,
     totals: Mapping[date, Spend] | None = None,
-    dearest: QuerySet[Any, Any] | None = None,
+    agents: Mapping[int, str] | None = None,
     *,
     drawn: Days,
     before: Days | None = None,
@@ -159,8 +161,8 @@ def split_by_day(
     months among the days, of which each stands on its first day alone.
 
     `totals`: of all the rows by day, where they are known already. `before`: days that the totals have to have too,
-    where they are not. `dearest`: a better way to find them than by grouping all rows. `few`: there are few values of
-    the key, even of agents. An index answers it all, so nothing is joined: who wants names asks for the few there are.
+    where they are not. `agents`: the dearest with their names, where they were found in a better way than by grouping
+    all rows. `few`: there are few values of the key, even of agents.
     """
     read = wanted.over(Cover.of([days, before] if before and totals is None else [days], drawn))
     if few or key != "agent":
@@ -169,13 +171,11 @@ def split_by_day(
         found = dearest_by_time(united(by_value), ("made", "unpriced", "cost"), most, ranked)
     else:
         # To group many agents by day takes longer than to find the dearest first.
-        which: Any = _dearest(wanted.over(Cover.in_months(days)), key, most) if dearest is None else dearest
-        if dearest is not None and len(read) > 1:  # within the statement, it would be worked out for each part
-            which = [row[0] for row in plain_rows(dearest)]
+        agents = _dearest_agents(wanted.over(Cover.in_months(days)), most) if agents is None else agents
         if totals is None:
-            read = [rows.annotate(named=Case(When(**{f"{key}__in": which}, then=F(key)))) for rows in read]
+            read = [rows.annotate(named=Case(When(agent__in=list(agents), then=F("agent")))) for rows in read]
         else:
-            read = [rows.filter(**{f"{key}__in": which}).annotate(named=F(key)) for rows in read]
+            read = [rows.filter(agent__in=list(agents)).annotate(named=F("agent")) for rows in read]
         found = plain_rows(united([_by_value_and_day(rows) for rows in read]))
     costs: dict[Any, CostByDay] = {}
     summed: dict[date, tuple[int, ...]] = {}
@@ -190,18 +190,21 @@ def split_by_day(
             day: Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
             for day, (made, unpriced, cost) in summed.items()
         }
-    return SplitDays(order, costs, totals)
+    return SplitDays(order, costs, totals, agents or {})
 
 
-def _dearest(parts: Sequence[Any], key: str, most: int) -> list[Any]:
-    """Values of `key`, of all parts together."""
-    each = [rows.annotate(named=F(key)).values_list("named").annotate(cost=Sum("cost_microcents")) for rows in parts]
+def _dearest_agents(parts: Sequence[Any], most: int) -> dict[int, str]:
+    """Of all parts together, with their names."""
+    each = [
+        rows.annotate(named=F("agent")).values_list("named").annotate(cost=Sum("cost_microcents")) for rows in parts
+    ]
     dearest = plain_sums(
         united(each),
-        "SELECT named FROM ({}) AS part GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s",
+        "SELECT a.id, a.name, a.slug FROM ({}) AS part JOIN agents_agent AS a ON a.id = part.named"
+        " GROUP BY a.id, a.name, a.slug HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, a.id LIMIT %s",
         most,
     )
-    return [value for (value,) in dearest]
+    return {pk: name or slug for pk, name, slug in dearest}
 
 
 FINER = {"provider": ("model",)}

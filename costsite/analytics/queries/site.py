@@ -9,7 +9,6 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import BigIntegerField, DateField, Func, Q, Sum, Value
-from django.db.models.functions import Cast
 
 from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
@@ -111,7 +110,7 @@ class SiteDays:
     """What each workspace did this month, and what it cost day by day."""
 
     months: Mapping[int, tuple[Spend, int]]
-    """Usage and the runs that began; of workspaces that had any."""
+    """Usage, as much of it as was asked for, and the runs that began; of workspaces that had any."""
     days: Mapping[int, Mapping[date, Costs]]
     """A month that is read as one stands on its first day."""
 
@@ -192,40 +191,34 @@ class MonthOf(Func):
 def site_days(user: User, spans: Spans, drawn: Days = NO_DAYS, workspace_id: int | None = None) -> SiteDays:
     """At most the workspaces one sees, times the days and months.
 
-    `drawn`: months of what is shown that stand on their first day alone.
+    `drawn`: months of what is shown that stand on their first day alone. Of one workspace the month has all its sums;
+    of each of many its calls, what they cost, and how many are estimated.
     """
     rows: Any = WorkspaceDay.objects.visible_to(user).order_by()
     if workspace_id is not None:
         rows = rows.filter(workspace_id=workspace_id)
-    others = [name for name in (*COLUMNS, "runs") if name not in COST]
-    nothing = {f"no_{name}": Cast(Value(None), BigIntegerField()) for name in others}
+    of_month = ("estimated_calls",) if workspace_id is None else tuple(name for name in COLUMNS if name not in COST)
+    columns = (*COST, *of_month, "runs")
     cover = spans.cover(drawn)
-    parts = [
-        rows.filter(within(days)).annotate(**nothing).values_list("workspace_id", "day", *COST, *nothing)
-        for days in cover.days
-    ]
+    parts = [rows.filter(within(days)).values_list("workspace_id", "day", *columns) for days in cover.days]
     if cover.months:
-        of_months = (
-            rows.filter(within(cover.months)).annotate(month=MonthOf("day")).values_list("workspace_id", "month")
-        )
-        parts.append(of_months.annotate(**_sums(COST), **nothing))
-    this_month = rows.filter(within(spans.month)).annotate(no_day=Cast(Value(None), DateField()))
-    parts.append(this_month.values_list("workspace_id", "no_day").annotate(**_sums((*COST, *others))))
+        # Of them no more is asked for, and to add up all takes PostgreSQL as long as to pass all days on.
+        nothing = Value(None, output_field=BigIntegerField())
+        sums = {f"month_{name}": Sum(name) if name in COST else nothing for name in columns}
+        of_months = rows.filter(within(cover.months)).annotate(month=MonthOf("day"))
+        parts.append(of_months.values_list("workspace_id", "month").annotate(**sums))
 
-    months: dict[int, tuple[Spend, int]] = {}
     by_day: dict[int, dict[date, Costs]] = {}
-    for workspace, day, calls, unpriced, cost, *rest in plain_rows(united(parts)):
-        if day is None:
-            *usage, runs = rest
-            counted = dict(zip(others, usage, strict=False))
-            months[workspace] = Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost, **counted), runs
-        else:
-            by_day.setdefault(workspace, {})[day] = calls, unpriced, cost
+    of_this_month: dict[int, list[tuple[int, ...]]] = {}
+    for workspace, day, *sums_of_day in plain_rows(united(parts)):
+        by_day.setdefault(workspace, {})[day] = sums_of_day[0], sums_of_day[1], sums_of_day[2]
+        if spans.month.start <= day < spans.month.end:
+            of_this_month.setdefault(workspace, []).append(tuple(sums_of_day))
+    months = {}
+    for workspace, of_days in of_this_month.items():
+        *usage, runs = map(sum, zip(*of_days, strict=True))
+        months[workspace] = Spend(**dict(zip(columns, usage, strict=False))), runs
     return SiteDays(months, by_day)
-
-
-def _sums(columns: Iterable[str]) -> dict[str, Sum]:
-    return {f"sum_of_{column}": Sum(column) for column in columns}
 
 
 def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:

@@ -10,7 +10,7 @@ from operator import add
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, QuerySet, Subquery, Sum, When
+from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, Subquery, Sum, When
 from django.db.models.functions import Coalesce
 
 from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth
@@ -18,7 +18,7 @@ from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Cover, Days
 from costsite.analytics.queries.dearest import dearest_by_time
-from costsite.analytics.queries.plain import instant
+from costsite.analytics.queries.plain import instant, plain_rows
 from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, split_by_day
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import newest_to_sum
@@ -58,8 +58,8 @@ def usage_split(
     rows = tables.filter(**wanted, **scope)
     if filters.narrows_usage:
         return split_by_day(rows, days, key, most, drawn=drawn, before=before, few=few)
-    dearest = _dearest_agents(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
-    return split_by_day(rows, days, key, most, totals, dearest, drawn=drawn)
+    agents = _dearest_agents(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
+    return split_by_day(rows, days, key, most, totals, agents, drawn=drawn)
 
 
 def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
@@ -69,17 +69,19 @@ def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
     return ModelDay if columns <= {"workspace", "provider", "model"} else UsageDay
 
 
-def _dearest_agents(user: User, cover: Cover, most: int, **scope: Any) -> QuerySet[Any, Any]:
-    """Each agent's sum is read from its part of an index, in its order: to group all rows by agent is to sort them."""
+def _dearest_agents(user: User, cover: Cover, most: int, **scope: Any) -> dict[int, str]:
+    """With their names. Each agent's sum is read from its part of an index, in its order: to group all rows by agent is
+    to sort them.
+    """
     of_one = SumsOf(AgentDay.objects.all(), UsageMonth.objects.all()).filter(agent=OuterRef("pk"))
     spent = [
         Coalesce(Subquery(rows.values("agent").annotate(sum=Sum("cost_microcents")).values("sum")), 0)
         for rows in of_one.over(cover)
     ]
     agents: Any = Agent.objects.visible_to(user).filter(**scope)
-    agents = agents.annotate(spent=reduce(add, spent)).filter(spent__gt=0)
-    dearest: QuerySet[Any, Any] = agents.order_by("-spent", "pk").values_list("pk")[:most]
-    return dearest
+    agents = agents.annotate(spent=reduce(add, spent)).order_by("-spent", "pk")
+    dearest = plain_rows(agents.values_list("pk", "name", "slug", "spent")[:most])
+    return {pk: name or slug for pk, name, slug, cost in dearest if cost}
 
 
 @dataclass(frozen=True)

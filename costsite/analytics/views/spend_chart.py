@@ -52,7 +52,7 @@ def split_of(found: SplitDays, user: User, by: str, known: Mapping[int, str], hr
     """With names. `known`: of agents or workspaces; agents that are not among them are asked for."""
     if by not in ("agent", "workspace"):
         return Split({key: str(key) for key in found.dearest}, found.costs, found.totals, hrefs, by_id=False)
-    names = names_for(found.dearest, user, by, known)
+    names = names_for(found.dearest, user, by, {**known, **found.names})
     return Split(
         {key: names[key] for key in found.dearest if key in names}, found.costs, found.totals, hrefs, by_id=True
     )
