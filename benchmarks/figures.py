@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 FILE = "BENCHMARK_FIGURES"
@@ -87,3 +89,20 @@ def loop_seconds(million_turns: int = 10) -> float:
     for _ in range(million_turns * 1_000_000):
         pass
     return (time.process_time() - began) * 10 / million_turns
+
+
+def walk_seconds() -> float:
+    """Of CPU, to add up a million integers that lie in memory in no order: how fast memory is, which other work on the
+    machine slows before it slows the processor.
+    """
+    scattered = _scattered()
+    began = time.process_time()
+    sum(scattered)
+    return time.process_time() - began
+
+
+@lru_cache(maxsize=1)
+def _scattered() -> list[int]:
+    numbers = list(range(1_000, 1_001_000))
+    random.Random(1).shuffle(numbers)
+    return numbers

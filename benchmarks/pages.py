@@ -13,7 +13,8 @@ median and the 95th percentile are shown.
 Time is CPU time of the process that answers; SQLite works in it, and of PostgreSQL the connection's own backend is
 added, which is told to do its work alone (max_parallel_workers_per_gather is 0), so that all of it is counted. Beside
 it stands the 95th percentile by the clock, which on a machine with other work says more of that. Between the pages a
-loop is timed, which says how fast the machine was meanwhile: one that is shared may be half as fast as before.
+loop is timed, and a walk through memory, which say how fast the machine was meanwhile: one that is shared may be half
+as fast as before, first at what waits for memory.
 
 `--keep`: databases stay in that folder and are used again when they are there. PostgreSQL is a throwaway server, or
 the one that `--database-url` or DATABASE_URL names, in which databases are made and stay.
@@ -33,7 +34,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from figures import loop_seconds, note
+from figures import loop_seconds, note, walk_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 READERS = ("root", "member", "of all")
@@ -235,7 +236,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
         for number, page in enumerate(sites[0].pages):
             if only not in page or (page.startswith("/admin/") and reader != "root"):
                 continue
-            loop = loop_seconds(million_turns=1)
+            loop, walk = loop_seconds(million_turns=1), walk_seconds()
             # The first fills the caches.
             counted, *_ = [site.ask(reader, number, counted=True) for site in sites]
             took: list[list[dict[str, float]]] = [[] for _ in sites]
@@ -246,7 +247,7 @@ def measure(sites: list[Site], rounds: int, only: str) -> list[dict[str, Any]]:
             first = took[0]
             line = {
                 "page": page, "reader": reader, "median": medians[0], "p95": p95_of([one["cpu"] for one in first]),
-                "clock": p95_of([one["clock"] for one in first]), "loop": loop, **counted,
+                "clock": p95_of([one["clock"] for one in first]), "loop": loop, "walk": walk, **counted,
                 "times": medians[0] / medians[-1] if len(sites) > 1 else None,
             }  # fmt: skip
             lines.append(line)
@@ -275,6 +276,9 @@ def show(lines: list[dict[str, Any]], calls: int, smaller: int, database: str) -
     loop = statistics.median(line["loop"] for line in lines)
     note(f"a loop of ten million turns meanwhile, {where}", loop, "s of CPU")
     print(f"a loop of ten million turns meanwhile: {loop:.2f} s of CPU")
+    walk = statistics.median(line["walk"] for line in lines) * 1_000
+    note(f"a walk through a million integers meanwhile, {where}", walk, "ms of CPU")
+    print(f"a walk through a million integers meanwhile: {walk:.0f} ms of CPU")
     if lines[0]["times"]:
         worst = max(lines, key=lambda line: line["times"])
         beside = worst["median"] / worst["times"]

@@ -58,7 +58,7 @@ def usage_split(
     rows = tables.filter(**wanted, **scope)
     if filters.narrows_usage:
         return split_by_day(rows, days, key, most, drawn=drawn, before=before, few=few)
-    agents = _dearest_agents(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
+    agents = _dearest_by_index(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
     return split_by_day(rows, days, key, most, totals, agents, drawn=drawn)
 
 
@@ -69,7 +69,7 @@ def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
     return ModelDay if columns <= {"workspace", "provider", "model"} else UsageDay
 
 
-def _dearest_agents(user: User, cover: Cover, most: int, **scope: Any) -> dict[int, str]:
+def _dearest_by_index(user: User, cover: Cover, most: int, **scope: Any) -> dict[int, str]:
     """With their names. Each agent's sum is read from its part of an index, in its order: to group all rows by agent is
     to sort them.
     """
