@@ -9,7 +9,7 @@ from datetime import date
 from agents.spend import Spend
 from costsite.analytics import charts, figures
 from costsite.analytics.periods import Days
-from costsite.analytics.stacks import TOKEN_KINDS
+from costsite.analytics.token_charts import TOKEN_KINDS
 
 
 @dataclass(frozen=True)

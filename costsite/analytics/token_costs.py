@@ -10,7 +10,7 @@ from agents.pricing.parts import NOTHING, Parts
 from agents.spend import cents_text
 from costsite.analytics import charts, figures
 from costsite.analytics.panels import TokenBar
-from costsite.analytics.stacks import TOKEN_KINDS
+from costsite.analytics.token_charts import TOKEN_KINDS
 
 INPUT = (("fresh", "fresh"), ("cache read", "cache_read"), ("cache written", "cache_written"), ("audio", "input_audio"))
 OUTPUT = (("visible", "visible"), ("reasoning", "reasoning"), ("audio", "output_audio"))

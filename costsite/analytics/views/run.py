@@ -22,7 +22,7 @@ from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.run_refusals import refused_by
 from costsite.analytics.queries.runs import RunRow
 from costsite.analytics.run_why import RunSize, Why, why
-from costsite.analytics.stacks import context_by_call
+from costsite.analytics.token_charts import context_by_call
 from costsite.analytics.token_costs import token_costs
 from costsite.analytics.views.page import Export, found_or_404, page
 from costsite.analytics.views.run_refusals import refusal_lines
