@@ -22,7 +22,7 @@ from uuid import UUID
 from django.db import connection, models
 from django.db.models import Max, Min
 
-from agents.clock import Days, days_of
+from agents.clock import Days, days_of, month_bounds, month_of
 from agents.models import (
     AgentDay,
     AgentRunLog,
@@ -122,11 +122,11 @@ def differences_of_months(workspace: Workspace, unposted: Sequence[Difference] =
                 day, *rest = difference.key
                 lacking[day.replace(day=1), *rest].update(difference.missing)
         for month in _months(workspace, of_days, table):
-            for difference in _month(workspace, month, table, key[2:], of_days):
-                lacking[difference.key].update(difference.missing)
-        for of_month, missing in sorted(lacking.items()):
-            if any(missing.values()):
-                yield Difference(workspace, None, table, of_month, {name: missing[name] for name in SUM_COLUMNS})
+            for of_month, missing in _month(workspace, month, table, key[2:], of_days):
+                lacking[of_month].update(missing)
+        for of_month, summed in sorted(lacking.items()):
+            if any(summed.values()):
+                yield Difference(workspace, None, table, of_month, {name: summed[name] for name in SUM_COLUMNS})
 
 
 def mend(found: Iterator[Difference]) -> Iterator[Difference]:
@@ -233,9 +233,9 @@ def _months(workspace: Workspace, of_days: type[models.Model], table: type[model
 
 def _month(
     workspace: Workspace, month: date, table: type[models.Model], key: Sequence[str], of_days: type[models.Model]
-) -> Iterator[Difference]:
-    store = storage()
-    begin, end = store.day(month), store.day((month + timedelta(days=31)).replace(day=1))
+) -> Iterator[tuple[tuple[Any, ...], dict[str, int]]]:
+    """Keys and what is missing, of the rows that do not agree with their days."""
+    begin, end = map(storage().day, month_bounds(month_of(month)))
     columns = ", ".join([*key, *SUM_COLUMNS])
     minus = ", ".join([*key, *(f"-{column} AS {column}" for column in SUM_COLUMNS)])
     parts = [
@@ -246,8 +246,7 @@ def _month(
         (f"SELECT {minus} FROM {table._meta.db_table} WHERE workspace_id = %s AND month = %s", [workspace.pk, begin]),
     ]
     for row in _unbalanced(key, SUM_COLUMNS, parts):
-        missing = dict(zip(SUM_COLUMNS, map(int, row[len(key) :]), strict=True))
-        yield Difference(workspace, None, table, (month, *row[: len(key)]), missing)
+        yield (month, *row[: len(key)]), dict(zip(SUM_COLUMNS, map(int, row[len(key) :]), strict=True))
 
 
 def _runs(workspace: Workspace, day: date, days: Days, run_id: str | None = None) -> Iterator[Difference]:

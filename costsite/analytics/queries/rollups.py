@@ -113,6 +113,13 @@ def narrowed(filters: Filters) -> dict[str, object]:
 
 COST = ("calls", "unpriced_calls", "cost_microcents")
 """What `known_cost` takes."""
+
+
+def spend_of(calls: int, unpriced_calls: int, cost_microcents: int) -> Spend:
+    """Of sums of `COST`, which is all that is known of the usage."""
+    return Spend(calls=calls, unpriced_calls=unpriced_calls, cost_microcents=cost_microcents)
+
+
 CostByDay = dict[date, int | None]
 """Microcents; None on a day of whose calls none has a price. A day without calls is left out."""
 
@@ -186,10 +193,7 @@ def split_by_day(
     spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in days) for value, by_day in costs.items()}
     order = sorted(spent, key=lambda value: (-spent[value], value))
     if totals is None:
-        totals = {
-            day: Spend(calls=made, unpriced_calls=unpriced, cost_microcents=cost)
-            for day, (made, unpriced, cost) in summed.items()
-        }
+        totals = {day: spend_of(*sums) for day, sums in summed.items()}
     return SplitDays(order, costs, totals, agents or {})
 
 

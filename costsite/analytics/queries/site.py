@@ -15,7 +15,7 @@ from agents.models.visibility import is_superuser, remember_workspaces, sees_not
 from agents.spend import Spend, known_cost
 from costsite.analytics.periods import NO_DAYS, Days
 from costsite.analytics.queries.plain import plain_rows
-from costsite.analytics.queries.rollups import COST, CostByDay, Spans, united, within
+from costsite.analytics.queries.rollups import COST, CostByDay, Spans, spend_of, united, within
 from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
 
 User = AbstractBaseUser | AnonymousUser
@@ -122,7 +122,7 @@ class SiteDays:
 
     def spend(self, days: Days, workspace_id: int | None = None) -> Spend:
         """Calls and what they cost; no tokens."""
-        return _spend(_added_up(self._within(days, workspace_id)))
+        return spend_of(*_added_up(self._within(days, workspace_id)))
 
     def cost(self, days: Days, workspace_id: int | None = None) -> int | None:
         """Microcents; None where calls were made and none of them has a price."""
@@ -135,7 +135,7 @@ class SiteDays:
             for day, costs in of_one.items():
                 if costs[0] and days.start <= day < days.end:
                     found.setdefault(day, []).append(costs)
-        return {day: _spend(_added_up(of_day)) for day, of_day in found.items()}
+        return {day: spend_of(*_added_up(of_day)) for day, of_day in found.items()}
 
     def costs_by_day(self, days: Days) -> dict[int, CostByDay]:
         """Of each workspace."""
@@ -171,11 +171,6 @@ class SiteDays:
 def _added_up(costs: Sequence[Costs]) -> Costs:
     calls, unpriced, microcents = map(sum, zip(*costs, strict=True)) if costs else (0, 0, 0)
     return calls, unpriced, microcents
-
-
-def _spend(costs: Costs) -> Spend:
-    calls, unpriced, microcents = costs
-    return Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=microcents)
 
 
 class MonthOf(Func):

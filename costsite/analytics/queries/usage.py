@@ -19,7 +19,7 @@ from costsite.analytics.filters import Filters
 from costsite.analytics.periods import Calendar, Cover, Days
 from costsite.analytics.queries.dearest import dearest_by_time
 from costsite.analytics.queries.plain import instant, plain_rows
-from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, split_by_day
+from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, spend_of, split_by_day
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import newest_to_sum
 
@@ -136,10 +136,7 @@ def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: R
         of_hours[hour] = tuple(map(add, of_hours.get(hour, (0, 0, 0, 0)), counted))
         if pk is not None:
             of_keys.setdefault(pk, {})[hour] = tuple(counted[1:])
-    totals = {
-        hour: Spend(calls=calls, unpriced_calls=unpriced, cost_microcents=cost)
-        for hour, (_, calls, unpriced, cost) in of_hours.items()
-    }
+    totals = {hour: spend_of(*counted) for hour, (_, *counted) in of_hours.items()}
     spent = {pk: sum(cost for *_, cost in hours.values()) for pk, hours in of_keys.items()}
     costs = {pk: {hour: known_cost(*counted) for hour, counted in hours.items()} for pk, hours in of_keys.items()}
     cut = sum(runs for runs, *_ in of_hours.values()) >= HOURLY_RUNS

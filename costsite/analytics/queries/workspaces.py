@@ -15,7 +15,7 @@ from agents.spend import NOTHING, Spend, known_cost
 from costsite.analytics.periods import Cover, Days
 from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.plain import plain_sums
-from costsite.analytics.queries.rollups import COST, Spans, SumsOf, spend_by_day, united
+from costsite.analytics.queries.rollups import COST, Spans, SumsOf, spend_by_day, spend_of, united
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -97,7 +97,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
         by_agent.setdefault(row[0], []).append(row)
         provider, model, *sums = row[-5:]
         if sums[0]:
-            by_model[provider, model] = by_model.get((provider, model), NOTHING) + _spend(*sums)
+            by_model[provider, model] = by_model.get((provider, model), NOTHING) + spend_of(*sums)
     agents = sorted(
         map(_spender, by_agent.values()),
         key=lambda spender: (-spender.month.cost_microcents, -spender.month.calls, spender.name, spender.slug),
@@ -114,17 +114,13 @@ def _spender(rows: Sequence[Sequence[Any]]) -> Spender:
         id=pk,
         name=name or slug,
         slug=slug,
-        month=_spend(*month),
+        month=spend_of(*month),
         compared=known_cost(*compared),
         before=known_cost(*before),
         shown=sum(row[-1] for row in rows),
         active=bool(active),
         archived=archived_at is not None,
     )
-
-
-def _spend(calls: int, unpriced_calls: int, cost_microcents: int) -> Spend:
-    return Spend(calls=calls, unpriced_calls=unpriced_calls, cost_microcents=cost_microcents)
 
 
 @dataclass(frozen=True)
@@ -148,4 +144,4 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: i
         " HAVING SUM(calls) > 0 ORDER BY SUM(cost_microcents) DESC, SUM(calls) DESC, tag LIMIT %s",
         most + 1,
     )
-    return [TagSpend(tag, _spend(*counted)) for tag, *counted in rows]
+    return [TagSpend(tag, spend_of(*counted)) for tag, *counted in rows]
