@@ -24,25 +24,34 @@ def migrate_everything(verbosity: int = 0) -> None:
         call_command("migrate", database=alias, verbosity=verbosity, interactive=False)
 
 
+def require_databases() -> None:
+    """Raise NotReadyError when a database cannot be reached."""
+    for alias in settings.DATABASES:
+        _missing_migrations(alias)
+
+
 def require_migrations() -> None:
     """Raise NotReadyError when a database cannot be reached or lacks a migration."""
     for alias in settings.DATABASES:
-        try:
-            executor = MigrationExecutor(connections[alias])
-            missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-        except DatabaseError as error:
-            raise NotReadyError(
-                f"The database {alias!r} cannot be used: {' '.join(str(error).split())}."
-                " Check DATABASE_URL and COSTSITE_STATE_DIR."
-            ) from error
-        if missing:
+        if missing := _missing_migrations(alias):
             commands = " && ".join(
                 python_as_typed("manage.py", "migrate", "--database", name) for name in settings.DATABASES
             )
             raise NotReadyError(
-                f"The database {alias!r} lacks {len(missing)} migrations. Run: {commands}"
+                f"The database {alias!r} lacks {missing} migrations. Run: {commands}"
                 f"   (or: {python_as_typed('manage.py', 'serve', '--migrate')})"
             )
+
+
+def _missing_migrations(alias: str) -> int:
+    try:
+        executor = MigrationExecutor(connections[alias])
+        return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    except DatabaseError as error:
+        raise NotReadyError(
+            f"The database {alias!r} cannot be used: {' '.join(str(error).split())}."
+            " Check DATABASE_URL and COSTSITE_STATE_DIR."
+        ) from error
 
 
 def require_free(host: str, port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -71,10 +72,26 @@ def test_a_command_that_needs_tables_says_how_to_make_them(tmp_path: Path, comma
     assert "Traceback" not in ended.stderr
 
 
-def test_a_database_that_does_not_answer_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("migrate",), ("serve", "--migrate")], ids=lambda command: command[-1])
+def test_a_migration_that_fails_says_why_and_not_that_it_is_missing(tmp_path: Path, command: tuple[str, ...]) -> None:
+    in_the_way = "CREATE TABLE django_content_type (id integer)"
+    made = run(
+        tmp_path, "shell", "-v0", "-c", f"from django.db import connection as c; c.cursor().execute({in_the_way!r})"
+    )
+    assert made.returncode == 0, made.stderr
+
+    ended = run(tmp_path, *command)
+
+    assert ended.returncode == 1
+    assert re.search(r'Error: .*"?django_content_type"? already exists', ended.stderr.splitlines()[-1]), ended.stderr
+    assert "lacks" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("create_workspace", "acme"), ("migrate",)], ids=lambda command: command[0])
+def test_a_database_that_does_not_answer_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
     nobody_listens = "postgresql://me:hidden@127.0.0.1:1/costs"
 
-    ended = run(tmp_path, "create_workspace", "acme", DATABASE_URL=nobody_listens)
+    ended = run(tmp_path, *command, DATABASE_URL=nobody_listens)
 
     assert ended.returncode == 1
     assert "Check DATABASE_URL" in ended.stderr
