@@ -35,6 +35,7 @@ from agents.models import (
     UsageMonth,
     Workspace,
     WorkspaceDay,
+    WorkspaceTagDay,
 )
 from agents.models.sums import SUM_COLUMNS
 from agents.rollups import (
@@ -46,6 +47,7 @@ from agents.rollups import (
     USAGE_KEY,
     USAGE_MONTH_KEY,
     WORKSPACE_KEY,
+    WORKSPACE_TAG_KEY,
 )
 from agents.run_facts import RunFacts, end_from_stored
 from agents.storage import Additions, Storage, storage
@@ -154,7 +156,7 @@ def _is_gone(day: date) -> bool:
 
 def _days(workspace: Workspace, days: Days, retained_from: date | None) -> Iterator[date]:
     ends: list[date] = []
-    for table in (LLMCall, UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay):
+    for table in (LLMCall, UsageDay, AgentDay, ModelDay, TagDay, WorkspaceTagDay, WorkspaceDay):
         span = table._default_manager.filter(workspace=workspace).aggregate(first=Min("day"), last=Max("day"))
         ends += [day for day in span.values() if day is not None]
     starts = AgentRunLog.objects.filter(workspace=workspace).aggregate(first=Min("started_at"), last=Max("started_at"))
@@ -197,12 +199,17 @@ def _rollups(workspace: Workspace, day: date, days: Days) -> Iterator[Difference
         (
             ModelDay,
             ("workspace_id", *MODEL_KEY[2:]),
-            [(f"SELECT c.workspace_id, c.provider, c.model, {_ADDENDS} {calls}", here)],
+            [(f"SELECT c.workspace_id, c.provider, c.model, c.status, {_ADDENDS} {calls}", here)],
         ),
         (
             TagDay,
             ("workspace_id", *TAG_KEY[2:]),
             [(f"SELECT c.workspace_id, tag.value AS tag, c.agent_id, {_ADDENDS} {tagged}", here)],
+        ),
+        (
+            WorkspaceTagDay,
+            ("workspace_id", *WORKSPACE_TAG_KEY[2:]),
+            [(f"SELECT c.workspace_id, tag.value AS tag, {_ADDENDS} {tagged}", here)],
         ),
         (
             WorkspaceDay,
@@ -315,6 +322,7 @@ _KEYS: Final[dict[type[models.Model], tuple[str, ...]]] = {
     ModelDay: MODEL_KEY,
     TagDay: TAG_KEY,
     TagMonth: TAG_MONTH_KEY,
+    WorkspaceTagDay: WORKSPACE_TAG_KEY,
     WorkspaceDay: WORKSPACE_KEY,
 }
 

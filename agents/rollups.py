@@ -14,7 +14,17 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from django.db.models import Model
 
-from agents.models import AgentDay, LLMCall, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceDay
+from agents.models import (
+    AgentDay,
+    LLMCall,
+    ModelDay,
+    TagDay,
+    TagMonth,
+    UsageDay,
+    UsageMonth,
+    WorkspaceDay,
+    WorkspaceTagDay,
+)
 from agents.models.sums import SUM_COLUMNS
 from agents.storage import Additions, Row, Storage
 from langchain_plugin.wire import TokenCounts
@@ -28,10 +38,11 @@ _COST = SUM_COLUMNS.index("cost_microcents")
 
 USAGE_KEY = ("workspace_id", "day", "agent_id", "provider", "model", "status", "effort")
 AGENT_KEY = ("workspace_id", "day", "agent_id")
-MODEL_KEY = ("workspace_id", "day", "provider", "model")
+MODEL_KEY = ("workspace_id", "day", "provider", "model", "status")
 UNTAGGED = ("",)
 """What a call without tags counts under: a list of tags that says nothing of the rest would look complete."""
 TAG_KEY = ("workspace_id", "day", "tag", "agent_id")
+WORKSPACE_TAG_KEY = ("workspace_id", "day", "tag")
 WORKSPACE_KEY = ("workspace_id", "day")
 
 
@@ -121,7 +132,8 @@ _ROLLUPS: Final = (
     _Rollup(
         TagDay, TAG_KEY, lambda place: [(place.day, tag, place.agent_id) for tag in place.tags or UNTAGGED], TagMonth
     ),
-    _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model),)),
+    _Rollup(WorkspaceTagDay, WORKSPACE_TAG_KEY, lambda place: [(place.day, tag) for tag in place.tags or UNTAGGED]),
+    _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model, place.status),)),
 )
 """In the order in which all writers lock them: what more batches touch comes later."""
 

@@ -118,8 +118,8 @@ def fill(path: Path, workspace_id: int, first_agent: int, calls: int, older: int
     usage = added | here | {name: name for name in ("provider", "model", "status", "effort")}
     insert(connection, UsageDay, usage, f"{table} workspace_id, day, agent_id, provider, model, status, effort")
     insert(connection, AgentDay, added | here, f"{table} workspace_id, day, agent_id")
-    of_model = added | {name: name for name in ("workspace_id", "day", "provider", "model")}
-    insert(connection, ModelDay, of_model, f"{table} workspace_id, day, provider, model")
+    of_model = added | {name: name for name in ("workspace_id", "day", "provider", "model", "status")}
+    insert(connection, ModelDay, of_model, f"{table} workspace_id, day, provider, model, status")
     insert(connection, WorkspaceDay, added | here | {"runs": "COUNT(DISTINCT run_id)"}, f"{table} workspace_id, day")
     connection.commit()
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

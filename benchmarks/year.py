@@ -167,7 +167,7 @@ def _sums(said: dict[str, str]) -> list[str]:
     sums = ", ".join(f"SUM({addend})" for addend in of_a_call.values())
     columns = ", ".join(SUM_COLUMNS)
     key = "workspace_id, day, agent_id, provider, model, status, effort"
-    of_model = "workspace_id, day, provider, model"
+    of_model = "workspace_id, day, provider, model, status"
     summed = ", ".join(f"SUM({column})" for column in SUM_COLUMNS)
     of_run = "workspace_id, agent_id, run_id, thread_id, tags"
     return [
@@ -184,6 +184,8 @@ def _sums(said: dict[str, str]) -> list[str]:
         f" SELECT workspace_id, day, COUNT(DISTINCT run_id), {sums} FROM agents_llmcall GROUP BY workspace_id, day",
         f"INSERT INTO agents_tagday (workspace_id, day, agent_id, tag, {columns}) SELECT workspace_id, day, agent_id,"
         f" {said['first_tag']}, {sums} FROM agents_llmcall GROUP BY 1, 2, 3, 4",
+        f"INSERT INTO agents_workspacetagday (workspace_id, day, tag, {columns})"
+        f" SELECT workspace_id, day, tag, {summed} FROM agents_tagday GROUP BY workspace_id, day, tag",
         *(
             f"INSERT INTO agents_{name}month (month, {of_month}, {columns})"
             f" SELECT {said['month']}, {of_month}, {summed} FROM agents_{name}day GROUP BY {said['month']}, {of_month}"

@@ -7,7 +7,16 @@ from agents.models.merges import AgentMerge
 from agents.models.people import Agent, ApiKey, Client, Membership, Workspace
 from agents.models.prices import ModelPrice, PriceListState
 from agents.models.refusals import ReportedRefusal
-from agents.models.rollups import AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceDay
+from agents.models.rollups import (
+    AgentDay,
+    ModelDay,
+    TagDay,
+    TagMonth,
+    UsageDay,
+    UsageMonth,
+    WorkspaceDay,
+    WorkspaceTagDay,
+)
 from agents.models.runs import AgentRunLog
 
 __all__ = [
@@ -31,4 +40,5 @@ __all__ = [
     "UsageMonth",
     "Workspace",
     "WorkspaceDay",
+    "WorkspaceTagDay",
 ]

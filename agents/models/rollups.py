@@ -94,23 +94,37 @@ class AgentDay(UsageSums):
 
 
 class ModelDay(UsageSums):
-    """By provider and model, whichever agents called them: as many rows a day as a workspace uses models."""
+    """By provider, model and status, whichever agents called them: as many rows a day as a workspace uses models, and
+    some more. What all agents together did under such a filter is read from these.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()
     provider = models.CharField(max_length=200, blank=True)
     model = models.CharField(max_length=200, blank=True)
+    status = models.CharField(max_length=10)
 
     objects = VisibleQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "day", "provider", "model"], name="one_model_day_per_key"),
+            models.UniqueConstraint(
+                fields=["workspace", "day", "provider", "model", "status"], name="one_model_day_per_key"
+            ),
         ]
         indexes = [
             # Whoever sees all workspaces asks for days of theirs. Covering, and days by model come in its order.
             models.Index(
-                fields=["day", "model", "provider", "workspace", "cost_microcents", "unpriced_calls", "calls"],
+                fields=[
+                    "day",
+                    "model",
+                    "provider",
+                    "status",
+                    "workspace",
+                    "cost_microcents",
+                    "unpriced_calls",
+                    "calls",
+                ],
                 name="model_day_by_day",
             ),
             # Few rows, where prices are known; every dashboard asks whether there are any.
@@ -137,6 +151,26 @@ class TagDay(UsageSums):
         constraints = [models.UniqueConstraint(fields=["workspace", "day", "tag", "agent"], name="one_tag_day_per_key")]
         # The key begins with the workspace; whoever sees all of them asks for a tag's days in any.
         indexes = [models.Index(fields=["tag", "day", "agent"], name="tag_day_by_tag")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.tag}"
+
+
+class WorkspaceTagDay(UsageSums):
+    """By tag, whichever agents called under it: as many rows a day as a workspace uses tags."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    day = models.DateField()
+    tag = models.CharField(max_length=64)
+
+    objects = VisibleQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "day", "tag"], name="one_workspace_tag_day_per_key"),
+        ]
+        # Whoever sees all workspaces asks for a tag's days in any.
+        indexes = [models.Index(fields=["tag", "day", "workspace"], name="workspace_tag_day_by_tag")]
 
     def __str__(self) -> str:
         return f"{self.day} {self.tag}"

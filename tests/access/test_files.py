@@ -10,7 +10,19 @@ from io import StringIO
 import pytest
 from django.test import Client
 
-from agents.models import Agent, AgentRunLog, LLMCall, ModelDay, ModelPrice, UsageDay, UsageMonth, Workspace
+from agents.models import (
+    Agent,
+    AgentRunLog,
+    LLMCall,
+    ModelDay,
+    ModelPrice,
+    TagDay,
+    TagMonth,
+    UsageDay,
+    UsageMonth,
+    Workspace,
+    WorkspaceTagDay,
+)
 from tests.access.asking import ask
 from tests.access.table import read
 from tests.access.test_other_workspaces import files_on, opened
@@ -33,6 +45,9 @@ def call_everything_a_formula() -> None:
     for used in (*UsageDay.objects.all(), *UsageMonth.objects.all(), *ModelDay.objects.all()):
         used.provider, used.model = "-1+1", f"{FORMULA}{used.pk}"
         used.save()
+    for tagged in (*TagDay.objects.all(), *TagMonth.objects.all(), *WorkspaceTagDay.objects.all()):
+        tagged.tag = f"=5+{tagged.pk}"
+        tagged.save()
     for price in ModelPrice.objects.all():
         price.provider, price.model = f"@{price.pk}", f"{FORMULA}{price.pk}"
         price.save()

@@ -30,6 +30,7 @@ from agents.models import (
     UsageMonth,
     Workspace,
     WorkspaceDay,
+    WorkspaceTagDay,
 )
 from agents.models.sums import SUM_COLUMNS
 from langchain_plugin import wire
@@ -162,21 +163,24 @@ def what_stands(workspace: Workspace) -> dict[str, Any]:
     unlike = {"id", "workspace_id", "agent_id", "received_at"}
     tables: dict[str, Any] = {}
     for model in (
-        LLMCall, AgentRunLog, ReportedRefusal, UsageDay, UsageMonth, AgentDay, ModelDay, TagDay, TagMonth, WorkspaceDay,
+        LLMCall, AgentRunLog, ReportedRefusal, UsageDay, UsageMonth, AgentDay, ModelDay, TagDay, TagMonth,
+        WorkspaceTagDay, WorkspaceDay,
     ):  # fmt: skip
         rows = model._default_manager.filter(workspace=workspace)
-        slug = [] if model in (ModelDay, WorkspaceDay) else ["agent__slug"]
+        slug = [] if model in (ModelDay, WorkspaceTagDay, WorkspaceDay) else ["agent__slug"]
         columns = [field.attname for field in model._meta.concrete_fields if field.attname not in unlike] + slug
         tables[model.__name__] = sorted(rows.values_list(*columns), key=repr)
     return tables
 
 
 def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
-    """Sums by run, by usage key, by agent, by model, by tag, by day, and by month for usage keys and tags; from the
-    calls alone.
+    """Sums by run, by usage key, by agent, by model and status, by tag and agent, by tag, by day, and by month for
+    usage keys and for tags and agents; from the calls alone.
     """
     by_run: dict[Any, Counter[str]] = defaultdict(Counter)
-    usage, agents, models, tags, days, usage_months, tag_months = (defaultdict(Counter) for _ in range(7))
+    usage, agents, models, tags, workspace_tags, days, usage_months, tag_months = (
+        defaultdict(Counter) for _ in range(8)
+    )
     for call in LLMCall.objects.filter(workspace=workspace):
         sums = Counter({name: getattr(call, name, 0) for name in SUM_COLUMNS if name.endswith("tokens")})
         sums.update(
@@ -196,12 +200,13 @@ def by_hand(workspace: Workspace) -> tuple[dict[Any, Counter[str]], ...]:
         usage[call.day, *used].update(sums)
         usage_months[month, *used].update(sums)
         agents[call.day, call.agent_id].update(sums)
-        models[call.day, call.provider, call.model].update(sums)
+        models[call.day, call.provider, call.model, call.status].update(sums)
         days[call.day].update(sums)
         for tag in call.tags or [""]:
             tags[call.day, tag, call.agent_id].update(sums)
+            workspace_tags[call.day, tag].update(sums)
             tag_months[month, tag, call.agent_id].update(sums)
-    return by_run, usage, agents, models, tags, days, usage_months, tag_months
+    return by_run, usage, agents, models, tags, workspace_tags, days, usage_months, tag_months
 
 
 def assert_sums(row: Any, expected: Counter[str]) -> None:
@@ -209,7 +214,7 @@ def assert_sums(row: Any, expected: Counter[str]) -> None:
 
 
 def assert_adds_up(workspace: Workspace) -> None:
-    by_run, usage, agents, models, tags, days, usage_months, tag_months = by_hand(workspace)
+    by_run, usage, agents, models, tags, workspace_tags, days, usage_months, tag_months = by_hand(workspace)
     runs_begun: Counter[date] = Counter()
     for run in AgentRunLog.objects.filter(workspace=workspace):
         assert_sums(run, by_run.pop(run.run_id, Counter()))
@@ -223,9 +228,11 @@ def assert_adds_up(workspace: Workspace) -> None:
     for row in AgentDay.objects.filter(workspace=workspace):
         assert_sums(row, agents.pop((row.day, row.agent_id)))
     for row in ModelDay.objects.filter(workspace=workspace):
-        assert_sums(row, models.pop((row.day, row.provider, row.model)))
+        assert_sums(row, models.pop((row.day, row.provider, row.model, row.status)))
     for row in TagDay.objects.filter(workspace=workspace):
         assert_sums(row, tags.pop((row.day, row.tag, row.agent_id)))
+    for row in WorkspaceTagDay.objects.filter(workspace=workspace):
+        assert_sums(row, workspace_tags.pop((row.day, row.tag)))
     for row in UsageMonth.objects.filter(workspace=workspace):
         key = (str(row.month), row.agent_id, row.provider, row.model, row.status, row.effort)
         assert_sums(row, usage_months.pop(key))
@@ -234,7 +241,7 @@ def assert_adds_up(workspace: Workspace) -> None:
     for row in WorkspaceDay.objects.filter(workspace=workspace):
         assert row.runs == runs_begun.pop(row.day, 0)
         assert_sums(row, days.pop(row.day, Counter()))
-    left = (usage, agents, models, tags, days, usage_months, tag_months, runs_begun)
+    left = (usage, agents, models, tags, workspace_tags, days, usage_months, tag_months, runs_begun)
     assert not any(left), "every call and run is in the rollups"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.apps.registry import Apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from agents.models import AgentDay, LLMCall, ModelDay, TagMonth, UsageMonth
+from agents.models import LLMCall, TagMonth, UsageMonth
 from agents.models.sums import SUM_COLUMNS
 from agents.rebuild import differences_of_months
 from tests.factories import NOON, AgentFactory
@@ -42,43 +42,120 @@ def _at_last() -> Iterator[None]:
     executor.migrate(executor.loader.graph.leaf_nodes())
 
 
+def some_days(apps: Apps) -> tuple[list[Any], list[Any]]:
+    """Rows by usage and by tag and agent: two days of three agents, two of them of one workspace, without a call."""
+    support_bot = AgentFactory(slug="support-bot")
+    usage: Any = apps.get_model("agents", "UsageDay").objects
+    tags: Any = apps.get_model("agents", "TagDay").objects
+    used, tagged = [], []
+    number = 0
+    for agent in (support_bot, AgentFactory(slug="researcher", workspace=support_bot.workspace), AgentFactory()):
+        for day in (NOON.date(), NOON.date() - timedelta(days=500)):
+            here = {"workspace_id": agent.workspace_id, "agent_id": agent.pk, "day": day}
+            for provider, model, status in USED:
+                for effort in ("", "high"):
+                    number += 1
+                    facts = {"provider": provider, "model": model, "status": status, "effort": effort}
+                    used.append(usage.create(**here, **facts, **sums_number(number)))
+            for tag in ("", "eu", "vip"):
+                number += 1
+                tagged.append(tags.create(**here, tag=tag, **sums_number(number)))
+    return used, tagged
+
+
+def sums_number(number: int) -> dict[str, int]:
+    """Another number in every column, and others for every row."""
+    return {column: number * place for place, column in enumerate(SUM_COLUMNS, start=1)}
+
+
+def summed(rows: Iterable[Any], key: tuple[str, ...]) -> dict[Any, Counter[str]]:
+    sums: dict[Any, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        sums[tuple(getattr(row, column) for column in key)].update(sums_of(row))
+    return sums
+
+
+def sums_of(row: Any) -> dict[str, int]:
+    return {column: getattr(row, column) for column in SUM_COLUMNS}
+
+
+def filled(apps: Apps, table: str, key: tuple[str, ...]) -> dict[Any, Counter[str]]:
+    """What stands in a table, by a key that names each row."""
+    rows = list(apps.get_model("agents", table)._default_manager.all())
+    found = summed(rows, key)
+    assert len(found) == len(rows)
+    return found
+
+
+MODEL_KEY = ("workspace_id", "day", "provider", "model")
+"""Until 0012 came."""
+
+
 @pytest.mark.usefixtures("_at_last")
 @pytest.mark.parametrize(
     ("before", "after", "table", "key"),
     [
-        ("0007_tag_day_by_tag", "0008_agent_day", AgentDay, ("workspace_id", "day", "agent_id")),
-        ("0008_agent_day", "0009_model_day", ModelDay, ("workspace_id", "day", "provider", "model")),
+        ("0007_tag_day_by_tag", "0008_agent_day", "AgentDay", ("workspace_id", "day", "agent_id")),
+        ("0008_agent_day", "0009_model_day", "ModelDay", MODEL_KEY),
     ],
     ids=["agents", "models"],
 )
 def test_days_are_filled_from_usage_whose_calls_are_gone(
-    before: str, after: str, table: type[AgentDay | ModelDay], key: tuple[str, ...]
+    before: str, after: str, table: str, key: tuple[str, ...]
 ) -> None:
-    support_bot = AgentFactory(slug="support-bot")
-    agents = [support_bot, AgentFactory(slug="researcher", workspace=support_bot.workspace), AgentFactory()]
-    usage: Any = migrate(before).get_model("agents", "UsageDay").objects
-    expected: dict[Any, Counter[str]] = {}
-    number = 0
-    for agent in agents:
-        for day in (NOON.date(), NOON.date() - timedelta(days=500)):
-            for provider, model, status in USED:
-                number += 1
-                sums = {column: number * place for place, column in enumerate(SUM_COLUMNS, start=1)}
-                row = usage.create(
-                    workspace_id=agent.workspace_id, agent_id=agent.pk, day=day, provider=provider, model=model,
-                    status=status, **sums,
-                )  # fmt: skip
-                expected.setdefault(tuple(getattr(row, column) for column in key), Counter()).update(sums)
+    used, _ = some_days(migrate(before))
 
-    migrate(after)
-
-    filled = {
-        tuple(getattr(row, column) for column in key): {column: getattr(row, column) for column in SUM_COLUMNS}
-        for row in table._default_manager.all()
-    }
-    assert table._default_manager.count() == len(filled)
-    assert filled == {key: dict(sums) for key, sums in expected.items()}
+    assert filled(migrate(after), table, key) == summed(used, key)
     assert not LLMCall.objects.exists(), "retention has let go of them"
+
+
+MODEL_STATUS_KEY = (*MODEL_KEY, "status")
+WORKSPACE_TAG_KEY = ("workspace_id", "day", "tag")
+
+
+@pytest.mark.usefixtures("_at_last")
+def test_days_by_status_and_by_tag_are_filled_from_days_whose_calls_are_gone() -> None:
+    used, tagged = some_days(migrate("0008_agent_day"))
+    migrate("0011_months")  # on the way, days by model are filled as 0009 does it
+
+    apps = migrate("0012_model_day_by_status")
+
+    of_models = filled(apps, "ModelDay", MODEL_STATUS_KEY)
+    assert of_models == summed(used, MODEL_STATUS_KEY)
+    assert len(of_models) == 2 * 2 * len(USED), "of two workspaces, two days and each status"
+    of_tags = filled(apps, "WorkspaceTagDay", WORKSPACE_TAG_KEY)
+    assert of_tags == summed(tagged, WORKSPACE_TAG_KEY)
+    assert len(of_tags) == 2 * 2 * 3
+    assert not LLMCall.objects.exists(), "retention has let go of them"
+
+
+@pytest.mark.usefixtures("_at_last")
+def test_days_by_status_can_be_migrated_back_and_forth() -> None:
+    used, tagged = some_days(migrate("0008_agent_day"))
+    before = migrate("0011_months")
+    whole, built = filled(before, "ModelDay", MODEL_KEY), constraints("agents_modelday")
+    migrate("0012_model_day_by_status")
+    by_status = constraints("agents_modelday")
+
+    back = migrate("0011_months")
+
+    assert filled(back, "ModelDay", MODEL_KEY) == whole == summed(used, MODEL_KEY)
+    assert constraints("agents_modelday") == built
+    assert "agents_workspacetagday" not in connection.introspection.table_names()
+
+    forth = migrate("0012_model_day_by_status")
+
+    assert filled(forth, "ModelDay", MODEL_STATUS_KEY) == summed(used, MODEL_STATUS_KEY)
+    assert filled(forth, "WorkspaceTagDay", WORKSPACE_TAG_KEY) == summed(tagged, WORKSPACE_TAG_KEY)
+    assert constraints("agents_modelday") == by_status
+    assert by_status["one_model_day_per_key"] == list(MODEL_STATUS_KEY)
+
+
+def constraints(table: str) -> dict[str, list[str]]:
+    """The columns of a table's constraints and indexes, by their names."""
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, table)
+    return {name: constraint["columns"] for name, constraint in found.items()}
 
 
 DAYS_BY_MONTH = {
@@ -117,7 +194,7 @@ def test_months_are_filled_from_days_whose_calls_are_gone(
             for day in of_month:
                 for facts in rows_of_a_day:
                     number += 1
-                    sums = {column: number * place for place, column in enumerate(SUM_COLUMNS, start=1)}
+                    sums = sums_number(number)
                     daily.create(
                         workspace_id=agent.workspace_id, agent_id=agent.pk, day=date.fromisoformat(day), **facts, **sums
                     )
@@ -127,14 +204,12 @@ def test_months_are_filled_from_days_whose_calls_are_gone(
     migrate("0011_months")
 
     columns = list(rows_of_a_day[0])
-    filled = {
-        (row.workspace_id, str(row.month), row.agent_id, *(getattr(row, column) for column in columns)): {
-            column: getattr(row, column) for column in SUM_COLUMNS
-        }
+    stands = {
+        (row.workspace_id, str(row.month), row.agent_id, *(getattr(row, column) for column in columns)): sums_of(row)
         for row in table._default_manager.all()
     }
-    assert table._default_manager.count() == len(filled) == len(agents) * len(DAYS_BY_MONTH) * len(rows_of_a_day)
-    assert filled == {key: dict(sums) for key, sums in expected.items()}
+    assert table._default_manager.count() == len(stands) == len(agents) * len(DAYS_BY_MONTH) * len(rows_of_a_day)
+    assert stands == {key: dict(sums) for key, sums in expected.items()}
     assert not LLMCall.objects.exists(), "retention has let go of them"
     for workspace in {agent.workspace for agent in agents}:
         assert list(differences_of_months(workspace)) == []

@@ -33,6 +33,7 @@ from agents.models import (
     UsageDay,
     UsageMonth,
     Workspace,
+    WorkspaceTagDay,
 )
 from agents.moving import move, sweep
 from agents.rebuild import differences
@@ -48,6 +49,8 @@ pytestmark = pytest.mark.django_db
 
 CALL = 36_000
 """Microcents of `llm_call()`: 1,200 x 0.15 USD and 300 x 0.60 USD a million are 0.00036 USD = 0.036 cents."""
+OF_ALL_AGENTS = (ModelDay, WorkspaceTagDay)
+"""Sums whichever agents called: a merge leaves them as they are."""
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +80,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
         refused(run_id=run),
     )
     before = CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total()
-    of_models = list(ModelDay.objects.order_by("pk").values())
+    of_all_agents = [list(table._default_manager.order_by("pk").values()) for table in OF_ALL_AGENTS]
 
     done = finish(merge(source, target, by_name="test"))
 
@@ -88,7 +91,7 @@ def test_all_that_the_ledger_holds_of_one_becomes_the_others(workspace: Workspac
     assert (done.expected_calls, done.percent) == (3, 100)
     assert wrong_sums(workspace) == []
     assert CostTracker().workspace(workspace).between(NOON - timedelta(days=90), RECEIVED).total() == before
-    assert list(ModelDay.objects.order_by("pk").values()) == of_models
+    assert [list(table._default_manager.order_by("pk").values()) for table in OF_ALL_AGENTS] == of_all_agents
     # Of the same day, model and status: the two agents' rows are one row.
     assert UsageDay.objects.get(day=NOON.date()).calls == AgentDay.objects.get(day=NOON.date()).calls == 3
     assert TagDay.objects.get(day=NOON.date(), tag="prod").calls == 2
@@ -151,7 +154,8 @@ def test_days_whose_calls_are_gone_move_with_their_sums(
     for table in (UsageDay, AgentDay, TagDay):
         assert whose(table) == {"support-bot"}, table
         assert table._default_manager.get(day=long_ago.date()).calls == 2 + of_target, table
-    assert ModelDay.objects.get(day=long_ago.date()).calls == 2 + of_target
+    for table in OF_ALL_AGENTS:
+        assert table._default_manager.get(day=long_ago.date()).calls == 2 + of_target, table
     for month in (UsageMonth, TagMonth):
         assert whose(month) == {"support-bot"}, month
         sums = dict(month._default_manager.values_list("month", "cost_microcents"))
@@ -204,9 +208,9 @@ def test_calls_that_retention_is_about_to_delete_are_not_taken_out_of_their_sums
         assert list(table._default_manager.values_list("agent__slug", "calls")) == [("support-bot", 2)], table
 
 
-@pytest.mark.parametrize("table", [UsageDay, AgentDay, ModelDay])
+@pytest.mark.parametrize("table", [UsageDay, AgentDay, ModelDay, WorkspaceTagDay])
 def test_sums_that_were_wrong_stay_as_wrong_and_are_mended_as_ever(
-    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay | ModelDay]
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[UsageDay | AgentDay | ModelDay | WorkspaceTagDay]
 ) -> None:
     record(workspace, llm_call(agent="suport-bot"))
     table._default_manager.update(calls=5)
@@ -257,13 +261,16 @@ def test_sums_of_a_day_that_one_table_has_alone_move_too(
     assert whose(table) == {"support-bot"}
 
 
-def test_a_model_that_has_no_day_gets_none_by_a_merge(workspace: Workspace, bots: tuple[Agent, Agent]) -> None:
+@pytest.mark.parametrize("table", OF_ALL_AGENTS)
+def test_a_model_or_tag_that_has_no_day_gets_none_by_a_merge(
+    workspace: Workspace, bots: tuple[Agent, Agent], table: type[ModelDay | WorkspaceTagDay]
+) -> None:
     record(workspace, llm_call(agent="suport-bot"))
-    ModelDay.objects.all().delete()
+    table._default_manager.all().delete()
 
     finish(merge(*bots, by_name="test"))
 
-    assert not ModelDay.objects.exists(), "what was taken out and added is nothing"
+    assert not table._default_manager.exists(), "what was taken out and added is nothing"
 
 
 def test_every_step_is_short_and_leaves_all_sums_right(

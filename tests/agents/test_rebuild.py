@@ -24,6 +24,7 @@ from agents.models import (
     UsageMonth,
     Workspace,
     WorkspaceDay,
+    WorkspaceTagDay,
 )
 from agents.rebuild import MENDED_AT_ONCE, differences, differences_of_months, mend
 from agents.retention import let_go
@@ -77,8 +78,12 @@ DAMAGE: dict[str, Callable[[], object]] = {
     "a rollup counts too much": lambda: UsageDay.objects.update(cost_microcents=F("cost_microcents") + 1),
     "an agent's day counts too little": lambda: AgentDay.objects.update(calls=F("calls") - 1),
     "a model's day counts too much": lambda: ModelDay.objects.update(calls=F("calls") + 1),
+    "a model's day is under another status": lambda: ModelDay.objects.filter(status="error").update(status="cancelled"),
+    "a tag's day counts too much": lambda: WorkspaceTagDay.objects.filter(tag="eu").update(calls=F("calls") + 1),
+    "a day without tags counts too little": lambda: WorkspaceTagDay.objects.filter(tag="").update(calls=F("calls") - 1),
     "rollups are gone": lambda: [
-        table.objects.all().delete() for table in (UsageDay, AgentDay, ModelDay, TagDay, WorkspaceDay)
+        table.objects.all().delete()
+        for table in (UsageDay, AgentDay, ModelDay, TagDay, WorkspaceTagDay, WorkspaceDay)
     ],
     "months count too much": lambda: UsageMonth.objects.update(cost_microcents=F("cost_microcents") + 1),
     "a month counts too little": lambda: UsageMonth.objects.filter(month="2026-10-01").update(calls=F("calls") - 1),
@@ -112,8 +117,11 @@ DAMAGE: dict[str, Callable[[], object]] = {
         day=NOON.date() + timedelta(days=8),  # beyond what any other table has
     ),
     "a day of a model that nobody called is there": lambda: ModelDay.objects.create(
-        workspace=Workspace.objects.get(slug="acme"), calls=3, provider="openai", model="never-used",
+        workspace=Workspace.objects.get(slug="acme"), calls=3, provider="openai", model="never-used", status="ok",
         day=NOON.date() + timedelta(days=8),
+    ),
+    "a day of a tag that nobody used is there": lambda: WorkspaceTagDay.objects.create(
+        workspace=Workspace.objects.get(slug="acme"), calls=3, tag="never-used", day=NOON.date() + timedelta(days=8),
     ),
     "runs lost their sums": lambda: AgentRunLog.objects.update(calls=0, input_tokens=9, refused_calls=0),
     "a run is gone": lambda: AgentRunLog.objects.filter(agent__slug="researcher").delete(),
@@ -220,7 +228,7 @@ def test_days_whose_calls_were_let_go_keep_their_sums(busy: Workspace) -> None:
     assert [stands[table] for table in SUMS] == [kept[table] for table in SUMS]
 
 
-SUMS = ("UsageDay", "UsageMonth", "AgentDay", "ModelDay", "TagDay", "TagMonth", "WorkspaceDay")
+SUMS = ("UsageDay", "UsageMonth", "AgentDay", "ModelDay", "TagDay", "TagMonth", "WorkspaceTagDay", "WorkspaceDay")
 
 
 MONTHS_DAMAGE: dict[str, Callable[[], object]] = {

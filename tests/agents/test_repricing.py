@@ -28,6 +28,7 @@ from agents.models import (
     UsageMonth,
     Workspace,
     WorkspaceDay,
+    WorkspaceTagDay,
 )
 from agents.repricing import Corrected, Selection
 from agents.signals import costs_corrected
@@ -91,8 +92,8 @@ def test_unpriced_calls_get_their_cost_with_every_sum_that_shows_it(workspace: W
     assert (row.cost_microcents, row.unpriced_calls, row.calls) == (2 * COST, 0, 2)
     for usage in (UsageDay.objects.get(provider="ollama"), UsageMonth.objects.get(provider="ollama")):
         assert (usage.cost_microcents, usage.unpriced_calls) == (2 * COST, 0)
-    for tagged in (TagDay.objects.get(tag="prod"), TagMonth.objects.get(tag="prod")):
-        assert tagged.cost_microcents == COST
+    for table in (TagDay, TagMonth, WorkspaceTagDay):
+        assert table._default_manager.get(tag="prod").cost_microcents == COST, table
     day = WorkspaceDay.objects.get()
     assert (day.cost_microcents, day.unpriced_calls) == (2 * COST + priced_at_once, 0)
     assert_all_sums_agree(workspace)
