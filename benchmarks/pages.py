@@ -68,7 +68,7 @@ def addresses() -> list[str]:
     key = ApiKey.objects.filter(workspace=agent.workspace).order_by("pk")[0].pk
     own, place = f"/analytics/{agent.pk}/", f"/workspaces/{agent.workspace.slug}/"
     today = datetime.now(UTC).date()
-    year = f"from={today - timedelta(days=364)}{OF_ONES_OWN}{today}"
+    year, weeks = (f"from={today - timedelta(days=days)}{OF_ONES_OWN}{today}" for days in (364, 174))
     narrowed = ("model=gpt-5&status=error", "tag=tag-3", "tag=tag-3&model=gpt-5", "tag=no-such-tag&range=90-days")
     pages = [
         "/", "/?by=agent&range=90-days", "/?by=model&compare=1", "/?by=provider&compare=1",
@@ -76,7 +76,10 @@ def addresses() -> list[str]:
         "/?by=agent&status=error&compare=1",
         f"/?agent={agent.pk}&range=90-days", *(f"/?{query}" for query in narrowed),
         f"/?{year}", f"/?{year}&by=agent", f"/?{year}&by=model", f"/?{year}&by=agent&status=error",
-        f"/?{year}&tag=tag-3",
+        f"/?{year}&tag=tag-3", f"/?{year}&by=agent&status=error&compare=1", f"/?{year}&tag=tag-3&compare=1",
+        f"/?{weeks}&by=agent", f"/?{weeks}&by=agent&status=error", f"/?{weeks}&tag=tag-3&compare=1",
+        "/?by=agent&range=90-days&status=ok", "/?by=agent&range=90-days&tag=tag-3",
+        "/?by=agent&range=90-days&status=ok&compare=1", "/?range=90-days&tag=tag-3&compare=1",
         f"{own}?{year}", f"{own}?{year}&tag=tag-3", f"{place}?{year}", f"{place}?{year}&by=model&status=error",
         "/analytics/", "/analytics/?q=agent-4&sort=last-run", "/analytics/?from=450",
         own, f"{own}?range=90-days&compare=1", f"{own}?range=24-hours&compare=1", f"{own}?tag=tag-3&range=90-days",
@@ -266,7 +269,7 @@ def show(lines: list[dict[str, Any]], calls: int, smaller: int, database: str) -
     years = [line for line in lines if OF_ONES_OWN in line["page"]]
     pages = [line for line in lines if line not in what_if and line not in years]
     for label, chosen, limit in (
-        ("slowest page", pages, PAGE_MS), ("slowest page, of a year that one asks for", years, PAGE_MS),
+        ("slowest page", pages, PAGE_MS), ("slowest page, of a range of one's own", years, PAGE_MS),
         ("what-if of a month", what_if, WHAT_IF_MS),
     ):  # fmt: skip
         if chosen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -73,18 +73,36 @@ def whole_months(days: Days) -> Days:
     return Days(start, end) if start < end else NO_DAYS
 
 
+def months_to_read(days: Days, tomorrow: date) -> Days:
+    """The calendar months that are better read whole, and what is not of `days` taken off again, than day by day: at
+    its ends those of which more days are in than out. Days from `tomorrow` on, which have next to no calls, are none.
+    """
+    if not days:
+        return NO_DAYS
+    first, last = first_of_month(days.start), first_of_month(days.last)
+    before = (days.start - first).days
+    behind = (max(days.end, min(first_of_next_month(last), tomorrow)) - days.end).days
+    if first == last:
+        return Days(first, first_of_next_month(first)) if before + behind < len(days) else NO_DAYS
+    start = first if before < (first_of_next_month(first) - days.start).days else first_of_next_month(first)
+    end = first_of_next_month(last) if behind < (days.end - last).days else last
+    return Days(start, end) if start < end else NO_DAYS
+
+
 @dataclass(frozen=True)
 class Cover:
-    """Days that are read from sums: some as whole months, the rest one by one, and no day twice."""
+    """Days that are read from sums: some as calendar months, the rest one by one, and no day twice."""
 
     days: tuple[Days, ...]
-    """The earlier first; none is empty."""
+    """The earlier first; none is empty, as none of `less` is."""
     months: Days
-    """Whole calendar months; may be empty."""
+    """Calendar months; may be empty."""
+    less: tuple[Days, ...] = ()
+    """Of these months, what is to be taken off them again. Each lies in one month."""
 
     @classmethod
     def of(cls, spans: Iterable[Days], months: Days = NO_DAYS) -> Cover:
-        """All days of `spans`; those of `months`, which lie within one of them, as months."""
+        """All days of `spans`; those of `months`, which has no month without any of them, as months."""
         runs: list[Days] = []
         for span in sorted(filter(None, spans), key=lambda span: span.start):
             if runs and span.start <= runs[-1].end:
@@ -93,22 +111,31 @@ class Cover:
                 runs.append(span)
         if not months:
             return cls(tuple(runs), months)
-        if not any(run.start <= months.start and months.end <= run.end for run in runs):
+        less = _without(months, runs)
+        if any(whole_months(gap) for gap in less):
             raise ValueError(f"The months {months} are not among the days that are read.")
-        return cls(tuple(part for run in runs for part in (_before(run, months), _behind(run, months)) if part), months)
+        of_one_month = (part for gap in less for part in _by_month(gap))
+        return cls(tuple(part for run in runs for part in _without(run, [months])), months, tuple(of_one_month))
 
     @classmethod
-    def in_months(cls, days: Days) -> Cover:
-        """As whole months as far as there are any: for sums over all of `days`."""
-        return cls.of([days], whole_months(days))
+    def in_months(cls, days: Days, tomorrow: date) -> Cover:
+        """As months as far as that is less to read: for sums over all of `days`."""
+        return cls.of([days], months_to_read(days, tomorrow))
 
 
-def _before(run: Days, months: Days) -> Days:
-    return Days(run.start, max(run.start, min(run.end, months.start)))
+def _without(days: Days, others: Sequence[Days]) -> list[Days]:
+    """The parts of `days` that are in none of the others, which come one behind the other."""
+    found, start = [], days.start
+    for other in others:
+        found.append(Days(start, min(days.end, other.start)))
+        start = max(start, other.end)
+    return [part for part in (*found, Days(start, days.end)) if part.start < part.end]
 
 
-def _behind(run: Days, months: Days) -> Days:
-    return Days(min(run.end, max(run.start, months.end)), run.end)
+def _by_month(days: Days) -> list[Days]:
+    """Of days of two months at most, those of each."""
+    turn = first_of_next_month(days.start)
+    return [days] if days.end <= turn else [Days(days.start, turn), Days(turn, days.end)]
 
 
 RANGES = {
@@ -137,6 +164,10 @@ class Calendar:
         return self.now.astimezone(self.zone).date()
 
     @property
+    def tomorrow(self) -> date:
+        return self.today + timedelta(days=1)
+
+    @property
     def month(self) -> Days:
         """All of it."""
         return Days(first_of_month(self.today), first_of_next_month(self.today))
@@ -144,7 +175,7 @@ class Calendar:
     @property
     def month_to_date(self) -> Days:
         """The first days of the month, up to and with today."""
-        return Days(first_of_month(self.today), self.today + timedelta(days=1))
+        return Days(first_of_month(self.today), self.tomorrow)
 
     @property
     def compared_days(self) -> Days:
@@ -163,17 +194,16 @@ class Calendar:
 
     @property
     def last_30_days(self) -> Days:
-        return Days(self.today - timedelta(days=29), self.today + timedelta(days=1))
+        return Days(self.today - timedelta(days=29), self.tomorrow)
 
     def days_of(self, name: str) -> Days:
         """The days of a range in `RANGES`; an unknown name is the default. Of 24 hours: the days they touch."""
-        tomorrow = self.today + timedelta(days=1)
         if name == "last-month":
             return Days(first_of_previous_month(self.today), first_of_month(self.today))
         if name == "24-hours":
-            return Days(self.today - timedelta(days=1), tomorrow)
+            return Days(self.today - timedelta(days=1), self.tomorrow)
         if name.endswith("-days") and name in RANGES:
-            return Days(tomorrow - timedelta(days=int(name.removesuffix("-days"))), tomorrow)
+            return Days(self.tomorrow - timedelta(days=int(name.removesuffix("-days"))), self.tomorrow)
         return self.month
 
     def days_before(self, name: str, shown: Days) -> Days:

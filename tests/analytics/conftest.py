@@ -72,8 +72,8 @@ def priced_call(**changes: Any) -> wire.LLMCall:
     return call
 
 
-def book(workspace: Workspace, calls: list[wire.LLMCall]) -> None:
-    recorded = ledger.record(workspace, list(enumerate(calls)), client=None, received_at=AFTERNOON)
+def book(workspace: Workspace, calls: list[wire.LLMCall], received_at: datetime = AFTERNOON) -> None:
+    recorded = ledger.record(workspace, list(enumerate(calls)), client=None, received_at=received_at)
     assert len(recorded.accepted) == len(calls), recorded.rejected
 
 

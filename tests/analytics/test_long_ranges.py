@@ -16,12 +16,13 @@ from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from agents.models import Agent, LLMCall, ModelPrice, TagMonth, UsageMonth, Workspace
+from agents.models import Agent, LLMCall, ModelPrice, TagMonth, UsageMonth, Workspace, WorkspaceTagDay
 from costsite.analytics.filters import filters_from
 from costsite.analytics.forecast import Forecast, forecast_month
 from costsite.analytics.periods import NO_DAYS, Days
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.usage import usage_split
+from costsite.analytics.stacks import SERIES
 from tests.analytics.conftest import book, priced_call
 from tests.analytics.facts import (
     AFTERNOON,
@@ -80,6 +81,15 @@ def long_history(cast: Cast) -> list[LLMCall]:
         book(cast.acme, calls[first : first + 100])
     book(cast.elsewhere, [priced_call(agent="stranger", tags=["web"], started_at=BEGAN + timedelta(days=400))])
     return list(LLMCall.objects.filter(workspace=cast.acme).select_related("agent"))
+
+
+@pytest.fixture
+def _clocks_ahead(cast: Cast, long_history: list[LLMCall]) -> None:
+    """Calls of a day to come: of a month that has begun, and in no range up to today."""
+    later = AFTERNOON + timedelta(days=2)
+    calls = [priced_call(agent=f"agent-{number}", started_at=later, tags=["web"]) for number in (0, 8, 9)]
+    book(cast.acme, [*calls, priced_call(agent="agent-9", started_at=later, status="error")], later)
+    assert LLMCall.objects.filter(day__gt=AFTERNOON.date()).count() == 4
 
 
 def asked_for(name: str) -> tuple[str, date, date]:
@@ -148,6 +158,60 @@ def test_each_month_of_a_chart_is_of_the_calls(
             assert {name: summed[first[:7]].get(name) for name in head} == of_month, (address, first)
 
 
+OF_ACME = ("ok", "acme-1", "acme-ai")
+SHORTER = {
+    "range=7-days": (date(2026, 11, 18), date(2026, 11, 25)),
+    "range=30-days": (date(2026, 10, 26), date(2026, 11, 25)),
+    "range=90-days": (date(2026, 8, 27), date(2026, 11, 25)),
+    "range=last-month": (date(2026, 10, 1), date(2026, 11, 1)),
+    "from=2026-10-04&to=2026-10-29": (date(2026, 10, 4), date(2026, 10, 30)),
+    "from=2026-09-20&to=2026-10-29": (date(2026, 9, 20), date(2026, 10, 30)),
+    "from=2026-09-05&to=2026-11-06": (date(2026, 9, 5), date(2026, 11, 7)),
+    "from=2025-03-05&to=2025-06-03": (date(2025, 3, 5), date(2025, 6, 4)),
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", lambda call: True),
+        ("status=error", lambda call: call.status == "error"),
+        ("status=ok&model=acme-1&provider=acme-ai", lambda call: (call.status, call.model, call.provider) == OF_ACME),
+        ("tag=web", lambda call: "web" in call.tags),
+    ],
+)
+@pytest.mark.usefixtures("_clocks_ahead")
+@pytest.mark.parametrize("reader", ["viewer", "superuser"])
+def test_a_chart_names_the_dearest_agents(
+    long_history: list[LLMCall], cast: Cast, client: Client, reader: str, query: str, wanted: Callable[[LLMCall], bool]
+) -> None:
+    """Seven of nine, each day by day; and the days before, where they are compared."""
+    client.force_login(getattr(cast, reader))
+    found = [call for call in long_history if wanted(call)]
+    long = {days: (start, end) for days, start, end in map(asked_for, RANGES) if end <= date(2026, 11, 25)}
+    for days, (start, end) in (SHORTER | long).items():
+        calls = within(found, start, end)
+        spent = {name: known(mine) or 0 for name, mine in grouped(calls, lambda call: call.agent.slug).items()}
+        dearest = sorted((name for name in spent if spent[name]), key=lambda name: (-spent[name], name))[:SERIES]
+        for page in ("/", "/workspaces/acme/"):
+            address = f"{page}?{days}&by=agent&compare=1&workspace=acme&{query}"
+            rows = file_of(client, address, "spend-per-day")
+            drawn = client.get(address.replace("&compare=1", "")).context["chart"]
+            assert sum(bar.column.total for bar in drawn.bars) == (known(calls) or 0), address
+            columns = {name: f"{name} (cost_cents)" for name in dearest}
+            others = {"Day", "cost_cents", "unpriced_calls", "Other (cost_cents)", "Before (cost_cents)"}
+            assert set(rows[0]) - others == set(columns.values()), address
+            for name, column in columns.items():
+                mine = grouped((call for call in calls if call.agent.slug == name), lambda call: f"{call.day}")
+                assert {row["Day"]: row[column] for row in rows if row["Day"] in mine} == {
+                    day: exact(known(of_day)) for day, of_day in mine.items()
+                }, (address, name)
+            first = date(2026, 9, 1) if days == "range=last-month" else start - (end - start)
+            earlier = within(found, first, min(start, first + timedelta(days=len(rows))))
+            told = sum(float(row["Before (cost_cents)"] or 0) for row in rows)
+            assert round(told, 6) == float(exact(known(earlier) or 0)), address
+
+
 @pytest.mark.parametrize("name", RANGES)
 def test_the_agents_page_is_of_the_calls(long_history: list[LLMCall], as_viewer: Client, name: str) -> None:
     days, start, end = asked_for(name)
@@ -198,7 +262,9 @@ def test_a_long_range_changes_nothing_that_is_not_of_it(long_history: list[LLMCa
                 assert usual.get(figure) == context.get(figure), (page, name, figure)
 
 
-def test_a_range_that_is_compared_is_read_by_day(long_history: list[LLMCall], as_viewer: Client) -> None:
+def test_a_range_and_the_one_it_is_compared_with_are_of_the_calls(
+    long_history: list[LLMCall], as_viewer: Client
+) -> None:
     days, start, end = asked_for("just over half a year")
     before = start - (end - start)
     for query in ("", "&by=agent&status=error", "&tag=web"):
@@ -227,7 +293,7 @@ def test_whole_months_are_not_read_day_by_day(
         (f"/?{days}&by=model", UsageMonth),
         (f"/?{days}&tag=web", TagMonth),
         (f"/workspaces/acme/?{days}", UsageMonth),
-        (f"/workspaces/acme/?{days}", TagMonth),
+        (f"/workspaces/acme/?{days}", WorkspaceTagDay),
     ):
         with CaptureQueriesContext(connection) as queries:
             client.get(page)
@@ -270,7 +336,7 @@ def test_agents_that_never_called_take_nobodys_colour(cast: Cast, as_viewer: Cli
     for days in ("range=90-days", "from=2026-01-01&to=2026-11-24"):
         dearest = usage_split(
             cast.viewer, filters_from(QueryDict(f"{days}&by=agent"), calendar_now(), by=("", "agent")), "agent", 7, {},
-            drawn=NO_DAYS,
+            drawn=NO_DAYS, tomorrow=calendar_now().tomorrow,
         ).dearest  # fmt: skip
         assert list(dearest) == [Agent.objects.get(slug="late").pk] * ("from" in days)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, whole_months
+from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, months_to_read, whole_months
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -102,6 +103,45 @@ def test_the_months_of_a_range_lie_whole_in_it(days: Days, months: Days) -> None
 days_of_two_years = st.tuples(st.integers(0, 700), st.integers(0, 500)).map(
     lambda span: Days(date(2025, 1, 1) + timedelta(days=span[0]), date(2025, 1, 1) + timedelta(days=sum(span)))
 )
+
+
+@pytest.mark.parametrize(
+    ("days", "months"),
+    [
+        # Of a month up to today, days to come are none of it.
+        (Days(date(2025, 11, 28), date(2026, 11, 10)), Days(date(2025, 12, 1), date(2026, 12, 1))),
+        (Days(date(2025, 11, 16), date(2026, 11, 10)), Days(date(2025, 12, 1), date(2026, 12, 1))),
+        (Days(date(2025, 11, 15), date(2026, 11, 10)), Days(date(2025, 11, 1), date(2026, 12, 1))),
+        # Of one that is over, they are.
+        (Days(date(2026, 9, 1), date(2026, 10, 17)), Days(date(2026, 9, 1), date(2026, 11, 1))),
+        (Days(date(2026, 9, 1), date(2026, 10, 16)), Days(date(2026, 9, 1), date(2026, 10, 1))),
+        (Days(date(2026, 9, 20), date(2026, 10, 10)), NO_DAYS),
+        (Days(date(2026, 10, 5), date(2026, 10, 26)), Days(date(2026, 10, 1), date(2026, 11, 1))),
+        (Days(date(2026, 10, 8), date(2026, 10, 22)), NO_DAYS),
+        (Days(date(2026, 11, 1), date(2026, 12, 1)), Days(date(2026, 11, 1), date(2026, 12, 1))),
+        (Days(date(2026, 11, 1), date(2026, 11, 1)), NO_DAYS),
+    ],
+)
+def test_months_are_read_whole_where_more_of_them_is_in_than_out(days: Days, months: Days) -> None:
+    assert months_to_read(days, date(2026, 11, 10)) == months
+
+
+@given(days_of_two_years, days_of_two_years.map(lambda days: days.end))
+def test_what_is_read_of_months_that_stick_out_is_taken_off_again(days: Days, tomorrow: date) -> None:
+    cover = Cover.in_months(days, tomorrow)
+
+    read = Counter(day for run in (*cover.days, cover.months) for day in run)
+    read.subtract(day for run in cover.less for day in run)
+    assert sorted(day for day, times in read.items() if times) == list(days)
+    assert set(read.values()) <= {0, 1}
+    assert all((run.start.year, run.start.month) == (run.last.year, run.last.month) for run in cover.less)
+    out = sum(1 for run in cover.less for day in run if day < max(tomorrow, days.end))
+    assert out + sum(map(len, cover.days)) <= len(days)
+
+
+def test_months_that_are_not_read_of_are_a_mistake() -> None:
+    with pytest.raises(ValueError, match="not among the days"):
+        Cover.of([Days(date(2026, 9, 20), date(2026, 11, 5))], Days(date(2026, 8, 1), date(2026, 11, 1)))
 
 
 @given(st.lists(days_of_two_years, min_size=1, max_size=4), st.integers(0, 3))

@@ -15,9 +15,9 @@ from django.urls import reverse
 
 from agents.models import Agent, AgentRunLog
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.hours import spend_by_hour
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.runs import Cursor, list_runs
-from costsite.analytics.queries.usage import spend_by_hour
 from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend, text_of
 from tests.factories import NOON, MembershipFactory
 
@@ -140,7 +140,7 @@ def walk(reader: User, way: str, place: Cursor | None) -> list[int]:
 def test_hours_are_of_the_newest_runs_and_of_what_began_with_the_last_of_them(
     cast: Cast, spend: Spend, monkeypatch: pytest.MonkeyPatch, reader: str
 ) -> None:
-    monkeypatch.setattr("costsite.analytics.queries.usage.HOURLY_RUNS", 5)
+    monkeypatch.setattr("costsite.analytics.queries.hours.HOURLY_RUNS", 5)
     MembershipFactory(user=cast.viewer, workspace=cast.elsewhere)
     for number in range(12):
         spend((cast.acme, cast.elsewhere)[number % 2], started_at=AFTERNOON - timedelta(minutes=10 * (number // 3)))

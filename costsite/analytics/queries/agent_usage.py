@@ -85,7 +85,7 @@ def agent_usage(user: User, agent_id: int, cover: Cover) -> AgentUsage:
     """As many rows as the agent has models, states and efforts on the days it ran; of a month that is read as one, on
     its first day.
     """
-    rows = SumsOf(UsageDay.objects.visible_to(user), UsageMonth.objects.visible_to(user)).filter(agent_id=agent_id)
+    rows = SumsOf.tables(UsageDay, UsageMonth).visible_to(user).filter(agent_id=agent_id)
     columns = ("at", "provider", "model", "status", "effort", *COLUMNS)
     found = plain_rows(united([part.values_list(*columns) for part in rows.over(cover)]))
     return AgentUsage(tuple(UsageRow._make((*row[:5], Spend(*row[5:]))) for row in found))

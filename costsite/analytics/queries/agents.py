@@ -18,7 +18,7 @@ from agents.models.sums import spend_from, sums
 from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Cover, Days
-from costsite.analytics.queries.rollups import CostByDay, days_of_agents, spend_by_day, within
+from costsite.analytics.queries.rollups import CostByDay, days_of_agents, spend_by_day, spent_by_agent, within
 from costsite.analytics.queries.runs import NEWEST_FIRST
 
 User = AbstractBaseUser | AnonymousUser
@@ -145,17 +145,11 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
     One row more than `limit` says that there are more.
     """
     month = calendar.month_to_date
-    spent = (
-        AgentDay.objects.filter(within(month), agent=OuterRef("pk"))
-        .order_by()
-        .values("agent")
-        .annotate(spent=Sum("cost_microcents"))
-    )
     rows = (
         Agent.objects.visible_to(user)
         .standing()
         .select_related("workspace")
-        .annotate(spent=Coalesce(Subquery(spent.values("spent")), 0))
+        .annotate(spent=spent_by_agent(Cover.in_months(month, calendar.tomorrow)))
     )
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))

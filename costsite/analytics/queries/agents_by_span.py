@@ -28,19 +28,24 @@ class Span:
 
     days: Days
     summed: Sequence[str] = COST
+    """`calls` among them."""
     wanted: Mapping[str, object] = field(default_factory=dict)
     """What columns of `UsageDay` have to be."""
     besides: Sequence[Days] = ()
     """More days of the same sums."""
     by: Sequence[str] = ()
     """What else of `UsageDay` it is summed by. Of one span at most: an agent then comes once for each."""
+    months: Days | None = None
+    """Calendar months that are read as such; None: those that lie whole in `days`."""
 
-    def reads(self) -> list[tuple[str, str, Days]]:
-        """Tables, the column of their time, and from when to when; one at least."""
-        cover = Cover.of([self.days, *self.besides], whole_months(self.days))
+    def reads(self) -> list[tuple[str, str, Days, str]]:
+        """Tables, the column of their time, from when to when, and a minus where it is taken off; one at least."""
+        cover = Cover.of([self.days, *self.besides], whole_months(self.days) if self.months is None else self.months)
         of_days = (UsageDay if self.wanted or self.by else AgentDay)._meta.db_table
-        found = [(of_days, "day", days) for days in cover.days]
-        return [*found, (UsageMonth._meta.db_table, "month", cover.months)] if cover.months or not found else found
+        found = [(of_days, "day", days, "") for days in cover.days]
+        if cover.months or not found:
+            found.append((UsageMonth._meta.db_table, "month", cover.months, ""))
+        return [*found, *((of_days, "day", days, "-") for days in cover.less)]
 
 
 def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequence[Span]) -> list[tuple[Any, ...]]:
@@ -59,16 +64,18 @@ def agents_by_span(agents: QuerySet[Agent], facts: Sequence[str], spans: Sequenc
         wanted = "".join(f" AND {column} = %s" for column in span.wanted)
         key = ", ".join(("agent_id", *span.by))
         parts = []
-        for table, time, days in span.reads():
+        for table, time, days, sign in span.reads():
+            added = ", ".join(f"{sign}{column} AS {column}" for column in span.summed)
             # By the agents: each one's sums are its part of an index, in its order. By the days alone, all would be
             # sorted.
             parts.append(
-                f"SELECT {key}, {', '.join(span.summed)} FROM {table} WHERE agent_id IN ({reach})"
+                f"SELECT {key}, {added} FROM {table} WHERE agent_id IN ({reach})"
                 f" AND {time} >= %s AND {time} < %s{wanted}"
             )
             parameters += [*parameters_of_reach, days.start.isoformat(), days.end.isoformat(), *span.wanted.values()]
         joins.append(
-            f"LEFT JOIN (SELECT {key}, {sums} FROM ({' UNION ALL '.join(parts)}) AS part GROUP BY {key}) AS s{number}"
+            f"LEFT JOIN (SELECT {key}, {sums} FROM ({' UNION ALL '.join(parts)}) AS part GROUP BY {key}"
+            f" HAVING SUM(calls) > 0) AS s{number}"
             f" ON s{number}.agent_id = a.id"
         )
         columns += [f"s{number}.{column}" for column in span.by]

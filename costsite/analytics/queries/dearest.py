@@ -16,27 +16,23 @@ _STATEMENT = """
 WITH
 by_value AS MATERIALIZED ({{}}),
 dearest AS (
-    SELECT named FROM by_value WHERE named IS NOT NULL{ranked}
+    SELECT named FROM by_value WHERE named IS NOT NULL
     GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s
 ),
 whose AS (
     SELECT CASE WHEN named IN (SELECT named FROM dearest) THEN named END AS who, at, {columns} FROM by_value
 )
-SELECT who, at, {sums} FROM whose GROUP BY who, at
+SELECT who, at, {sums} FROM whose GROUP BY who, at HAVING SUM({counted}) > 0
 """
 
 
-def dearest_by_time(
-    rows: QuerySet[Any, Any], columns: Sequence[str], most: int, ranked: tuple[object, object] | None = None
-) -> list[tuple[Any, ...]]:
+def dearest_by_time(rows: QuerySet[Any, Any], columns: Sequence[str], most: int) -> list[tuple[Any, ...]]:
     """The value, the time and the sum of each of `columns`; under None what all others than the `most` dearest come to.
 
     `rows`: a `values_list` with `named`, `at` and the columns, `cost` among them; what has None for a value is of none.
-    `ranked`: from which time on, and up to which, it counts who is dearest; None: whatever is read.
+    What the first of the columns counts, it has to count: a row that comes to none is left out.
     """
     statement = _STATEMENT.format(
-        ranked=" AND at >= %s AND at < %s" if ranked else "",
-        columns=", ".join(columns),
-        sums=", ".join(f"SUM({column})" for column in columns),
+        columns=", ".join(columns), sums=", ".join(f"SUM({column})" for column in columns), counted=columns[0]
     )
-    return plain_sums(rows, statement, *(ranked or ()), most)
+    return plain_sums(rows, statement, most)

@@ -7,7 +7,7 @@ To pass each through Django's converters takes longer than the database took to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -68,6 +68,11 @@ def time_text(at: datetime | None) -> str:
     if at is None:
         return ""
     return at.isoformat() if at.tzinfo else f"{at.isoformat()}+00:00"
+
+
+def day(at: date | str) -> date:
+    """A day that is not all of it a column's: SQLite knows it as text."""
+    return date.fromisoformat(at) if isinstance(at, str) else at
 
 
 def instant(at: datetime) -> datetime:

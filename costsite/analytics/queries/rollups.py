@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import reduce
 from operator import add
 from typing import Any, NamedTuple
 
-from django.db.models import Case, F, Q, Sum, When
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import DateField, F, OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import AgentDay, UsageMonth
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import KNOWN_DAYS
-from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, whole_months
-from costsite.analytics.queries.dearest import dearest_by_time
-from costsite.analytics.queries.plain import plain_rows, plain_sums
+from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, first_of_month, whole_months
+from costsite.analytics.queries.plain import plain_rows
+
+User = AbstractBaseUser | AnonymousUser
 
 
 def within(days: Days) -> Q:
     return Q(day__gte=days.start, day__lt=days.end)
+
+
+COST = ("calls", "unpriced_calls", "cost_microcents")
+"""What `known_cost` takes."""
+_ADDED = {f"added_{column}": F(column) for column in COST}
+_TAKEN_OFF = {f"added_{column}": -F(column) for column in COST}
 
 
 class SumsOf(NamedTuple):
@@ -31,17 +41,27 @@ class SumsOf(NamedTuple):
     days: Any
     months: Any
 
+    @classmethod
+    def tables(cls, days: Any, months: Any) -> SumsOf:
+        return cls(days.objects.all(), months.objects.all())
+
+    def visible_to(self, user: User) -> SumsOf:
+        return SumsOf(self.days.visible_to(user), self.months.visible_to(user))
+
     def filter(self, **columns: object) -> SumsOf:
         return SumsOf(self.days.filter(**columns), self.months.filter(**columns))
 
     def over(self, cover: Cover) -> list[Any]:
-        """The rows of each part of it, with their day or the first of their month as `at`: what is summed of each part
-        by itself, `united` asks for at once.
+        """The rows of each part of it, with their day or the first of their month as `at`, and what they add to each
+        of `COST` as `added_`: what is summed of each part by itself, `united` asks for at once.
         """
-        parts = [self.days.filter(within(days)).annotate(at=F("day")) for days in cover.days]
+        parts = [self.days.filter(within(days)).annotate(at=F("day")).alias(**_ADDED) for days in cover.days]
         if cover.months:
             of_months = self.months.filter(month__gte=cover.months.start, month__lt=cover.months.end)
-            parts.append(of_months.annotate(at=F("month")))
+            parts.append(of_months.annotate(at=F("month")).alias(**_ADDED))
+        for days in cover.less:
+            month = Value(first_of_month(days.start), output_field=DateField())
+            parts.append(self.days.filter(within(days)).annotate(at=month).alias(**_TAKEN_OFF))
         return [rows.order_by() for rows in parts]
 
 
@@ -90,8 +110,8 @@ class Spans:
         return self._cover(self.spark, drawn)
 
     def _cover(self, one_by_one: Days, drawn: Days) -> Cover:
-        until = max(drawn.start, min(drawn.end, one_by_one.start))
-        months = whole_months(Days(drawn.start, until))
+        start = max(drawn.start, self.shown.start)
+        months = whole_months(Days(start, max(start, min(drawn.end, self.shown.end, one_by_one.start))))
         return Cover.of([one_by_one, self.shown, self.shown_before or self.shown], months)
 
 
@@ -111,10 +131,6 @@ def narrowed(filters: Filters) -> dict[str, object]:
     return {column: value for column, value in columns.items() if value}
 
 
-COST = ("calls", "unpriced_calls", "cost_microcents")
-"""What `known_cost` takes."""
-
-
 def spend_of(calls: int, unpriced_calls: int, cost_microcents: int) -> Spend:
     """Of sums of `COST`, which is all that is known of the usage."""
     return Spend(calls=calls, unpriced_calls=unpriced_calls, cost_microcents=cost_microcents)
@@ -129,94 +145,27 @@ def days_of_agents(cover: Cover, agent_ids: Sequence[int]) -> dict[int, CostByDa
 
     Asked again whether their workspace is seen, no index would hold all there is.
     """
-    wanted = SumsOf(AgentDay.objects.all(), UsageMonth.objects.all()).filter(agent__in=agent_ids)
-    parts = [_by_value_and_day(rows.annotate(named=F("agent"))) for rows in wanted.over(cover)]
+    wanted = SumsOf.tables(AgentDay, UsageMonth).filter(agent__in=agent_ids)
+    parts = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in wanted.over(cover)]
     series: dict[int, CostByDay] = defaultdict(dict)
     for agent_id, day, made, unpriced, cost in plain_rows(united(parts)):
         series[agent_id][day] = known_cost(made, unpriced, cost)
     return series
 
 
-@dataclass(frozen=True)
-class SplitDays:
-    """Days split by a column: the dearest values of it, and what all of them come to."""
-
-    dearest: Sequence[Any]
-    costs: Mapping[Any, CostByDay]
-    totals: Mapping[date, Spend]
-    names: Mapping[int, str]
-    """Of the agents among the dearest, where they were read with these."""
-
-
-FEW_ROWS = 6_000
-"""Values times days that are grouped whole."""
-
-
-def split_by_day(
-    wanted: SumsOf,
-    days: Days,
-    key: str,
-    most: int,
-    totals: Mapping[date, Spend] | None = None,
-    agents: Mapping[int, str] | None = None,
-    *,
-    drawn: Days,
-    before: Days | None = None,
-    few: bool = False,
-) -> SplitDays:
-    """The `most` dearest values of `key`, a row for each day; what is beyond them is in the totals alone. `drawn`:
-    months among the days, of which each stands on its first day alone.
-
-    `totals`: of all the rows by day, where they are known already. `before`: days that the totals have to have too,
-    where they are not. `agents`: the dearest with their names, where they were found in a better way than by grouping
-    all rows. `few`: there are few values of the key, even of agents.
-    """
-    read = wanted.over(Cover.of([days, before] if before and totals is None else [days], drawn))
-    if few or key != "agent":
-        by_value = [_by_value_and_day(rows.annotate(named=F(key)), *FINER.get(key, ())) for rows in read]
-        ranked = days.start.isoformat(), days.end.isoformat()
-        found = dearest_by_time(united(by_value), ("made", "unpriced", "cost"), most, ranked)
-    else:
-        # To group many agents by day takes longer than to find the dearest first.
-        agents = _dearest_agents(wanted.over(Cover.in_months(days)), most) if agents is None else agents
-        if totals is None:
-            read = [rows.annotate(named=Case(When(agent__in=list(agents), then=F("agent")))) for rows in read]
-        else:
-            read = [rows.filter(agent__in=list(agents)).annotate(named=F("agent")) for rows in read]
-        found = plain_rows(united([_by_value_and_day(rows) for rows in read]))
-    costs: dict[Any, CostByDay] = {}
-    summed: dict[date, tuple[int, ...]] = {}
-    for value, day, *of_value in found:
-        if value is not None:
-            costs.setdefault(value, {})[day] = known_cost(*of_value)
-        summed[day] = tuple(map(add, summed.get(day, (0, 0, 0)), of_value))
-    spent = {value: sum(cost or 0 for day, cost in by_day.items() if day in days) for value, by_day in costs.items()}
-    order = sorted(spent, key=lambda value: (-spent[value], value))
-    if totals is None:
-        totals = {day: spend_of(*sums) for day, sums in summed.items()}
-    return SplitDays(order, costs, totals, agents or {})
-
-
-def _dearest_agents(parts: Sequence[Any], most: int) -> dict[int, str]:
-    """Of all parts together, with their names."""
-    each = [
-        rows.annotate(named=F("agent")).values_list("named").annotate(cost=Sum("cost_microcents")) for rows in parts
-    ]
-    dearest = plain_sums(
-        united(each),
-        "SELECT a.id, a.name, a.slug FROM ({}) AS part JOIN agents_agent AS a ON a.id = part.named"
-        " GROUP BY a.id, a.name, a.slug HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, a.id LIMIT %s",
-        most,
-    )
-    return {pk: name or slug for pk, name, slug in dearest}
-
-
-FINER = {"provider": ("model",)}
-"""By what else days are grouped: days by model and provider come in the order of an index, and need not be sorted."""
-
-
-def _by_value_and_day(rows: Any, *finer: str) -> Any:
+def by_value_and_day(rows: Any, *finer: str) -> Any:
     """Sums of rows that have what they are grouped by as `named`: that, the day, what is finer, and three sums."""
     return rows.values_list("named", "at", *finer).annotate(
-        made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
+        made=Sum("added_calls"), unpriced=Sum("added_unpriced_calls"), cost=Sum("added_cost_microcents")
     )
+
+
+def spent_by_agent(cover: Cover) -> Any:
+    """Microcents of an agent's row. Each agent's sum is read from its part of an index, in its order: to group all rows
+    by agent is to sort them.
+    """
+    of_one = SumsOf.tables(AgentDay, UsageMonth).filter(agent=OuterRef("pk"))
+    sums = (
+        rows.values("agent").annotate(sum=Sum("added_cost_microcents")).values("sum") for rows in of_one.over(cover)
+    )
+    return reduce(add, [Coalesce(Subquery(rows), 0) for rows in sums])

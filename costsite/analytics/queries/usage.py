@@ -1,32 +1,55 @@
-"""Spend over time, split by who or what: from the rollups by day, from runs by hour."""
+"""Spend over time, split by who or what, from the sums by day and month.
+
+What all agents did together is read from sums that know no agents, which are few however many these are; of agents
+themselves, the days of the dearest alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import reduce
+from datetime import date
 from operator import add
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Case, Count, DateTimeField, F, Func, OuterRef, Subquery, Sum, When
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, F, Sum, Value
 
-from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth
+from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceTagDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Calendar, Cover, Days
+from costsite.analytics.periods import Cover, Days
 from costsite.analytics.queries.dearest import dearest_by_time
-from costsite.analytics.queries.plain import instant, plain_rows
-from costsite.analytics.queries.rollups import SplitDays, SumsOf, narrowed, spend_of, split_by_day
-from costsite.analytics.queries.run_filter import RunFilter
-from costsite.analytics.queries.runs import newest_to_sum
+from costsite.analytics.queries.plain import day, plain_rows, plain_sums
+from costsite.analytics.queries.rollups import (
+    CostByDay,
+    SumsOf,
+    by_value_and_day,
+    narrowed,
+    spend_of,
+    spent_by_agent,
+    united,
+)
 
 User = AbstractBaseUser | AnonymousUser
 
-HOURLY_RUNS = 20_000
-"""The newest, of two days: hours are not rolled up."""
+FEW_ROWS = 6_000
+"""Values times days that are grouped whole."""
+FINER = {"provider": ("model",)}
+"""By what else days are grouped: days by model and provider come in the order of an index, and need not be sorted."""
+NOBODY = Value(None, output_field=BigIntegerField())
+"""Whose sums those of all are, where others are somebody's."""
+
+
+@dataclass(frozen=True)
+class SplitDays:
+    """Days split by a column: the dearest values of it, and what all of them come to."""
+
+    dearest: Sequence[Any]
+    costs: Mapping[Any, CostByDay]
+    totals: Mapping[date, Spend]
+    names: Mapping[int, str]
+    """Of the agents among the dearest, where they were read with these."""
 
 
 def usage_split(
@@ -37,107 +60,109 @@ def usage_split(
     totals: Mapping[date, Spend],
     *,
     drawn: Days,
+    tomorrow: date,
     few: bool = False,
     **scope: Any,
 ) -> SplitDays:
-    """Usage of `scope` (columns of `UsageDay`) that the filters want; with the range before where it is compared.
+    """Usage of `scope` (columns of `UsageDay`) that the filters want, a row for each day and each of the `most` dearest
+    values of `key`; what is beyond them is in the totals alone, with the range before where that is compared.
 
-    `drawn`: of the range, months that stand on their first day alone, as a chart draws them. `totals`: of the whole
-    scope by day, which hold as long as nothing narrows it. Of a tag there are sums by agent and workspace alone:
-    models, providers and states do not narrow it. `few`: of the key there are few values.
+    `drawn`: of the range, months of which each stands on its first day in it alone. `totals`: of the whole scope by
+    day, which hold as long as nothing narrows it. Of a tag there are sums by agent and workspace alone: models,
+    providers and states do not narrow it. `few`: of the key there are few values.
     """
-    few = few or filters.agent is not None
-    days, before = filters.days, filters.before if filters.compare else None
+    by_agent, of_all = _sums(filters, scope)
+    known = None if filters.narrows_usage else totals
+    shown = Cover.of([filters.days], drawn)
+    before = Cover.of([filters.before] if filters.compare and known is None else [])
+    agents: Mapping[int, str] = {}
+    if few or key != "agent" or filters.agent is not None:
+        rows = (by_agent if key == "agent" else of_all).visible_to(user)
+        found = every = _from(filters, _by_value(rows, key, most, shown, before))
+    else:
+        in_months = Cover.in_months(filters.days, tomorrow)
+        if known is None:
+            agents = _dearest_agents(by_agent.visible_to(user).over(in_months), most)
+            of_everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)]
+        else:
+            agents, of_everyone = _dearest_by_index(user, in_months, most, scope), []
+        # They are known to be seen: asked again whether their workspace is, a database may not go by the agents.
+        own = by_agent.filter(agent__in=list(agents)).over(shown) if agents else []
+        found = _from(filters, _of_each(own, of_everyone))
+        every = [row for row in found if row[0] is None]
+    costs: dict[Any, CostByDay] = {}
+    for value, at, *counted in found:
+        if value is not None:
+            costs.setdefault(value, {})[at] = known_cost(*counted)
+    spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
+    if known is None:
+        summed: dict[date, tuple[int, ...]] = {}
+        for _, at, *counted in every:
+            summed[at] = tuple(map(add, summed.get(at, (0, 0, 0)), counted))
+        known = {at: spend_of(*counted) for at, counted in summed.items()}
+    return SplitDays(sorted(spent, key=lambda value: (-spent[value], value)), costs, known, agents)
+
+
+def _sums(filters: Filters, scope: Mapping[str, object]) -> tuple[SumsOf, SumsOf]:
+    """What the filters want, by agent; and, as long as it is not of one agent, whichever agents called."""
     if filters.tag:
-        of_agent = {"agent_id": filters.agent} if filters.agent else {}
-        tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
-        tagged = tags.filter(tag=filters.tag, **of_agent, **scope)
-        return split_by_day(tagged, days, key, most, drawn=drawn, before=before, few=few)
-    wanted = narrowed(filters)
-    tables = SumsOf(_table_of({key, *wanted}).objects.visible_to(user), UsageMonth.objects.visible_to(user))
-    rows = tables.filter(**wanted, **scope)
-    if filters.narrows_usage:
-        return split_by_day(rows, days, key, most, drawn=drawn, before=before, few=few)
-    agents = _dearest_by_index(user, Cover.of([days], drawn), most, **scope) if key == "agent" else None
-    return split_by_day(rows, days, key, most, totals, agents, drawn=drawn)
+        wanted: dict[str, object] = {"tag": filters.tag}
+        if filters.agent is not None:
+            wanted["agent_id"] = filters.agent
+        by_agent, of_all = SumsOf.tables(TagDay, TagMonth), SumsOf.tables(WorkspaceTagDay, TagMonth)
+    else:
+        wanted = narrowed(filters)
+        by_agent = SumsOf.tables(UsageDay if wanted else AgentDay, UsageMonth)
+        of_all = SumsOf.tables(ModelDay, UsageMonth)
+    by_agent = by_agent.filter(**wanted, **scope)
+    return by_agent, by_agent if filters.agent is not None else of_all.filter(**wanted, **scope)
 
 
-def _table_of(columns: set[str]) -> type[UsageDay | AgentDay | ModelDay]:
-    """The one with the fewest rows that has these columns of `UsageDay`."""
-    if columns <= {"workspace", "agent", "agent_id"}:
-        return AgentDay
-    return ModelDay if columns <= {"workspace", "provider", "model"} else UsageDay
+def _from(filters: Filters, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """With a month of which only the end is in the range on the first day that is."""
+    first = (filters.before if filters.compare else filters.days).start
+    return [(value, max(day(at), first), *counted) for value, at, *counted in rows]
 
 
-def _dearest_by_index(user: User, cover: Cover, most: int, **scope: Any) -> dict[int, str]:
-    """With their names. Each agent's sum is read from its part of an index, in its order: to group all rows by agent is
-    to sort them.
-    """
-    of_one = SumsOf(AgentDay.objects.all(), UsageMonth.objects.all()).filter(agent=OuterRef("pk"))
-    spent = [
-        Coalesce(Subquery(rows.values("agent").annotate(sum=Sum("cost_microcents")).values("sum")), 0)
-        for rows in of_one.over(cover)
+def _by_value(rows: SumsOf, key: str, most: int, shown: Cover, before: Cover) -> list[tuple[Any, ...]]:
+    """Of the dearest values of the key and, under None, of all others; of days before under None alone."""
+    finer = FINER.get(key, ())
+    parts = [by_value_and_day(part.annotate(named=F(key)), *finer) for part in rows.over(shown)]
+    parts += [by_value_and_day(part.annotate(named=NOBODY), *finer) for part in rows.over(before)]
+    return dearest_by_time(united(parts), ("made", "unpriced", "cost"), most)
+
+
+def _of_each(of_agents: Sequence[Any], of_everyone: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Rows of agents by agent and day; those of everyone by day, under None."""
+    parts = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in of_agents]
+    parts += [by_value_and_day(rows.annotate(named=NOBODY)) for rows in of_everyone]
+    if not parts:
+        return []
+    return plain_sums(
+        united(parts),
+        "SELECT named, at, SUM(made), SUM(unpriced), SUM(cost) FROM ({}) AS part GROUP BY named, at"
+        " HAVING SUM(made) > 0",
+    )
+
+
+def _dearest_agents(parts: Sequence[Any], most: int) -> dict[int, str]:
+    """Of all parts together, with their names."""
+    each = [
+        rows.annotate(named=F("agent")).values_list("named").annotate(cost=Sum("added_cost_microcents"))
+        for rows in parts
     ]
+    dearest = plain_sums(
+        united(each),
+        "SELECT a.id, a.name, a.slug FROM ({}) AS part JOIN agents_agent AS a ON a.id = part.named"
+        " GROUP BY a.id, a.name, a.slug HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, a.id LIMIT %s",
+        most,
+    )
+    return {pk: name or slug for pk, name, slug in dearest}
+
+
+def _dearest_by_index(user: User, cover: Cover, most: int, scope: Mapping[str, object]) -> dict[int, str]:
+    """The same of all that agents did, with as many agents as they are asked one by one."""
     agents: Any = Agent.objects.visible_to(user).filter(**scope)
-    agents = agents.annotate(spent=reduce(add, spent)).order_by("-spent", "pk")
+    agents = agents.annotate(spent=spent_by_agent(cover)).order_by("-spent", "pk")
     dearest = plain_rows(agents.values_list("pk", "name", "slug", "spent")[:most])
     return {pk: name or slug for pk, name, slug, cost in dearest if cost}
-
-
-@dataclass(frozen=True)
-class Hours:
-    """What runs cost by the hour they began in. Keys of the hours are UTC instants."""
-
-    dearest: Sequence[int]
-    """Ids, the dearest first."""
-    costs: Mapping[int, Mapping[datetime, int | None]]
-    """Of the dearest, in the last 24 hours."""
-    totals: Mapping[datetime, Spend]
-    cut: bool
-    """There are more runs than were read: the oldest hours are short of them."""
-
-
-class HourOf(Func):
-    """The hour of an instant, as `_begin_of` reads it: on SQLite cut out of its text, which to understand takes longer
-    than to add up the run.
-    """
-
-    template = "SUBSTR(%(expressions)s, 1, 13)"
-    output_field = DateTimeField()
-
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(compiler, connection, template="DATE_TRUNC('hour', %(expressions)s, 'UTC')", **extra)
-
-
-def _begin_of(hour: datetime | str) -> datetime:
-    return instant(datetime.fromisoformat(hour) if isinstance(hour, str) else hour)
-
-
-def spend_by_hour(user: User, calendar: Calendar, key: str, most: int, wanted: RunFilter, *, compare: bool) -> Hours:
-    """Of the last 24 hours, or of 48 to compare them; split by the `most` dearest of `agent` or `workspace`.
-
-    In one pass over the runs, which are added up where they are; of the hours to compare with the totals alone.
-    """
-    shown = calendar.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=23)
-    since = shown - timedelta(hours=24) if compare else shown
-    rows: Any = newest_to_sum(user, calendar, wanted.since(since), HOURLY_RUNS).order_by()
-    # Not the bare id, of all the hours neither: SQLite would walk everything in its order, which spares it a sort.
-    named = Case(When(started_at__gte=shown, then=F(f"{key}_id")))
-    by_hour = rows.annotate(named=named, at=HourOf("started_at")).values_list("named", "at")
-    by_hour = by_hour.annotate(
-        runs=Count("pk"), made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents")
-    )
-    summed = dearest_by_time(by_hour, ("runs", "made", "unpriced", "cost"), most)
-    begins = {hour: _begin_of(hour) for hour in {row[1] for row in summed}}
-    of_hours: dict[datetime, tuple[int, ...]] = {}
-    of_keys: dict[int, dict[datetime, tuple[int, ...]]] = {}
-    for pk, named_hour, *counted in summed:
-        hour = begins[named_hour]
-        of_hours[hour] = tuple(map(add, of_hours.get(hour, (0, 0, 0, 0)), counted))
-        if pk is not None:
-            of_keys.setdefault(pk, {})[hour] = tuple(counted[1:])
-    totals = {hour: spend_of(*counted) for hour, (_, *counted) in of_hours.items()}
-    spent = {pk: sum(cost for *_, cost in hours.values()) for pk, hours in of_keys.items()}
-    costs = {pk: {hour: known_cost(*counted) for hour, counted in hours.items()} for pk, hours in of_keys.items()}
-    cut = sum(runs for runs, *_ in of_hours.values()) >= HOURLY_RUNS
-    return Hours(sorted(spent, key=lambda pk: (-spent[pk], pk)), costs, totals, cut)

@@ -8,14 +8,15 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Sum
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, TagDay, TagMonth
+from agents.models import Agent, TagDay, WorkspaceTagDay
 from agents.spend import NOTHING, Spend, known_cost
-from costsite.analytics.periods import Cover, Days
+from costsite.analytics.periods import Days, months_to_read
 from costsite.analytics.queries.agents_by_span import Span, agents_by_span
-from costsite.analytics.queries.plain import plain_sums
-from costsite.analytics.queries.rollups import COST, Spans, SumsOf, spend_by_day, spend_of, united
+from costsite.analytics.queries.plain import plain_rows
+from costsite.analytics.queries.rollups import Spans, spend_by_day, spend_of, within
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -80,6 +81,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
 
     `wanted`: of the range shown, what columns of `UsageDay` have to be.
     """
+    months = months_to_read(spans.shown, spans.month.end)
     rows = agents_by_span(
         Agent.objects.visible_to(user).filter(workspace_id=workspace_id),
         _FACTS,
@@ -88,7 +90,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
             Span(spans.compared),
             Span(spans.before),
             Span(spans.shown, ("calls",), besides=(spans.recent, spans.shown_before or spans.shown)),
-            Span(spans.shown, wanted=wanted, by=("provider", "model")),
+            Span(spans.shown, wanted=wanted, by=("provider", "model"), months=months),
         ),
     )
     by_agent: dict[int, list[Sequence[Any]]] = {}
@@ -135,13 +137,8 @@ def tags_of(user: User, workspace_id: int, days: Days, most: int, *, agent_id: i
 
     A call with two tags is under both. Sums by tag know neither models nor providers nor states of calls.
     """
-    of_agent = {} if agent_id is None else {"agent_id": agent_id}
-    tags = SumsOf(TagDay.objects.visible_to(user), TagMonth.objects.visible_to(user))
-    parts = tags.filter(workspace_id=workspace_id, **of_agent).over(Cover.in_months(days))
-    rows = plain_sums(
-        united([rows.values_list("tag", *COST) for rows in parts]),
-        "SELECT tag, SUM(calls), SUM(unpriced_calls), SUM(cost_microcents) FROM ({}) AS part GROUP BY tag"
-        " HAVING SUM(calls) > 0 ORDER BY SUM(cost_microcents) DESC, SUM(calls) DESC, tag LIMIT %s",
-        most + 1,
-    )
-    return [TagSpend(tag, spend_of(*counted)) for tag, *counted in rows]
+    rows: Any = WorkspaceTagDay.objects if agent_id is None else TagDay.objects.filter(agent_id=agent_id)
+    rows = rows.visible_to(user).filter(within(days), workspace_id=workspace_id).order_by().values_list("tag")
+    summed = rows.annotate(made=Sum("calls"), unpriced=Sum("unpriced_calls"), cost=Sum("cost_microcents"))
+    dearest = plain_rows(summed.order_by("-cost", "-made", "tag")[: most + 1])
+    return [TagSpend(tag, spend_of(*counted)) for tag, *counted in dearest]

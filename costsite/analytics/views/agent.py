@@ -22,11 +22,12 @@ from costsite.analytics.periods import Calendar, Days, midnight
 from costsite.analytics.queries import agents, merges, runs
 from costsite.analytics.queries.agent_usage import AgentUsage, agent_usage, by_model, of_status
 from costsite.analytics.queries.clock import calendar_now
+from costsite.analytics.queries.hours import spend_by_hour
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_costs import RunCost, RunCosts, run_costs, run_ids
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.standings import budgets_for
-from costsite.analytics.queries.usage import spend_by_hour, usage_split
+from costsite.analytics.queries.usage import usage_split
 from costsite.analytics.stacks import DAYS_ONE_BY_ONE, SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
@@ -67,7 +68,7 @@ def agent(request: HttpRequest, pk: int) -> HttpResponseBase:
         return redirect(reverse("agent", args=[found.merged_into]) + (f"?{asked}" if asked else ""))
     filters = replace(filters_from(request.GET, calendar), workspace="", agent=None)  # neither is a choice here
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    drawn = drawn_as(filters, calendar, for_file="csv" in request.GET)
     usage = agent_usage(user, found.id, spans.cover(drawn.months))
     wanted = usage.wanted(filters)
     month, shown = usage.total(spans.month), wanted.total(spans.shown)
@@ -193,7 +194,8 @@ def _chart(
         )
     days = Days(filters.before.start, filters.days.end) if filters.compare else filters.days
     if filters.tag:
-        tagged = usage_split(request.user, replace(filters, agent=agent_id), "agent", SERIES, {}, drawn=drawn.months)
+        of_one = replace(filters, agent=agent_id)
+        tagged = usage_split(request.user, of_one, "agent", SERIES, {}, drawn=drawn.months, tomorrow=calendar.tomorrow)
         names = {agent_id: filters.tag}
         what, split = "agent", Split(names, tagged.costs, tagged.totals, lambda key: "", by_id=True)
     else:

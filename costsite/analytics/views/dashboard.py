@@ -23,12 +23,13 @@ from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import attention
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.fortnight import AgentFortnight, fortnight, last_week, week_before
+from costsite.analytics.queries.hours import spend_by_hour
 from costsite.analytics.queries.rollups import Spans
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of
 from costsite.analytics.queries.standing_rows import fullness_of
 from costsite.analytics.queries.standings import LOUDEST_BUDGETS, Budgets, Watched, budgets_for
-from costsite.analytics.queries.usage import spend_by_hour, usage_split
+from costsite.analytics.queries.usage import usage_split
 from costsite.analytics.queries.workspaces import MOST_ROWS, WorkspaceFacts
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views.attention import MOST_READ, notices
@@ -143,7 +144,9 @@ def _chart(
     else:
         scope: dict[str, Any] = {"workspace": chosen.id} if chosen else {}
         totals = site.by_day(span, chosen.id if chosen else None)
-        found = usage_split(request.user, filters, by, SERIES, totals, drawn=drawn.months, **scope)
+        found = usage_split(
+            request.user, filters, by, SERIES, totals, drawn=drawn.months, tomorrow=calendar.tomorrow, **scope
+        )
         split = split_of(found, request.user, by, known, opens)
     return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, drawn=drawn)
 
@@ -154,7 +157,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     workspaces = my_workspaces(user)
     filters, place, agent = within_site(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), workspaces)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    drawn = drawn_as(filters, calendar, for_file="csv" in request.GET)
     site = site_days(user, spans, drawn.months)
     spenders = spenders_of(workspaces, site, spans)
     month = site.month()

@@ -16,10 +16,10 @@ from agents.spend import NOTHING, Spend
 from costsite.analytics.charts import slots_for
 from costsite.analytics.comparison import Before, Comparison, answer, nothing_spent
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import NO_DAYS, Calendar, Days, whole_months
+from costsite.analytics.periods import NO_DAYS, Calendar, Days, first_of_month, months_to_read, whole_months
 from costsite.analytics.queries.agents import AgentFacts, names_of
-from costsite.analytics.queries.rollups import SplitDays
-from costsite.analytics.queries.usage import HOURLY_RUNS, Hours
+from costsite.analytics.queries.hours import HOURLY_RUNS, Hours
+from costsite.analytics.queries.usage import SplitDays
 from costsite.analytics.stacks import SERIES, Series, Stack, drawn_per, hour_steps, spend_per_day, spend_stack
 
 User = AbstractBaseUser | AnonymousUser
@@ -78,14 +78,20 @@ class Drawn:
     per: str
     """What a column is of: `day`, `week` or `month`."""
     months: Days
-    """Of the range, those of which no day is needed: each may stand on its first day alone."""
+    """Those of which no day is needed: each may stand on its first day in the range alone."""
 
 
-def drawn_as(filters: Filters, *, for_file: bool) -> Drawn:
+def drawn_as(filters: Filters, calendar: Calendar, *, for_file: bool) -> Drawn:
     """`for_file`: by day even where the page draws weeks or months."""
     per = "day" if for_file else drawn_per(filters.days)
-    # The range before has months of its own, which do not begin where those of the range do.
-    return Drawn(per, whole_months(filters.days) if per == "month" and not filters.compare else NO_DAYS)
+    if per != "month":
+        return Drawn(per, NO_DAYS)
+    if not filters.compare:
+        return Drawn(per, months_to_read(filters.days, calendar.tomorrow))
+    # Today is not compared, so of its month the days are needed.
+    months = whole_months(filters.days)
+    end = max(months.start, min(months.end, first_of_month(calendar.today)))
+    return Drawn(per, Days(months.start, end))
 
 
 def spend_chart(

@@ -17,12 +17,13 @@ from costsite.analytics.filters import Filters, filters_from
 from costsite.analytics.periods import Calendar, Days
 from costsite.analytics.queries import workspaces
 from costsite.analytics.queries.clock import calendar_now
-from costsite.analytics.queries.rollups import FEW_ROWS, Spans, days_of_agents, narrowed
+from costsite.analytics.queries.hours import spend_by_hour
+from costsite.analytics.queries.rollups import Spans, days_of_agents, narrowed
 from costsite.analytics.queries.run_filter import RunFilter
 from costsite.analytics.queries.site import SiteDays, my_workspaces, site_days, spenders_of, workspace_with_members
 from costsite.analytics.queries.standing_rows import fullness_of
 from costsite.analytics.queries.standings import Budgets, budgets_for
-from costsite.analytics.queries.usage import spend_by_hour, usage_split
+from costsite.analytics.queries.usage import FEW_ROWS, usage_split
 from costsite.analytics.stacks import SERIES, Stack
 from costsite.analytics.views import ways
 from costsite.analytics.views.budget_rows import bar_if_shown, shown_state, words_of
@@ -81,7 +82,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     found, members = found_or_404(workspace_with_members(user, slug), "workspace")
     filters, chosen = within_workspace(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), found.id)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
-    drawn = drawn_as(filters, for_file="csv" in request.GET)
+    drawn = drawn_as(filters, calendar, for_file="csv" in request.GET)
     site = site_days(user, spans, drawn.months, found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
@@ -248,7 +249,15 @@ def _chart(
     else:
         few = len(usage.agents) * len(span) <= FEW_ROWS
         got = usage_split(
-            request.user, filters, by, SERIES, site.by_day(span), drawn=drawn.months, few=few, workspace=found.id
+            request.user,
+            filters,
+            by,
+            SERIES,
+            site.by_day(span),
+            drawn=drawn.months,
+            tomorrow=calendar.tomorrow,
+            few=few,
+            workspace=found.id,
         )
         split = split_of(got, request.user, by, known, opens)
     return spend_chart("spend-per-day", split, filters, calendar, comparison, what=by, kept=kept, drawn=drawn)
