@@ -111,11 +111,11 @@ class Cover:
                 runs.append(span)
         if not months:
             return cls(tuple(runs), months)
-        less = _without(months, runs)
+        less = without(months, runs)
         if any(whole_months(gap) for gap in less):
             raise ValueError(f"The months {months} are not among the days that are read.")
         of_one_month = (part for gap in less for part in _by_month(gap))
-        return cls(tuple(part for run in runs for part in _without(run, [months])), months, tuple(of_one_month))
+        return cls(tuple(part for run in runs for part in without(run, [months])), months, tuple(of_one_month))
 
     @classmethod
     def in_months(cls, days: Days, tomorrow: date) -> Cover:
@@ -123,7 +123,7 @@ class Cover:
         return cls.of([days], months_to_read(days, tomorrow))
 
 
-def _without(days: Days, others: Sequence[Days]) -> list[Days]:
+def without(days: Days, others: Sequence[Days]) -> list[Days]:
     """The parts of `days` that are in none of the others, which come one behind the other."""
     found, start = [], days.start
     for other in others:

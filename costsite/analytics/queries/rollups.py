@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
-from operator import add
+from operator import add, attrgetter
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -19,7 +19,7 @@ from agents.models import AgentDay, UsageMonth
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
 from costsite.analytics.forecast import KNOWN_DAYS
-from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, first_of_month, whole_months
+from costsite.analytics.periods import NO_DAYS, Calendar, Cover, Days, first_of_month, whole_months, without
 from costsite.analytics.queries.plain import plain_rows
 
 User = AbstractBaseUser | AnonymousUser
@@ -101,18 +101,27 @@ class Spans:
         spans = (self.month, self.before, self.spark, forecast)
         return Days(min(span.start for span in spans), max(span.end for span in spans))
 
-    def cover(self, drawn: Days = NO_DAYS) -> Cover:
+    @property
+    def earlier(self) -> list[Days]:
+        """What is compared with, as far as it is needed for nothing else."""
+        return (
+            without(self.shown_before, sorted((self.recent, self.shown), key=attrgetter("start")))
+            if self.shown_before
+            else []
+        )
+
+    def cover(self, drawn: Days = NO_DAYS, *, but_earlier: bool = False) -> Cover:
         """All of them. `drawn`: months whose days are not needed one by one, but for those that are recent."""
-        return self._cover(self.recent, drawn)
+        return self._cover(self.recent, drawn, [] if but_earlier else self.earlier)
 
     def drawn_cover(self, drawn: Days = NO_DAYS) -> Cover:
         """What is drawn of one of many: the days shown, and the last thirty."""
-        return self._cover(self.spark, drawn)
+        return self._cover(self.spark, drawn, [])
 
-    def _cover(self, one_by_one: Days, drawn: Days) -> Cover:
+    def _cover(self, one_by_one: Days, drawn: Days, besides: Sequence[Days]) -> Cover:
         start = max(drawn.start, self.shown.start)
         months = whole_months(Days(start, max(start, min(drawn.end, self.shown.end, one_by_one.start))))
-        return Cover.of([one_by_one, self.shown, self.shown_before or self.shown], months)
+        return Cover.of([one_by_one, self.shown, *besides], months)
 
 
 def spend_by_day(spent: CostTracker, days: Days) -> dict[date, SpendOf[date]]:

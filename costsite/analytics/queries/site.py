@@ -101,6 +101,8 @@ def _members(rows: Iterable[tuple[str, str, str, str]]) -> list[Member]:
     ]
 
 
+NOTHING = Value(None, output_field=BigIntegerField())
+
 Costs = tuple[int, int, int]
 """Calls, those of them without a price, and microcents."""
 
@@ -113,6 +115,8 @@ class SiteDays:
     """Usage, as much of it as was asked for, and the runs that began; of workspaces that had any."""
     days: Mapping[int, Mapping[date, Costs]]
     """A month that is read as one stands on its first day."""
+    earlier: Mapping[date, Costs]
+    """Days that are compared with and nothing else, of all of them or of the one that is shown."""
 
     def month(self, workspace_id: int | None = None) -> Spend:
         return Spend.sum_of(spend for spend, _ in self._months(workspace_id))
@@ -129,9 +133,9 @@ class SiteDays:
         return known_cost(*_added_up(self._within(days, workspace_id)))
 
     def by_day(self, days: Days, workspace_id: int | None = None) -> dict[date, Spend]:
-        """Calls and what they cost, on days that had calls."""
+        """Calls and what they cost, on days that had calls; with those compared with, which are of what is shown."""
         found: dict[date, list[Costs]] = {}
-        for of_one in self._of(workspace_id):
+        for of_one in (*self._of(workspace_id), self.earlier):
             for day, costs in of_one.items():
                 if costs[0] and days.start <= day < days.end:
                     found.setdefault(day, []).append(costs)
@@ -183,27 +187,34 @@ class MonthOf(Func):
         return self.as_sql(compiler, connection, template="DATE_TRUNC('month', %(expressions)s)::date", **extra)
 
 
-def site_days(user: User, spans: Spans, drawn: Days = NO_DAYS, workspace_id: int | None = None) -> SiteDays:
+def site_days(
+    user: User, spans: Spans, drawn: Days = NO_DAYS, *, only: int | None = None, compared: int | None = None
+) -> SiteDays:
     """At most the workspaces one sees, times the days and months.
 
-    `drawn`: months of what is shown that stand on their first day alone. Of one workspace the month has all its sums;
-    of each of many its calls, what they cost, and how many are estimated.
+    `drawn`: months of what is shown that stand on their first day alone. `only`: a workspace's id; of one the month has
+    all its sums, of each of many its calls, what they cost, and how many are estimated. `compared`: a workspace's id,
+    where of all of them one is shown.
     """
     rows: Any = WorkspaceDay.objects.visible_to(user).order_by()
-    if workspace_id is not None:
-        rows = rows.filter(workspace_id=workspace_id)
-    of_month = ("estimated_calls",) if workspace_id is None else tuple(name for name in COLUMNS if name not in COST)
+    if only is not None:
+        rows = rows.filter(workspace_id=only)
+    of_month = ("estimated_calls",) if only is None else tuple(name for name in COLUMNS if name not in COST)
     columns = (*COST, *of_month, "runs")
-    cover = spans.cover(drawn)
+    cover = spans.cover(drawn, but_earlier=True)
     parts = [rows.filter(within(days)).values_list("workspace_id", "day", *columns) for days in cover.days]
+    # Of sums over days no more is asked for, and to add up all takes PostgreSQL as long as to pass all days on.
+    sums = {f"sum_{name}": Sum(name) if name in COST else NOTHING for name in columns}
     if cover.months:
-        # Of them no more is asked for, and to add up all takes PostgreSQL as long as to pass all days on.
-        nothing = Value(None, output_field=BigIntegerField())
-        sums = {f"month_{name}": Sum(name) if name in COST else nothing for name in columns}
         of_months = rows.filter(within(cover.months)).annotate(month=MonthOf("day"))
         parts.append(of_months.values_list("workspace_id", "month").annotate(**sums))
+    of_shown = rows if compared is None else rows.filter(workspace_id=compared)
+    for days in spans.earlier:
+        parts.append(
+            of_shown.filter(within(days)).annotate(of_all=NOTHING).values_list("of_all", "day").annotate(**sums)
+        )
 
-    by_day: dict[int, dict[date, Costs]] = {}
+    by_day: dict[int | None, dict[date, Costs]] = {}
     of_this_month: dict[int, list[tuple[int, ...]]] = {}
     for workspace, day, *sums_of_day in plain_rows(united(parts)):
         by_day.setdefault(workspace, {})[day] = sums_of_day[0], sums_of_day[1], sums_of_day[2]
@@ -213,7 +224,8 @@ def site_days(user: User, spans: Spans, drawn: Days = NO_DAYS, workspace_id: int
     for workspace, of_days in of_this_month.items():
         *usage, runs = map(sum, zip(*of_days, strict=True))
         months[workspace] = Spend(**dict(zip(columns, usage, strict=False))), runs
-    return SiteDays(months, by_day)
+    earlier = by_day.pop(None, {})
+    return SiteDays(months, {workspace: days for workspace, days in by_day.items() if workspace is not None}, earlier)
 
 
 def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:

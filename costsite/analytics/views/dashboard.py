@@ -158,7 +158,7 @@ def dashboard(request: HttpRequest) -> HttpResponseBase:
     filters, place, agent = within_site(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), workspaces)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     drawn = drawn_as(filters, calendar, for_file="csv" in request.GET)
-    site = site_days(user, spans, drawn.months)
+    site = site_days(user, spans, drawn.months, compared=place.id if place else None)
     spenders = spenders_of(workspaces, site, spans)
     month = site.month()
     comparison = Comparison.of(

@@ -83,7 +83,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponseBase:
     filters, chosen = within_workspace(user, filters_from(request.GET, calendar, by=tuple(SPLITS)), found.id)
     spans = Spans.of(calendar, filters.days, filters.before if filters.compare else None)
     drawn = drawn_as(filters, calendar, for_file="csv" in request.GET)
-    site = site_days(user, spans, drawn.months, found.id)
+    site = site_days(user, spans, drawn.months, only=found.id)
     usage = workspaces.usage_of_workspace(user, found.id, spans, narrowed(filters))
     named = usage.agents[: workspaces.MOST_ROWS]
     days = days_of_agents(spans.drawn_cover(drawn.months), [agent.id for agent in named])
