@@ -28,7 +28,9 @@ FULL_FROM_THE_START = 1e30
 LOUDEST_FIRST = (
     "b.of_agent, CASE WHEN b.fullness = b.most THEN 0 ELSE 1 END, b.gravity DESC, b.refused DESC, b.fullness DESC, b.id"
 )
-"""The wide before the narrow; of the narrow the fullest, then the gravest, and of these the ones that refused most."""
+"""The wide before the narrow; of the narrow the fullest, then the gravest, and of these the ones that refused most. It
+is of what is known before budgets have names: of many that are read, no more are looked up than are asked for.
+"""
 FULLEST_FIRST = "b.fullness DESC, w.name, a.slug, b.id"
 IN_STEADY_ORDER = "p.scope, b.id"
 
@@ -67,9 +69,10 @@ def read_standings(
         return []
     at, since = (connection.ops.adapt_datetimefield_value(one) for one in (now, refused_from))
     held = [at, month.name]
+    chosen, page = ("b", []) if order != LOUDEST_FIRST else (_FIRST_OF_ALL.format(order=order), [most, offset])
     rows = plain_answer(
-        _STATEMENT.format(which=which, order=order),
-        [since, month.name, at, at, *parameters, *held, *held, *held, most, offset],
+        _STATEMENT.format(which=which, order=order, chosen=chosen),
+        [since, month.name, at, at, *parameters, *held, *held, *held, *page, most, 0 if page else offset],
     )
     places: dict[int, Workspace] = {}
     return [_row(row, month, places) for row in rows]
@@ -100,6 +103,7 @@ CASE
 END
 """
 """As `kind_of` has it, but for a budget whose lines say that it is near from another percent on."""
+_FIRST_OF_ALL = "(SELECT * FROM b ORDER BY {order} LIMIT %s OFFSET %s) AS b"
 _STATEMENT = f"""
 WITH
 of_month AS (
@@ -114,7 +118,7 @@ of_month AS (
     FROM {_table(BudgetPolicy)} AS p
     LEFT JOIN {_table(BudgetPeriod)} AS spent ON spent.policy_id = p.id AND spent.month = %s
     LEFT JOIN (
-        SELECT policy_id, SUM(cents) AS cents FROM {_table(BudgetGrant)}
+        SELECT policy_id, CAST(SUM(cents) AS bigint) AS cents FROM {_table(BudgetGrant)}
         WHERE granted_at <= %s AND ends_at > %s AND revoked_at IS NULL GROUP BY policy_id
     ) AS granted ON granted.policy_id = p.id
     WHERE p.id IN ({{which}})
@@ -135,7 +139,7 @@ SELECT
         ELSE ({_HELD})
     END,
     {_columns("p", _POLICY)}, {_columns("w", _WORKSPACE)}, {_columns("a", _AGENT)}
-FROM b
+FROM {{chosen}}
 JOIN {_table(BudgetPolicy)} AS p ON p.id = b.id
 LEFT JOIN {_table(Workspace)} AS w ON w.id = p.workspace_id
 LEFT JOIN {_table(Agent)} AS a ON a.id = p.agent_id
