@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from heapq import nsmallest
 from operator import add
 from typing import Any
 
@@ -18,16 +19,16 @@ from django.db.models import BigIntegerField, F, Sum, Value
 from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceTagDay
 from agents.spend import Spend, known_cost
 from costsite.analytics.filters import Filters
-from costsite.analytics.periods import Cover, Days
+from costsite.analytics.periods import Cover, Days, months_to_read
+from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.dearest import dearest_by_time
-from costsite.analytics.queries.plain import day, plain_rows, plain_sums
+from costsite.analytics.queries.plain import day, plain_sums
 from costsite.analytics.queries.rollups import (
     CostByDay,
     SumsOf,
     by_value_and_day,
     narrowed,
     spend_of,
-    spent_by_agent,
     united,
 )
 
@@ -80,12 +81,12 @@ def usage_split(
         rows = (by_agent if key == "agent" else of_all).visible_to(user)
         found = every = _from(filters, _by_value(rows, key, most, shown, before))
     else:
-        in_months = Cover.in_months(filters.days, tomorrow)
         if known is None:
-            agents = _dearest_agents(by_agent.visible_to(user).over(in_months), most)
+            parts = by_agent.visible_to(user).over(Cover.in_months(filters.days, tomorrow))
+            agents = _dearest_agents(parts, most)
             of_everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)]
         else:
-            agents, of_everyone = _dearest_by_index(user, in_months, most, scope), []
+            agents, of_everyone = _dearest_by_index(user, filters.days, tomorrow, most, scope), []
         # They are known to be seen: asked again whether their workspace is, a database may not go by the agents.
         own = by_agent.filter(agent__in=list(agents)).over(shown) if agents else []
         found = _from(filters, _of_each(own, of_everyone))
@@ -160,9 +161,9 @@ def _dearest_agents(parts: Sequence[Any], most: int) -> dict[int, str]:
     return {pk: name or slug for pk, name, slug in dearest}
 
 
-def _dearest_by_index(user: User, cover: Cover, most: int, scope: Mapping[str, object]) -> dict[int, str]:
-    """The same of all that agents did, with as many agents as they are asked one by one."""
-    agents: Any = Agent.objects.visible_to(user).filter(**scope)
-    agents = agents.annotate(spent=spent_by_agent(cover)).order_by("-spent", "pk")
-    dearest = plain_rows(agents.values_list("pk", "name", "slug", "spent")[:most])
-    return {pk: name or slug for pk, name, slug, cost in dearest if cost}
+def _dearest_by_index(user: User, days: Days, tomorrow: date, most: int, scope: Mapping[str, object]) -> dict[int, str]:
+    """The same of all that agents did, which is read agent by agent."""
+    span = Span(days, ("calls", "cost_microcents"), months=months_to_read(days, tomorrow))
+    spent = agents_by_span(Agent.objects.visible_to(user).filter(**scope), ("id", "name", "slug"), [span])
+    dearest = nsmallest(most, spent, key=lambda row: (-row[-1], row[0]))
+    return {pk: name or slug for pk, name, slug, _, cost in dearest if cost}
