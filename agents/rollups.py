@@ -132,8 +132,8 @@ _ROLLUPS: Final = (
     _Rollup(
         TagDay, TAG_KEY, lambda place: [(place.day, tag, place.agent_id) for tag in place.tags or UNTAGGED], TagMonth
     ),
-    _Rollup(WorkspaceTagDay, WORKSPACE_TAG_KEY, lambda place: [(place.day, tag) for tag in place.tags or UNTAGGED]),
     _Rollup(ModelDay, MODEL_KEY, lambda place: ((place.day, place.provider, place.model, place.status),)),
+    _Rollup(WorkspaceTagDay, WORKSPACE_TAG_KEY, lambda place: [(place.day, tag) for tag in place.tags or UNTAGGED]),
 )
 """In the order in which all writers lock them: what more batches touch comes later."""
 

@@ -118,7 +118,7 @@ def test_days_by_status_and_by_tag_are_filled_from_days_whose_calls_are_gone() -
     used, tagged = some_days(migrate("0008_agent_day"))
     migrate("0011_months")  # on the way, days by model are filled as 0009 does it
 
-    apps = migrate("0012_model_day_by_status")
+    apps = migrate("0012_sums_without_agents")
 
     of_models = filled(apps, "ModelDay", MODEL_STATUS_KEY)
     assert of_models == summed(used, MODEL_STATUS_KEY)
@@ -134,7 +134,7 @@ def test_days_by_status_can_be_migrated_back_and_forth() -> None:
     used, tagged = some_days(migrate("0008_agent_day"))
     before = migrate("0011_months")
     whole, built = filled(before, "ModelDay", MODEL_KEY), constraints("agents_modelday")
-    migrate("0012_model_day_by_status")
+    migrate("0012_sums_without_agents")
     by_status = constraints("agents_modelday")
 
     back = migrate("0011_months")
@@ -143,7 +143,7 @@ def test_days_by_status_can_be_migrated_back_and_forth() -> None:
     assert constraints("agents_modelday") == built
     assert "agents_workspacetagday" not in connection.introspection.table_names()
 
-    forth = migrate("0012_model_day_by_status")
+    forth = migrate("0012_sums_without_agents")
 
     assert filled(forth, "ModelDay", MODEL_STATUS_KEY) == summed(used, MODEL_STATUS_KEY)
     assert filled(forth, "WorkspaceTagDay", WORKSPACE_TAG_KEY) == summed(tagged, WORKSPACE_TAG_KEY)

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import Agent, Workspace
-from tests.analytics.facts import AFTERNOON, Cast, Spend
+from tests.analytics.facts import AFTERNOON, UNPRICED, Cast, Spend
 from tests.factories import MembershipFactory, WorkspaceFactory
 
 PAGES = ("/", "/workspaces/acme/", "/runs/", "/runs/export.csv")
@@ -177,14 +177,22 @@ def test_the_form_of_the_run_logs_keeps_the_range_it_was_opened_with(spend: Spen
 
 
 def test_an_agent_that_is_chosen_costs_no_more_than_its_own_query(
-    cast: Cast, stranger: Agent, as_viewer: Client, django_assert_max_num_queries: Any
+    cast: Cast, spend: Spend, stranger: Agent, as_viewer: Client, django_assert_max_num_queries: Any
 ) -> None:
     for _ in range(3):
         MembershipFactory(user=cast.viewer, workspace=WorkspaceFactory())
     own, merged = Agent.objects.get(slug="support-bot"), Agent.objects.get(slug="triage")
     Agent.objects.filter(pk=merged.pk).update(merged_into=own, archived_at=AFTERNOON)
+    spend(started_at=AFTERNOON, **UNPRICED)
     for address in ("/", "/workspaces/acme/", "/runs/"):
         for agent in (own.pk, merged.pk, stranger.pk):
-            for query in ("", "&by=agent&compare=1&model=acme-1", "&range=24-hours&compare=1", "&tag=web"):
+            for query in (
+                "",
+                "&by=agent&compare=1&model=acme-1",
+                "&range=24-hours&compare=1",
+                "&tag=web",
+                "&by=agent&tag=web",
+                "&by=agent&status=ok&from=2025-11-20&to=2026-11-24&compare=1&workspace=acme",
+            ):
                 with django_assert_max_num_queries(12):
                     as_viewer.get(f"{address}?agent={agent}{query}")

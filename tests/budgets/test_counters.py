@@ -149,7 +149,7 @@ def test_nothing_is_left_to_do_once_sums_are_locked_that_others_raise(support_bo
         *(
             f"INSERT INTO {table._meta.db_table}"
             for table in (
-                UsageDay, UsageMonth, AgentDay, TagDay, TagMonth, WorkspaceTagDay, ModelDay, WorkspaceDay, BudgetPeriod,
+                UsageDay, UsageMonth, AgentDay, TagDay, TagMonth, ModelDay, WorkspaceTagDay, WorkspaceDay, BudgetPeriod,
             )
         ),
     ]  # fmt: skip

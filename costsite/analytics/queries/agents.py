@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
+from operator import add
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -13,12 +15,12 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 
 from agents.cost_tracker import CostTracker, SpendOf
-from agents.models import Agent, AgentDay, AgentRunLog, LLMCall, Membership
+from agents.models import Agent, AgentDay, AgentRunLog, LLMCall, Membership, UsageMonth
 from agents.models.sums import spend_from, sums
 from agents.models.visibility import is_superuser
 from agents.spend import NOTHING, Spend
 from costsite.analytics.periods import Calendar, Cover, Days
-from costsite.analytics.queries.rollups import CostByDay, days_of_agents, spend_by_day, spent_by_agent, within
+from costsite.analytics.queries.rollups import CostByDay, SumsOf, days_of_agents, spend_by_day, within
 from costsite.analytics.queries.runs import NEWEST_FIRST
 
 User = AbstractBaseUser | AnonymousUser
@@ -149,7 +151,7 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
         Agent.objects.visible_to(user)
         .standing()
         .select_related("workspace")
-        .annotate(spent=spent_by_agent(Cover.in_months(month, calendar.tomorrow)))
+        .annotate(spent=_spent(Cover.in_months(month, calendar.tomorrow)))
     )
     if search:
         rows = rows.filter(Q(slug__icontains=search) | Q(name__icontains=search) | Q(workspace__name__icontains=search))
@@ -171,6 +173,15 @@ def list_agents(user: User, calendar: Calendar, *, search: str, sort: str, offse
         AgentRow(AgentFacts.of(row), month_spend.get(row.pk, NOTHING), month_runs.get(row.pk, 0), days.get(row.pk, {}))
         for row in found
     ]
+
+
+def _spent(cover: Cover) -> Any:
+    """Microcents of an agent's row."""
+    of_one = SumsOf.tables(AgentDay, UsageMonth).filter(agent=OuterRef("pk"))
+    sums = (
+        rows.values("agent").annotate(sum=Sum("added_cost_microcents")).values("sum") for rows in of_one.over(cover)
+    )
+    return reduce(add, [Coalesce(Subquery(rows), 0) for rows in sums])
 
 
 def agent_by_day(user: User, agent_id: int, days: Days) -> dict[date, SpendOf[date]]:

@@ -17,7 +17,7 @@ WITH
 by_value AS MATERIALIZED ({{}}),
 dearest AS (
     SELECT named FROM by_value WHERE named IS NOT NULL
-    GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT %s
+    GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT {most:d}
 ),
 whose AS (
     SELECT CASE WHEN named IN (SELECT named FROM dearest) THEN named END AS who, at, {columns} FROM by_value
@@ -30,9 +30,12 @@ def dearest_by_time(rows: QuerySet[Any, Any], columns: Sequence[str], most: int)
     """The value, the time and the sum of each of `columns`; under None what all others than the `most` dearest come to.
 
     `rows`: a `values_list` with `named`, `at` and the columns, `cost` among them; what has None for a value is of none.
-    What the first of the columns counts, it has to count: a row that comes to none is left out.
+    The first of the columns is a count: where it comes to 0, there is no row.
     """
     statement = _STATEMENT.format(
-        columns=", ".join(columns), sums=", ".join(f"SUM({column})" for column in columns), counted=columns[0]
+        most=most,
+        columns=", ".join(columns),
+        sums=", ".join(f"SUM({column})" for column in columns),
+        counted=columns[0],
     )
-    return plain_sums(rows, statement, most)
+    return plain_sums(statement, rows)

@@ -24,16 +24,17 @@ def plain_rows(rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
         return []
 
 
-def plain_sums(rows: QuerySet[Any, Any], statement: str, *behind: Any) -> list[tuple[Any, ...]]:
-    """What a statement answers that reads `rows`, a `values_list`, at its {}: Django adds up no union.
-
-    `behind`: its parameters after these rows.
+def plain_sums(statement: str, *rows: QuerySet[Any, Any]) -> list[tuple[Any, ...]]:
+    """What a statement answers that reads each of `rows`, a `values_list`, at a {}: Django adds up no union. Nothing
+    where one of them is known to have none.
     """
     try:
-        summed, parameters = rows.query.sql_with_params()
+        read = [one.query.sql_with_params() for one in rows]
     except EmptyResultSet:
         return []
-    return plain_answer(statement.format(summed), [*parameters, *behind])
+    return plain_answer(
+        statement.format(*(sql for sql, _ in read)), [value for _, parameters in read for value in parameters]
+    )
 
 
 def plain_answer(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

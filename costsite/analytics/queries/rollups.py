@@ -6,13 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
-from operator import add, attrgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import DateField, F, OuterRef, Q, Subquery, Sum, Value
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, DateField, F, Q, Sum, Value
 
 from agents.cost_tracker import CostTracker, SpendOf
 from agents.models import AgentDay, UsageMonth
@@ -31,6 +29,7 @@ def within(days: Days) -> Q:
 
 COST = ("calls", "unpriced_calls", "cost_microcents")
 """What `known_cost` takes."""
+NULL = Value(None, output_field=BigIntegerField())
 _ADDED = {f"added_{column}": F(column) for column in COST}
 _TAKEN_OFF = {f"added_{column}": -F(column) for column in COST}
 
@@ -95,6 +94,10 @@ class Spans:
         )
 
     @property
+    def tomorrow(self) -> date:
+        return self.month.end
+
+    @property
     def recent(self) -> Days:
         """What is needed day by day, whatever is shown, with what a forecast is made of."""
         forecast = Days(self.month.end - timedelta(days=KNOWN_DAYS + 1), self.month.end)
@@ -104,11 +107,9 @@ class Spans:
     @property
     def earlier(self) -> list[Days]:
         """What is compared with, as far as it is needed for nothing else."""
-        return (
-            without(self.shown_before, sorted((self.recent, self.shown), key=attrgetter("start")))
-            if self.shown_before
-            else []
-        )
+        if self.shown_before is None:
+            return []
+        return without(self.shown_before, sorted((self.recent, self.shown), key=attrgetter("start")))
 
     def cover(self, drawn: Days = NO_DAYS, *, but_earlier: bool = False) -> Cover:
         """All of them. `drawn`: months whose days are not needed one by one, but for those that are recent."""
@@ -119,6 +120,7 @@ class Spans:
         return self._cover(self.spark, drawn, [])
 
     def _cover(self, one_by_one: Days, drawn: Days, besides: Sequence[Days]) -> Cover:
+        """Of whole months alone: nothing is to be taken off, so rows may be read one by one."""
         start = max(drawn.start, self.shown.start)
         months = whole_months(Days(start, max(start, min(drawn.end, self.shown.end, one_by_one.start))))
         return Cover.of([one_by_one, self.shown, *besides], months)
@@ -167,14 +169,3 @@ def by_value_and_day(rows: Any, *finer: str) -> Any:
     return rows.values_list("named", "at", *finer).annotate(
         made=Sum("added_calls"), unpriced=Sum("added_unpriced_calls"), cost=Sum("added_cost_microcents")
     )
-
-
-def spent_by_agent(cover: Cover) -> Any:
-    """Microcents of an agent's row. Each agent's sum is read from its part of an index, in its order: to group all rows
-    by agent is to sort them.
-    """
-    of_one = SumsOf.tables(AgentDay, UsageMonth).filter(agent=OuterRef("pk"))
-    sums = (
-        rows.values("agent").annotate(sum=Sum("added_cost_microcents")).values("sum") for rows in of_one.over(cover)
-    )
-    return reduce(add, [Coalesce(Subquery(rows), 0) for rows in sums])

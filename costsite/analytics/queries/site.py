@@ -8,14 +8,14 @@ from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import BigIntegerField, DateField, Func, Q, Sum, Value
+from django.db.models import DateField, Func, Q, Sum
 
 from agents.models import Membership, Workspace, WorkspaceDay
 from agents.models.visibility import is_superuser, remember_workspaces, sees_nothing
 from agents.spend import Spend, known_cost
 from costsite.analytics.periods import NO_DAYS, Days
 from costsite.analytics.queries.plain import plain_rows
-from costsite.analytics.queries.rollups import COST, CostByDay, Spans, spend_of, united, within
+from costsite.analytics.queries.rollups import COST, NULL, CostByDay, Spans, spend_of, united, within
 from costsite.analytics.queries.workspaces import Spender, WorkspaceFacts
 
 User = AbstractBaseUser | AnonymousUser
@@ -100,8 +100,6 @@ def _members(rows: Iterable[tuple[str, str, str, str]]) -> list[Member]:
         for username, first, last, role in owners_first
     ]
 
-
-NOTHING = Value(None, output_field=BigIntegerField())
 
 Costs = tuple[int, int, int]
 """Calls, those of them without a price, and microcents."""
@@ -204,15 +202,13 @@ def site_days(
     cover = spans.cover(drawn, but_earlier=True)
     parts = [rows.filter(within(days)).values_list("workspace_id", "day", *columns) for days in cover.days]
     # Of sums over days no more is asked for, and to add up all takes PostgreSQL as long as to pass all days on.
-    sums = {f"sum_{name}": Sum(name) if name in COST else NOTHING for name in columns}
+    sums = {f"sum_{name}": Sum(name) if name in COST else NULL for name in columns}
     if cover.months:
         of_months = rows.filter(within(cover.months)).annotate(month=MonthOf("day"))
         parts.append(of_months.values_list("workspace_id", "month").annotate(**sums))
     of_shown = rows if compared is None else rows.filter(workspace_id=compared)
     for days in spans.earlier:
-        parts.append(
-            of_shown.filter(within(days)).annotate(of_all=NOTHING).values_list("of_all", "day").annotate(**sums)
-        )
+        parts.append(of_shown.filter(within(days)).annotate(of_all=NULL).values_list("of_all", "day").annotate(**sums))
 
     by_day: dict[int | None, dict[date, Costs]] = {}
     of_this_month: dict[int, list[tuple[int, ...]]] = {}

@@ -1,20 +1,22 @@
 """Spend over time, split by who or what, from the sums by day and month.
 
-What all agents did together is read from sums that know no agents, which are few however many these are; of agents
-themselves, the days of the dearest alone.
+What all agents did together is read from sums by day that know no agents, which are few however many these are, and
+from sums by month; of agents themselves, the dearest alone are read day by day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from heapq import nsmallest
 from operator import add
+from types import MappingProxyType
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import BigIntegerField, F, Sum, Value
+from django.db.models import F, Sum
+from django.db.models.expressions import RawSQL
 
 from agents.models import Agent, AgentDay, ModelDay, TagDay, TagMonth, UsageDay, UsageMonth, WorkspaceTagDay
 from agents.spend import Spend, known_cost
@@ -24,6 +26,7 @@ from costsite.analytics.queries.agents_by_span import Span, agents_by_span
 from costsite.analytics.queries.dearest import dearest_by_time
 from costsite.analytics.queries.plain import day, plain_sums
 from costsite.analytics.queries.rollups import (
+    NULL,
     CostByDay,
     SumsOf,
     by_value_and_day,
@@ -38,8 +41,8 @@ FEW_ROWS = 6_000
 """Values times days that are grouped whole."""
 FINER = {"provider": ("model",)}
 """By what else days are grouped: days by model and provider come in the order of an index, and need not be sorted."""
-NOBODY = Value(None, output_field=BigIntegerField())
-"""Whose sums those of all are, where others are somebody's."""
+Row = tuple[Any, ...]
+"""A value or None, a day, and of its calls what `known_cost` takes."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +76,41 @@ def usage_split(
     providers and states do not narrow it. `few`: of the key there are few values.
     """
     by_agent, of_all = _sums(filters, scope)
-    known = None if filters.narrows_usage else totals
     shown = Cover.of([filters.days], drawn)
-    before = Cover.of([filters.before] if filters.compare and known is None else [])
-    agents: Mapping[int, str] = {}
+    narrows = filters.narrows_usage
+    before = Cover.of([filters.before] if filters.compare and narrows else [])
     if few or key != "agent" or filters.agent is not None:
         rows = (by_agent if key == "agent" else of_all).visible_to(user)
-        found = every = _from(filters, _by_value(rows, key, most, shown, before))
-    else:
-        if known is None:
-            parts = by_agent.visible_to(user).over(Cover.in_months(filters.days, tomorrow))
-            agents = _dearest_agents(parts, most)
-            of_everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)]
-        else:
-            agents, of_everyone = _dearest_by_index(user, filters.days, tomorrow, most, scope), []
+        found = _in_range(filters, _by_value(rows, key, most, shown, before))
+        return _split(found, _totals(found) if narrows else totals)
+    if not narrows:
+        names = _dearest_agents(user, filters.days, tomorrow, most, scope)
         # They are known to be seen: asked again whether their workspace is, a database may not go by the agents.
-        own = by_agent.filter(agent__in=list(agents)).over(shown) if agents else []
-        found = _from(filters, _of_each(own, of_everyone))
-        every = [row for row in found if row[0] is None]
+        of_each = by_agent.filter(agent__in=list(names)).over(shown) if names else []
+        return _split(_in_range(filters, _by_agent(of_each)), totals, names)
+    everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)]
+    ranked = by_agent.visible_to(user).over(Cover.in_months(filters.days, tomorrow))
+    found, names = _of_dearest_and_everyone(ranked, by_agent, shown, everyone, most)
+    found = _in_range(filters, found)
+    return _split(found, _totals(row for row in found if row[0] is None), names)
+
+
+def _split(
+    found: Iterable[Row], totals: Mapping[date, Spend], names: Mapping[int, str] = MappingProxyType({})
+) -> SplitDays:
     costs: dict[Any, CostByDay] = {}
     for value, at, *counted in found:
         if value is not None:
             costs.setdefault(value, {})[at] = known_cost(*counted)
     spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
-    if known is None:
-        summed: dict[date, tuple[int, ...]] = {}
-        for _, at, *counted in every:
-            summed[at] = tuple(map(add, summed.get(at, (0, 0, 0)), counted))
-        known = {at: spend_of(*counted) for at, counted in summed.items()}
-    return SplitDays(sorted(spent, key=lambda value: (-spent[value], value)), costs, known, agents)
+    return SplitDays(sorted(spent, key=lambda value: (-spent[value], value)), costs, totals, names)
+
+
+def _totals(found: Iterable[Row]) -> dict[date, Spend]:
+    summed: dict[date, tuple[int, ...]] = {}
+    for _, at, *counted in found:
+        summed[at] = tuple(map(add, summed.get(at, (0, 0, 0)), counted))
+    return {at: spend_of(*counted) for at, counted in summed.items()}
 
 
 def _sums(filters: Filters, scope: Mapping[str, object]) -> tuple[SumsOf, SumsOf]:
@@ -119,50 +128,66 @@ def _sums(filters: Filters, scope: Mapping[str, object]) -> tuple[SumsOf, SumsOf
     return by_agent, by_agent if filters.agent is not None else of_all.filter(**wanted, **scope)
 
 
-def _from(filters: Filters, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _in_range(filters: Filters, rows: Iterable[Row]) -> list[Row]:
     """With a month of which only the end is in the range on the first day that is."""
     first = (filters.before if filters.compare else filters.days).start
     return [(value, max(day(at), first), *counted) for value, at, *counted in rows]
 
 
-def _by_value(rows: SumsOf, key: str, most: int, shown: Cover, before: Cover) -> list[tuple[Any, ...]]:
+def _by_value(rows: SumsOf, key: str, most: int, shown: Cover, before: Cover) -> list[Row]:
     """Of the dearest values of the key and, under None, of all others; of days before under None alone."""
     finer = FINER.get(key, ())
     parts = [by_value_and_day(part.annotate(named=F(key)), *finer) for part in rows.over(shown)]
-    parts += [by_value_and_day(part.annotate(named=NOBODY), *finer) for part in rows.over(before)]
+    parts += [by_value_and_day(part.annotate(named=NULL), *finer) for part in rows.over(before)]
     return dearest_by_time(united(parts), ("made", "unpriced", "cost"), most)
 
 
-def _of_each(of_agents: Sequence[Any], of_everyone: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Rows of agents by agent and day; those of everyone by day, under None."""
-    parts = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in of_agents]
-    parts += [by_value_and_day(rows.annotate(named=NOBODY)) for rows in of_everyone]
+def _by_agent(parts: Sequence[Any]) -> list[Row]:
     if not parts:
         return []
+    by_day = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in parts]
     return plain_sums(
-        united(parts),
         "SELECT named, at, SUM(made), SUM(unpriced), SUM(cost) FROM ({}) AS part GROUP BY named, at"
         " HAVING SUM(made) > 0",
+        united(by_day),
     )
 
 
-def _dearest_agents(parts: Sequence[Any], most: int) -> dict[int, str]:
-    """Of all parts together, with their names."""
-    each = [
+_OF_DEAREST_AND_EVERYONE = """
+WITH dearest AS MATERIALIZED (
+    SELECT named FROM ({{}}) AS ranked
+    GROUP BY named HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, named LIMIT {most:d}
+)
+SELECT named, at, SUM(made), SUM(unpriced), SUM(cost), name, slug
+FROM ({{}}) AS part LEFT JOIN agents_agent AS agent ON agent.id = part.named
+GROUP BY named, at, name, slug HAVING SUM(made) > 0
+"""
+
+
+def _of_dearest_and_everyone(
+    ranked: Sequence[Any], by_agent: SumsOf, shown: Cover, everyone: Sequence[Any], most: int
+) -> tuple[list[Row], dict[int, str]]:
+    """Of the agents that are the dearest of all `ranked` rows, and of `everyone` under None; and the agents' names."""
+    cost_of_each = [
         rows.annotate(named=F("agent")).values_list("named").annotate(cost=Sum("added_cost_microcents"))
-        for rows in parts
+        for rows in ranked
     ]
-    dearest = plain_sums(
-        united(each),
-        "SELECT a.id, a.name, a.slug FROM ({}) AS part JOIN agents_agent AS a ON a.id = part.named"
-        " GROUP BY a.id, a.name, a.slug HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC, a.id LIMIT %s",
-        most,
+    of_dearest = by_agent.filter(agent__in=RawSQL("SELECT named FROM dearest", []))
+    parts = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in of_dearest.over(shown)]
+    parts += [by_value_and_day(rows.annotate(named=NULL)) for rows in everyone]
+    found = plain_sums(
+        _OF_DEAREST_AND_EVERYONE.format(most=most),
+        united(cost_of_each),
+        united(parts),
     )
-    return {pk: name or slug for pk, name, slug in dearest}
+    names = {row[0]: row[-2] or row[-1] for row in found if row[0] is not None}
+    return [row[:-2] for row in found], names
 
 
-def _dearest_by_index(user: User, days: Days, tomorrow: date, most: int, scope: Mapping[str, object]) -> dict[int, str]:
-    """The same of all that agents did, which is read agent by agent."""
+def _dearest_agents(user: User, days: Days, tomorrow: date, most: int, scope: Mapping[str, object]) -> dict[int, str]:
+    """Of all that agents did, with their names. Each is asked for its part of an index: to group all rows by agent is
+    to sort them.
+    """
     span = Span(days, ("calls", "cost_microcents"), months=months_to_read(days, tomorrow))
     spent = agents_by_span(Agent.objects.visible_to(user).filter(**scope), ("id", "name", "slug"), [span])
     dearest = nsmallest(most, spent, key=lambda row: (-row[-1], row[0]))

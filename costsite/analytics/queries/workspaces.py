@@ -81,7 +81,7 @@ def usage_of_workspace(user: User, workspace_id: int, spans: Spans, wanted: Mapp
 
     `wanted`: of the range shown, what columns of `UsageDay` have to be.
     """
-    months = months_to_read(spans.shown, spans.month.end)
+    months = months_to_read(spans.shown, spans.tomorrow)
     rows = agents_by_span(
         Agent.objects.visible_to(user).filter(workspace_id=workspace_id),
         _FACTS,
