@@ -83,16 +83,16 @@ def usage_split(
         rows = (by_agent if key == "agent" else of_all).visible_to(user)
         found = _in_range(filters, _by_value(rows, key, most, shown, before))
         return _split(found, _totals(found) if narrows else totals)
-    if not narrows:
+    if not narrows and not drawn:
         names = _dearest_agents(user, filters.days, tomorrow, most, scope)
         # They are known to be seen: asked again whether their workspace is, a database may not go by the agents.
         of_each = by_agent.filter(agent__in=list(names)).over(shown) if names else []
         return _split(_in_range(filters, _by_agent(of_each)), totals, names)
-    everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)]
     ranked = by_agent.visible_to(user).over(Cover.in_months(filters.days, tomorrow))
+    everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)] if narrows else []
     found, names = _of_dearest_and_everyone(ranked, by_agent, shown, everyone, most)
     found = _in_range(filters, found)
-    return _split(found, _totals(row for row in found if row[0] is None), names)
+    return _split(found, _totals(row for row in found if row[0] is None) if narrows else totals, names)
 
 
 def _split(
@@ -186,7 +186,7 @@ def _of_dearest_and_everyone(
 
 def _dearest_agents(user: User, days: Days, tomorrow: date, most: int, scope: Mapping[str, object]) -> dict[int, str]:
     """Of all that agents did, with their names. Each is asked for its part of an index: to group all rows by agent is
-    to sort them.
+    to sort them, which takes longer for days than for the months of a year.
     """
     span = Span(days, ("calls", "cost_microcents"), months=months_to_read(days, tomorrow))
     spent = agents_by_span(Agent.objects.visible_to(user).filter(**scope), ("id", "name", "slug"), [span])
