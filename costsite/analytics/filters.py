@@ -17,6 +17,9 @@ LARGEST_ID = 2**63 - 1
 
 CALL_STATUSES = {"ok": "OK", "error": "Failed", "abandoned": "Abandoned", "cancelled": "Cancelled"}
 
+SPLITS_OF_NO_TAG = ("model", "provider")
+"""What a chart of a tag is not split by: of tags there are sums by agent and workspace alone."""
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -126,7 +129,9 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
     if chosen is not None:
         name = CUSTOM_RANGE
     days = chosen or calendar.days_of(name)
-    split, status = query.get("by", ""), query.get("status", "")
+    split, status, tag = query.get("by", ""), query.get("status", ""), text_wanted(query, "tag")
+    if tag and split in SPLITS_OF_NO_TAG:
+        split = "agent"
     return Filters(
         range=name,
         days=days,
@@ -138,5 +143,5 @@ def filters_from(query: Mapping[str, str], calendar: Calendar, *, by: tuple[str,
         model=text_wanted(query, "model"),
         status=status if status in CALL_STATUSES else "",
         agent=whole_number(query.get("agent", ""), most=LARGEST_ID),
-        tag=text_wanted(query, "tag"),
+        tag=tag,
     )

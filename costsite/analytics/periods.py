@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 HALF_A_YEAR_DAYS = 182
@@ -39,8 +40,9 @@ class Days:
     def __str__(self) -> str:
         if len(self) == 1:
             return f"{self.start:%-d %b}"
-        if len(self) > HALF_A_YEAR_DAYS and self.start.year != self.last.year:  # of less, the year goes without saying
-            return f"{self.start:%-d %b %Y} to {self.last:%-d %b %Y}"
+        if len(self) > HALF_A_YEAR_DAYS:  # of less, the year goes without saying
+            first = f"{self.start:%-d %b}" if self.start.year == self.last.year else f"{self.start:%-d %b %Y}"
+            return f"{first} to {self.last:%-d %b %Y}"
         if (self.start.year, self.start.month) == (self.last.year, self.last.month):
             return f"{self.start:%-d} to {self.last:%-d %b}"
         return f"{self.start:%-d %b} to {self.last:%-d %b}"
@@ -87,6 +89,12 @@ def months_to_read(days: Days, tomorrow: date) -> Days:
     start = first if before < (first_of_next_month(first) - days.start).days else first_of_next_month(first)
     end = first_of_next_month(last) if behind < (days.end - last).days else last
     return Days(start, end) if start < end else NO_DAYS
+
+
+def months_of(days: Days) -> list[Days]:
+    """Calendar months, the first and the last as far as they are in it."""
+    starts = [day for day in days if day == days.start or day.day == 1]
+    return [Days(start, end) for start, end in pairwise([*starts, days.end])]
 
 
 @dataclass(frozen=True)
@@ -207,8 +215,10 @@ class Calendar:
         return self.month
 
     def days_before(self, name: str, shown: Days) -> Days:
-        """What a range is compared with: as many days right before it; of a month, those of the month before."""
-        if name in ("this-month", "last-month"):
-            start = first_of_previous_month(shown.start)
+        """What a range is compared with: as many days right before it; of calendar months, as many months."""
+        if name in ("this-month", "last-month", CUSTOM_RANGE) and whole_months(shown) == shown:
+            start = shown.start
+            for _ in months_of(shown):
+                start = first_of_previous_month(start)
             return Days(start, shown.start)
         return Days(shown.start - timedelta(days=len(shown)), shown.start)

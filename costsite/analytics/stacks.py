@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from agents.spend import NOTHING, Spend, cents_text
 from costsite.analytics import charts, figures
-from costsite.analytics.periods import HALF_A_YEAR_DAYS, Calendar, Days
+from costsite.analytics.periods import HALF_A_YEAR_DAYS, Calendar, Days, months_of, whole_months
 
 Value = TypeVar("Value")
 
@@ -129,12 +129,6 @@ def day_tick(day: date, days: Days) -> str:
 def weeks_of(days: Days) -> list[Days]:
     """From Monday to Sunday, the first and the last as far as they are in it."""
     starts = [day for day in days if day == days.start or day.weekday() == 0]
-    return [Days(start, end) for start, end in pairwise([*starts, days.end])]
-
-
-def months_of(days: Days) -> list[Days]:
-    """Calendar months, the first and the last as far as they are in it."""
-    starts = [day for day in days if day == days.start or day.day == 1]
     return [Days(start, end) for start, end in pairwise([*starts, days.end])]
 
 
@@ -291,24 +285,24 @@ def spend_per_day(
     days: Days,
     calendar: Calendar,
     day_href: Callable[[Days], str] | None = None,
-    before: Sequence[Spend] = (),
+    before: Days | None = None,
     height: float = CHART_HEIGHT,
     per: str = "day",
 ) -> Stack:
     """A column a day, or `per` week or month.
 
     `of`: what it is the cost of, after "Estimated cost per day". `beside`: what more there is to know, after the days.
+    `before`: what is compared with, which `totals` has too.
     """
     if per == "day":
         parts = [Days(day, day + timedelta(days=1)) for day in days]
     else:
         parts = weeks_of(days) if per == "week" else months_of(days)
     steps = part_steps(parts, days, calendar, day_href)
+    earlier = [_spent_over(part, totals) for part in _parts_before(before, parts, days, per)]
     if len(parts) < len(days):
         totals = {start: Spend.sum_of(of_part) for start, of_part in _by_part(totals, parts).items()}
         series = [replace(one, values=_costs_by_part(one.values, parts)) for one in series]
-        places = [(part.start - days.start).days for part in parts] + [len(days)]
-        before = [Spend.sum_of(before[start:end]) for start, end in pairwise(places)] if before else ()
     return spend_stack(
         name,
         title=title,
@@ -317,9 +311,26 @@ def spend_per_day(
         series=series,
         steps=steps,
         per=per,
-        before=before,
+        before=earlier,
         height=height,
     )
+
+
+def _parts_before(before: Days | None, parts: Sequence[Days], days: Days, per: str) -> list[Days]:
+    """What each column is compared with: of calendar months, month by month, however long they are."""
+    if before is None:
+        return []
+    if per == "month" and whole_months(days) == days:
+        return months_of(before)
+    ahead = days.start - before.start
+    found = [Days(part.start - ahead, min(part.end - ahead, before.end)) for part in parts]
+    return [part for part in found if part.start < before.end]
+
+
+def _spent_over(days: Days, totals: Mapping[date, Spend]) -> Spend:
+    if len(days) == 1:
+        return totals.get(days.start, NOTHING)
+    return Spend.sum_of(totals[day] for day in days if day in totals)
 
 
 def _by_part(values: Mapping[date, Value], parts: Sequence[Days]) -> dict[date, list[Value]]:

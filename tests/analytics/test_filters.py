@@ -19,7 +19,7 @@ from costsite.analytics.periods import Calendar, Days
 from tests.analytics.facts import AFTERNOON, Cast, Spend
 
 CALENDAR = Calendar(AFTERNOON, ZoneInfo("UTC"))
-BY = ("workspace", "agent", "model")
+BY = ("workspace", "agent", "model", "provider")
 
 
 def read(query: str) -> Filters:
@@ -62,7 +62,7 @@ def test_a_range_of_ones_own_is_a_leap_year_at_most() -> None:
         "",
         "range=7-days",
         "range=24-hours&compare=1&by=agent",
-        "from=2026-10-03&to=2026-11-05&model=gpt-5&provider=open+ai&status=error&workspace=acme&by=model&agent=7&tag=a+b",
+        "from=2026-10-03&to=2026-11-05&model=gpt-5&provider=open+ai&status=error&workspace=acme&by=agent&agent=7&tag=a+b",
     ],
 )
 def test_what_was_read_is_written_back_the_same(query: str) -> None:
@@ -70,6 +70,20 @@ def test_what_was_read_is_written_back_the_same(query: str) -> None:
 
     assert sorted(filters.kept.items()) == sorted(parse_qsl(query))
     assert read(urlencode(filters.kept)) == filters
+
+
+@pytest.mark.parametrize("by", ["model", "provider"])
+def test_a_tag_is_split_by_agent_where_there_are_no_sums_by_what_was_asked(
+    spend: Spend, by: str, as_viewer: Client
+) -> None:
+    spend(tags=["web"])
+    assert read(f"tag=web&by={by}").by == "agent"
+    assert read(f"by={by}").by == by
+    for page in ("/", "/workspaces/acme/"):
+        split = re.search('aria-label="Split by">.*?</nav>', as_viewer.get(f"{page}?tag=web&by={by}").content.decode())
+        assert split is not None
+        assert 'aria-current="true">agent</a>' in split[0]
+        assert ">model<" not in split[0]
 
 
 def test_what_nobody_could_have_chosen_is_left_out() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
@@ -280,6 +281,28 @@ def test_a_range_and_the_one_it_is_compared_with_are_of_the_calls(
         assert round(sum(float(row[column] or 0) for row in chart.exact_rows), 6) == float(
             exact(known(within(wanted, before, start)))
         )
+
+
+@pytest.mark.parametrize("query", ["", "&by=agent&status=error", "&tag=web", "&by=model&model=acme-1"])
+def test_calendar_months_are_laid_beside_those_before_month_by_month(
+    long_history: list[LLMCall], as_viewer: Client, query: str
+) -> None:
+    """May to October beside November to April, which are three days shorter."""
+    wanted = [
+        call
+        for call in long_history
+        if ("status" not in query or call.status == "error")
+        and ("tag" not in query or "web" in call.tags)
+        and ("model=acme" not in query or call.model == "acme-1")
+    ]
+    firsts = [date(2025, 11, 1), date(2025, 12, 1), *(date(2026, month, 1) for month in range(1, 6))]
+    chart = as_viewer.get(f"/?from=2026-05-01&to=2026-10-31&compare=1{query}").context["chart"]
+
+    assert "1 May to 31 Oct 2026; line: 1 Nov to 30 Apr" in chart.measure
+    column = chart.exact_head.index("Before (cost_cents)")
+    assert [row[column] for row in chart.exact_rows] == [
+        cents(known(within(wanted, first, end))) for first, end in pairwise(firsts)
+    ]
 
 
 @pytest.mark.parametrize("reader", ["viewer", "superuser"])

@@ -63,6 +63,24 @@ def test_a_range_is_whole_days(name: str, days: Days) -> None:
     assert at("2026-11-24T12:00:00").days_of(name) == days
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "before"),
+    [
+        ("custom", Days(date(2026, 11, 1), date(2026, 12, 1)), Days(date(2026, 10, 1), date(2026, 11, 1))),
+        ("custom", Days(date(2026, 10, 1), date(2026, 11, 1)), Days(date(2026, 9, 1), date(2026, 10, 1))),
+        ("custom", Days(date(2026, 7, 1), date(2027, 1, 1)), Days(date(2026, 1, 1), date(2026, 7, 1))),
+        ("custom", Days(date(2024, 1, 1), date(2025, 1, 1)), Days(date(2023, 1, 1), date(2024, 1, 1))),
+        ("this-month", Days(date(2026, 3, 1), date(2026, 4, 1)), Days(date(2026, 2, 1), date(2026, 3, 1))),
+        ("custom", Days(date(2026, 11, 2), date(2026, 12, 1)), Days(date(2026, 10, 4), date(2026, 11, 2))),
+        ("90-days", Days(date(2026, 1, 1), date(2026, 4, 1)), Days(date(2025, 10, 3), date(2026, 1, 1))),
+    ],
+)
+def test_calendar_months_are_compared_with_as_many_before_and_days_with_days(
+    name: str, shown: Days, before: Days
+) -> None:
+    assert at("2026-11-24T12:00:00").days_before(name, shown) == before
+
+
 def test_the_days_of_a_range_begin_and_end_at_local_midnight_across_a_clock_change() -> None:
     day_of_the_change = Days(date(2026, 10, 25), date(2026, 10, 26))
 
@@ -80,6 +98,7 @@ def test_the_days_of_a_range_begin_and_end_at_local_midnight_across_a_clock_chan
         (Days(date(2026, 11, 3), date(2026, 11, 4)), "3 Nov"),
         (Days(date(2026, 12, 20), date(2027, 1, 5)), "20 Dec to 4 Jan"),
         (Days(date(2025, 11, 28), date(2026, 11, 28)), "28 Nov 2025 to 27 Nov 2026"),
+        (Days(date(2025, 1, 1), date(2025, 11, 28)), "1 Jan to 27 Nov 2025"),
     ],
 )
 def test_a_range_is_written_with_its_last_day(days: Days, written: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -188,6 +188,23 @@ def test_the_strip_says_which_filters_its_sums_do_not_follow(spend: Spend, as_vi
 
     assert "Estimated cost per day of every run, whatever its status and tag, 26 Oct to 24 Nov; a column" in narrowed
     assert "of every run" not in text_of(as_viewer, f"{reverse('runs')}?agent={agent}")
+
+
+def test_a_range_is_said_above_its_runs_and_drawn_in_the_strip(spend: Spend, as_viewer: Client) -> None:
+    for day in (date(2026, 10, 1), date(2026, 10, 31), date(2026, 11, 2)):
+        spend(started_at=datetime.combine(day, NOON.timetz()))
+    for query in ("from=2026-10-01&to=2026-10-31", "range=last-month"):
+        address = f"{reverse('runs')}?{query}"
+        words = text_of(as_viewer, address)
+
+        assert "Runs that began from 1 to 31 Oct." in words
+        assert "Estimated cost per day, 1 to 31 Oct; a column narrows the list to its day. 0.3600¢ in all." in words
+        assert len(as_viewer.get(address).context["run_page"].rows) == 2
+        assert 'aria-current="true">Last month' in as_viewer.get(address).content.decode()
+    day = text_of(as_viewer, f"{reverse('runs')}?day=2026-10-31")
+    assert "Runs that began on 31 Oct 2026." in day
+    assert "of every run, whatever its day, 26 Oct to 24 Nov" in day
+    assert "Runs that began" not in text_of(as_viewer, reverse("runs"))
 
 
 def test_every_column_of_a_chart_leads_to_the_runs_behind_it(spend: Spend, as_viewer: Client) -> None:

@@ -41,7 +41,6 @@ from costsite.analytics.views.spend_chart import (
     HOURS,
     Drawn,
     Split,
-    by_of_tag,
     drawn_as,
     hourly_chart,
     listed,
@@ -121,7 +120,7 @@ def _chart(
             return reverse("agent", args=[key])
         return runs_of_part(filters, by, key, kept)
 
-    by = by_of_tag(filters, filters.by or "workspace", "agent")
+    by = filters.by or "workspace"
     if filters.range == HOURS:
         by = by if by == "agent" else "workspace"
     known = {one.agent_id: one.name for one in agents} if by == "agent" else {one.id: one.name for one in workspaces}

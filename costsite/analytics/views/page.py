@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from costsite.analytics.file_names import file_name
-from costsite.analytics.filters import CALL_STATUSES, Filters
+from costsite.analytics.filters import CALL_STATUSES, SPLITS_OF_NO_TAG, Filters
 from costsite.analytics.periods import RANGES, Calendar, Days
 from costsite.csv_answer import Column, csv_answer
 
@@ -83,6 +83,7 @@ def page(
         "ranges": RANGES,
         "filters": filters,
         "call_statuses": CALL_STATUSES,
+        "splits_of_no_tag": SPLITS_OF_NO_TAG,
         "kept": filters.kept if filters else {},
     }
     return render(request, template, around | context)

@@ -24,7 +24,7 @@ from costsite.analytics.queries.advice import reviewed_through
 from costsite.analytics.queries.clock import calendar_now
 from costsite.analytics.queries.run_filter import STATUSES, RunFilter
 from costsite.analytics.queries.site import my_workspaces
-from costsite.analytics.stacks import STRIP_HEIGHT, Stack, spend_per_day
+from costsite.analytics.stacks import DAYS_ONE_BY_ONE, STRIP_HEIGHT, Stack, spend_per_day
 from costsite.analytics.views.chosen import chosen_agent, of_agent
 from costsite.analytics.views.page import Export, page
 
@@ -32,6 +32,7 @@ RUNS_PER_PAGE = 50
 LISTED_WORKSPACES = 200
 LISTED_AGENTS = 200
 STRIP_DAYS = 30
+FEW_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def when_wanted(request: HttpRequest, calendar: Calendar) -> When:
         )
     chosen = days_wanted(request.GET)
     if chosen is not None:
-        return When(chosen, words=f"from {chosen}", named={"from": f"{chosen.start}", "to": f"{chosen.last}"})
+        named = next((name for name in ("this-month", "last-month") if calendar.days_of(name) == chosen), "")
+        parts = {"from": f"{chosen.start}", "to": f"{chosen.last}"}
+        return When(chosen, range=named, words=f"from {chosen}", named=parts)
     name = request.GET.get("range", "")
     if name == "24-hours":
         since = calendar.now - timedelta(hours=24)
@@ -221,12 +224,12 @@ def runs_file_name(wanted: RunFilter, shown: dict[str, Any], calendar: Calendar)
     return file_name((*subject_of(shown), "runs", *narrowed_to), wanted.days or calendar.today)
 
 
-def _not_in_strip(wanted: RunFilter) -> str:
+def _not_in_strip(wanted: RunFilter, strip: Days) -> str:
     """Which filters of the list the days' sums do not follow, in words."""
     names = [
         name
         for name, asked in (
-            ("day", wanted.days or wanted.begun_from),
+            ("day", wanted.begun_from or (wanted.days is not None and strip.start != wanted.days.start)),
             ("status", wanted.status),
             ("cost", wanted.cost_over is not None),
             ("tokens", wanted.tokens_over is not None or wanted.marked),
@@ -243,10 +246,14 @@ def _not_in_strip(wanted: RunFilter) -> str:
 
 
 def _strip_days(calendar: Calendar, wanted: RunFilter) -> Days:
-    days = calendar.last_30_days
-    if wanted.days is None or wanted.days.start >= days.start:
-        return days
-    end = min(max(wanted.days.end, wanted.days.start + timedelta(days=1)), calendar.today + timedelta(days=1))
+    """Those of the list, as far as they can be drawn one by one; of a few days, with what came before them."""
+    if wanted.days is None:
+        return calendar.last_30_days
+    end = min(max(wanted.days.end, wanted.days.start + timedelta(days=1)), calendar.tomorrow)
+    if FEW_DAYS < (end - wanted.days.start).days <= DAYS_ONE_BY_ONE:
+        return Days(wanted.days.start, end)
+    if wanted.days.start >= calendar.last_30_days.start:
+        return calendar.last_30_days
     return Days(end - timedelta(days=STRIP_DAYS), end)
 
 
@@ -267,7 +274,7 @@ def _strip(request: HttpRequest, calendar: Calendar, wanted: RunFilter, kept: Ma
     return spend_per_day(
         "activity",
         title="Spend per day",
-        of=_not_in_strip(wanted),
+        of=_not_in_strip(wanted, days),
         beside="a column narrows the list to its day",
         totals=totals,
         series=[],

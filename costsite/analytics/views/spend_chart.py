@@ -128,7 +128,7 @@ def spend_chart(
         days=filters.days,
         calendar=calendar,
         day_href=lambda part: runs_of_days(part, **kept, **as_run_filter(filters)),
-        before=before_totals,
+        before=filters.before if filters.compare else None,
         per=drawn.per,
     )
 
@@ -154,11 +154,6 @@ def listed(names: Mapping[int, str], chosen: AgentFacts | None) -> list[tuple[in
     every = names if chosen is None else {**names, chosen.id: chosen.name}
     ordered = sorted(every.items(), key=lambda one: (one[1].lower(), one[0]))
     return [one for index, one in enumerate(ordered) if index < AGENTS_LISTED or (chosen and one[0] == chosen.id)]
-
-
-def by_of_tag(filters: Filters, by: str, otherwise: str) -> str:
-    """What a chart is split by: of a tag there are no sums by model or provider."""
-    return otherwise if filters.tag and by in ("model", "provider") else by
 
 
 def _of(filters: Filters) -> str:

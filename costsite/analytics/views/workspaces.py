@@ -35,7 +35,6 @@ from costsite.analytics.views.spend_chart import (
     HOURS,
     Drawn,
     Split,
-    by_of_tag,
     drawn_as,
     hourly_chart,
     listed,
@@ -227,7 +226,7 @@ def _chart(
     drawn: Drawn,
     comparison: Comparison,
 ) -> Stack:
-    by = by_of_tag(filters, filters.by or "agent", "agent")
+    by = filters.by or "agent"
 
     def opens(key: Any) -> str:
         return reverse("agent", args=[key]) if by == "agent" else runs_of_part(filters, by, key, kept)
