@@ -135,7 +135,7 @@ def test_a_batch_takes_the_same_few_statements_whatever_its_size(
     workspace: Workspace, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     record(workspace, llm_call())
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(21):
         record(workspace, *(llm_call(run_id=run_id) for run_id in [uuid4() for _ in range(50)] for _ in range(2)))
 
 
