@@ -122,7 +122,7 @@ class Cover:
         less = without(months, runs)
         if any(whole_months(gap) for gap in less):
             raise ValueError(f"The months {months} are not among the days that are read.")
-        of_one_month = (part for gap in less for part in _by_month(gap))
+        of_one_month = (part for gap in less for part in months_of(gap))
         return cls(tuple(part for run in runs for part in without(run, [months])), months, tuple(of_one_month))
 
     @classmethod
@@ -138,12 +138,6 @@ def without(days: Days, others: Sequence[Days]) -> list[Days]:
         found.append(Days(start, min(days.end, other.start)))
         start = max(start, other.end)
     return [part for part in (*found, Days(start, days.end)) if part.start < part.end]
-
-
-def _by_month(days: Days) -> list[Days]:
-    """Of days of two months at most, those of each."""
-    turn = first_of_next_month(days.start)
-    return [days] if days.end <= turn else [Days(days.start, turn), Days(turn, days.end)]
 
 
 RANGES = {

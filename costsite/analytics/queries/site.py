@@ -210,18 +210,19 @@ def site_days(
     for days in spans.earlier:
         parts.append(of_shown.filter(within(days)).annotate(of_all=NULL).values_list("of_all", "day").annotate(**sums))
 
-    by_day: dict[int | None, dict[date, Costs]] = {}
+    by_day: dict[int, dict[date, Costs]] = {}
+    earlier: dict[date, Costs] = {}
     of_this_month: dict[int, list[tuple[int, ...]]] = {}
     for workspace, day, *sums_of_day in plain_rows(united(parts)):
-        by_day.setdefault(workspace, {})[day] = sums_of_day[0], sums_of_day[1], sums_of_day[2]
+        costs_of = earlier if workspace is None else by_day.setdefault(workspace, {})
+        costs_of[day] = sums_of_day[0], sums_of_day[1], sums_of_day[2]
         if spans.month.start <= day < spans.month.end:
             of_this_month.setdefault(workspace, []).append(tuple(sums_of_day))
     months = {}
     for workspace, of_days in of_this_month.items():
         *usage, runs = map(sum, zip(*of_days, strict=True))
         months[workspace] = Spend(**dict(zip(columns, usage, strict=False))), runs
-    earlier = by_day.pop(None, {})
-    return SiteDays(months, {workspace: days for workspace, days in by_day.items() if workspace is not None}, earlier)
+    return SiteDays(months, by_day, earlier)
 
 
 def spenders_of(workspaces: Iterable[WorkspaceFacts], site: SiteDays, spans: Spans) -> list[Spender]:

@@ -30,6 +30,7 @@ from costsite.analytics.queries.rollups import (
     CostByDay,
     SumsOf,
     by_value_and_day,
+    days_of_agents,
     narrowed,
     spend_of,
     united,
@@ -82,26 +83,28 @@ def usage_split(
     if few or key != "agent" or filters.agent is not None:
         rows = (by_agent if key == "agent" else of_all).visible_to(user)
         found = _in_range(filters, _by_value(rows, key, most, shown, before))
-        return _split(found, _totals(found) if narrows else totals)
+        return _split(_costs(found), _totals(found) if narrows else totals)
     if not narrows and not drawn:
         names = _dearest_agents(user, filters.days, tomorrow, most, scope)
-        # They are known to be seen: asked again whether their workspace is, a database may not go by the agents.
-        of_each = by_agent.filter(agent__in=list(names)).over(shown) if names else []
-        return _split(_in_range(filters, _by_agent(of_each)), totals, names)
+        return _split(days_of_agents(shown, list(names)), totals, names)
     ranked = by_agent.visible_to(user).over(Cover.in_months(filters.days, tomorrow))
     everyone = [rows for cover in (shown, before) for rows in of_all.visible_to(user).over(cover)] if narrows else []
     found, names = _of_dearest_and_everyone(ranked, by_agent, shown, everyone, most)
     found = _in_range(filters, found)
-    return _split(found, _totals(row for row in found if row[0] is None) if narrows else totals, names)
+    return _split(_costs(found), _totals(row for row in found if row[0] is None) if narrows else totals, names)
 
 
-def _split(
-    found: Iterable[Row], totals: Mapping[date, Spend], names: Mapping[int, str] = MappingProxyType({})
-) -> SplitDays:
+def _costs(found: Iterable[Row]) -> dict[Any, CostByDay]:
     costs: dict[Any, CostByDay] = {}
     for value, at, *counted in found:
         if value is not None:
             costs.setdefault(value, {})[at] = known_cost(*counted)
+    return costs
+
+
+def _split(
+    costs: Mapping[Any, CostByDay], totals: Mapping[date, Spend], names: Mapping[int, str] = MappingProxyType({})
+) -> SplitDays:
     spent = {value: sum(cost or 0 for cost in by_day.values()) for value, by_day in costs.items()}
     return SplitDays(sorted(spent, key=lambda value: (-spent[value], value)), costs, totals, names)
 
@@ -140,17 +143,6 @@ def _by_value(rows: SumsOf, key: str, most: int, shown: Cover, before: Cover) ->
     parts = [by_value_and_day(part.annotate(named=F(key)), *finer) for part in rows.over(shown)]
     parts += [by_value_and_day(part.annotate(named=NULL), *finer) for part in rows.over(before)]
     return dearest_by_time(united(parts), ("made", "unpriced", "cost"), most)
-
-
-def _by_agent(parts: Sequence[Any]) -> list[Row]:
-    if not parts:
-        return []
-    by_day = [by_value_and_day(rows.annotate(named=F("agent"))) for rows in parts]
-    return plain_sums(
-        "SELECT named, at, SUM(made), SUM(unpriced), SUM(cost) FROM ({}) AS part GROUP BY named, at"
-        " HAVING SUM(made) > 0",
-        united(by_day),
-    )
 
 
 _OF_DEAREST_AND_EVERYONE = """
